@@ -1,0 +1,20 @@
+//! The kernels of Ottava: no graph, no files; slices in, slices out.
+//!
+//! `scalar` holds one oracle per operation: that code defines the bits, every other instruction set equals it on
+//! every shape. An [`Isa`] is proof that the processor has an instruction set; a kernel is an object made at plan
+//! time from an `Isa` and a shape. It tells its name, how its weights are packed and how much scratch it needs,
+//! and runs without allocating.
+//!
+//! Activations are u8 everywhere (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a requantized
+//! output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
+
+pub mod isa;
+pub mod qconv;
+pub mod shape;
+
+pub use isa::Isa;
+pub use shape::{ConvShape, Output};
+
+/// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4
+/// channels and whole vectors. What is there does not matter.
+pub const SLACK: usize = 64;

@@ -1,0 +1,470 @@
+//! The operators: one table, from which the enum, its names, file codes and attributes are made.
+//!
+//! An operator does not name an element type: `Conv` over f32 tensors is a float convolution, over u8 tensors
+//! with quantization an integer one. Spatial operators read NHWC. Sizes that a network may compute at run
+//! time (the shape of `Reshape`, the bounds of `Slice`) are inputs, as in ONNX; they must be constant once the
+//! free dimensions are bound.
+
+use super::attr::{Attr, AttrField, field, text_enum};
+
+/// Why attributes don't make an operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    /// No operator has this code.
+    #[error("operator code {0} is unknown: the file is damaged or was written by a newer version")]
+    Code(u16),
+    /// An attribute is absent.
+    #[error("{op} needs the attribute {attr}")]
+    Missing {
+        /// The operator.
+        op: &'static str,
+        /// The attribute.
+        attr: &'static str,
+    },
+    /// An attribute is of another kind or out of range.
+    #[error("{op} has an attribute {attr} of the wrong kind, or out of its range")]
+    Kind {
+        /// The operator.
+        op: &'static str,
+        /// The attribute.
+        attr: &'static str,
+    },
+}
+
+/// Bounds that a node's output is clamped to: what is left of a fused Relu, Relu6 or Clip.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamp {
+    /// Lowest real, or -inf.
+    pub min: f32,
+    /// Highest real, or +inf.
+    pub max: f32,
+}
+
+impl Clamp {
+    /// No bounds.
+    pub const NONE: Clamp = Clamp { min: f32::NEG_INFINITY, max: f32::INFINITY };
+    /// Relu.
+    pub const RELU: Clamp = Clamp { min: 0.0, max: f32::INFINITY };
+
+    /// True if it changes nothing.
+    pub fn is_none(self) -> bool {
+        self == Clamp::NONE
+    }
+
+    /// The bounds of applying `self`, then `next`.
+    pub fn then(self, next: Clamp) -> Clamp {
+        let clip = |v: f32| v.max(next.min).min(next.max);
+        Clamp { min: clip(self.min), max: clip(self.max) }
+    }
+}
+
+impl AttrField for Clamp {
+    fn to_attr(&self) -> Attr {
+        Attr::Floats(vec![self.min, self.max])
+    }
+    fn from_attr(attr: &Attr) -> Option<Clamp> {
+        match attr {
+            Attr::Floats(v) => match v[..] {
+                [min, max] if min <= max => Some(Clamp { min, max }),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+text_enum! {
+    /// Functions of one value. `alpha` and `beta` are parameters of the node.
+    UnaryKind {
+        /// max(x, 0)
+        Relu = "relu",
+        /// x if x >= 0 else alpha * x
+        LeakyRelu = "leaky_relu",
+        /// min(max(x, alpha), beta)
+        Clip = "clip",
+        /// 1 / (1 + exp(-x))
+        Sigmoid = "sigmoid",
+        /// min(max(alpha * x + beta, 0), 1)
+        HardSigmoid = "hard_sigmoid",
+        /// x * min(max(x / 6 + 1/2, 0), 1)
+        HardSwish = "hard_swish",
+        /// x * sigmoid(x)
+        Silu = "silu",
+        /// Hyperbolic tangent.
+        Tanh = "tanh",
+        /// Gauss error function.
+        Erf = "erf",
+        /// x / 2 * (1 + erf(x / sqrt 2))
+        Gelu = "gelu",
+        /// The tanh approximation of gelu.
+        GeluTanh = "gelu_tanh",
+        /// x if x >= 0 else alpha * (exp(x) - 1)
+        Elu = "elu",
+        /// ln(1 + exp(x))
+        Softplus = "softplus",
+        /// e^x
+        Exp = "exp",
+        /// Natural logarithm.
+        Log = "log",
+        /// Square root.
+        Sqrt = "sqrt",
+        /// 1 / x
+        Reciprocal = "reciprocal",
+        /// |x|
+        Abs = "abs",
+        /// -x
+        Neg = "neg",
+        /// Largest integer not above x.
+        Floor = "floor",
+        /// Smallest integer not below x.
+        Ceil = "ceil",
+        /// Nearest integer, ties to even.
+        Round = "round",
+        /// -1, 0 or 1
+        Sign = "sign",
+        /// Logical negation (bool).
+        Not = "not",
+    }
+}
+
+text_enum! {
+    /// Functions of two values, with NumPy broadcasting.
+    BinaryKind {
+        /// a + b
+        Add = "add",
+        /// a - b
+        Sub = "sub",
+        /// a * b
+        Mul = "mul",
+        /// a / b; integers truncate toward zero
+        Div = "div",
+        /// a to the power of b
+        Pow = "pow",
+        /// The lesser.
+        Min = "min",
+        /// The greater.
+        Max = "max",
+        /// a if a >= 0 else a * b
+        PRelu = "prelu",
+        /// a == b (bool)
+        Equal = "equal",
+        /// a < b (bool)
+        Less = "less",
+        /// a > b (bool)
+        Greater = "greater",
+    }
+}
+
+text_enum! {
+    /// What a reduction computes over its axes.
+    ReduceKind {
+        /// Arithmetic mean.
+        Mean = "mean",
+        /// Sum.
+        Sum = "sum",
+        /// Greatest.
+        Max = "max",
+        /// Least.
+        Min = "min",
+    }
+}
+
+text_enum! {
+    /// What a pooling window computes.
+    PoolKind {
+        /// Greatest value.
+        Max = "max",
+        /// Mean of the window's values.
+        Average = "average",
+    }
+}
+
+text_enum! {
+    /// What Pad puts around its input.
+    PadMode {
+        /// A constant.
+        Constant = "constant",
+        /// Mirror without the edge itself.
+        Reflect = "reflect",
+        /// Repeat the edge.
+        Edge = "edge",
+    }
+}
+
+text_enum! {
+    /// How Resize finds values between samples.
+    ResizeMode {
+        /// The nearest sample.
+        Nearest = "nearest",
+        /// Linear between neighbours along each axis.
+        Linear = "linear",
+    }
+}
+
+text_enum! {
+    /// How Resize maps an output coordinate to the input.
+    ResizeCoord {
+        /// (x + 1/2) / scale - 1/2
+        HalfPixel = "half_pixel",
+        /// half_pixel, but 0 where the output has one sample
+        PytorchHalfPixel = "pytorch_half_pixel",
+        /// x * (in - 1) / (out - 1)
+        AlignCorners = "align_corners",
+        /// x / scale
+        Asymmetric = "asymmetric",
+    }
+}
+
+text_enum! {
+    /// Which neighbour is nearest when Resize takes a sample.
+    NearestMode {
+        /// Halves go down.
+        RoundPreferFloor = "round_prefer_floor",
+        /// Halves go up.
+        RoundPreferCeil = "round_prefer_ceil",
+        /// Downward.
+        Floor = "floor",
+        /// Upward.
+        Ceil = "ceil",
+    }
+}
+
+macro_rules! ops {
+    ($($(#[$meta:meta])* $name:ident = $code:literal { $($(#[$fmeta:meta])* $field:ident : $ty:ty,)* })*) => {
+        $(
+            $(#[$meta])*
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+
+            impl From<$name> for Op {
+                fn from(op: $name) -> Op { Op::$name(op) }
+            }
+        )*
+
+        /// An operator with its attributes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $($(#[$meta])* $name($name),)* }
+
+        impl Op {
+            /// Every operator's code and name.
+            pub const TABLE: &'static [(u16, &'static str)] = &[$(($code, stringify!($name)),)*];
+
+            /// The operator's name.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$name(_) => stringify!($name),)* }
+            }
+
+            /// The operator's number in a file.
+            pub fn code(&self) -> u16 {
+                match self { $(Op::$name(_) => $code,)* }
+            }
+
+            /// The attributes, in the order of the operator's fields.
+            pub fn attrs(&self) -> Vec<(&'static str, Attr)> {
+                match self {
+                    $(Op::$name(_op) => vec![$((stringify!($field), _op.$field.to_attr()),)*],)*
+                }
+            }
+
+            /// The operator with this code and these attributes. Unknown attributes are ignored.
+            pub fn from_attrs(code: u16, attrs: &[(String, Attr)]) -> Result<Op, OpError> {
+                let _ = attrs;
+                match code {
+                    $($code => Ok(Op::$name($name {
+                        $($field: field(stringify!($name), stringify!($field), attrs)?,)*
+                    })),)*
+                    _ => Err(OpError::Code(code)),
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]`. Output `[N,OH,OW,O]`.
+    /// Depthwise where `groups == C`.
+    Conv = 1 {
+        /// Down, right.
+        strides: [usize; 2],
+        /// Top, left, bottom, right.
+        pads: [usize; 4],
+        /// Down, right.
+        dilations: [usize; 2],
+        /// C and O are split into this many parts.
+        groups: usize,
+        /// Fused activation.
+        clamp: Clamp,
+    }
+    /// Transposed convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]`. Output
+    /// `[N,OH,OW,O]` with `OH = (H-1)*stride + (KH-1)*dilation + 1 + output_pad - top - bottom`.
+    ConvTranspose = 2 {
+        /// Down, right.
+        strides: [usize; 2],
+        /// Top, left, bottom, right: cut off the full output.
+        pads: [usize; 4],
+        /// Bottom, right: rows and columns added to the output.
+        output_pads: [usize; 2],
+        /// Down, right.
+        dilations: [usize; 2],
+        /// C and O are split into this many parts.
+        groups: usize,
+        /// Fused activation.
+        clamp: Clamp,
+    }
+    /// Product with constant weights. Inputs: x `[..., K]`, w `[N, K]`, optional bias `[N]`. Output `[..., N]`.
+    Linear = 3 {
+        /// Fused activation.
+        clamp: Clamp,
+    }
+    /// Matrix product of two tensors with NumPy batch broadcasting: a `[..., M, K]`, b `[..., K, N]`.
+    MatMul = 4 {
+        /// b is `[..., N, K]`.
+        transpose_b: bool,
+    }
+    /// Pooling over `[N,H,W,C]`.
+    Pool = 5 {
+        /// Maximum or average.
+        kind: PoolKind,
+        /// Height, width.
+        kernel: [usize; 2],
+        /// Down, right.
+        strides: [usize; 2],
+        /// Top, left, bottom, right.
+        pads: [usize; 4],
+        /// Down, right.
+        dilations: [usize; 2],
+        /// The output's size is rounded up: the last window may hang over.
+        ceil: bool,
+        /// Averages divide by the whole window, padding counted in.
+        count_include_pad: bool,
+    }
+    /// Reduction over axes (sorted, not negative).
+    Reduce = 6 {
+        /// What is computed.
+        kind: ReduceKind,
+        /// The axes that go.
+        axes: Vec<usize>,
+        /// They stay with length 1.
+        keep_dims: bool,
+    }
+    /// A function of each element.
+    Unary = 7 {
+        /// The function.
+        kind: UnaryKind,
+        /// First parameter.
+        alpha: f32,
+        /// Second parameter.
+        beta: f32,
+    }
+    /// A function of two tensors' elements, with broadcasting.
+    Binary = 8 {
+        /// The function.
+        kind: BinaryKind,
+        /// Fused activation.
+        clamp: Clamp,
+    }
+    /// exp(x - max) / sum over one axis.
+    Softmax = 9 {
+        /// Not negative.
+        axis: usize,
+        /// Logarithm of it.
+        log: bool,
+    }
+    /// Joins the inputs along an axis.
+    Concat = 10 {
+        /// Not negative.
+        axis: usize,
+    }
+    /// Cuts the input along an axis into as many parts as there are outputs.
+    Split = 11 {
+        /// Not negative.
+        axis: usize,
+        /// The parts' lengths; empty: equal parts, the last one smaller.
+        sizes: Vec<usize>,
+    }
+    /// Inputs: x, starts, ends, optional axes, optional steps (i64; ONNX's rules for negative values).
+    Slice = 12 {}
+    /// Inputs: x, pads (i64, begins then ends), optional value (scalar of x's type).
+    Pad = 13 {
+        /// What is put around.
+        mode: PadMode,
+    }
+    /// Inputs: x, optional sizes (i64, all axes), optional scales (f32, all axes); one of the two.
+    Resize = 14 {
+        /// Between samples.
+        mode: ResizeMode,
+        /// Coordinates.
+        coord: ResizeCoord,
+        /// Nearest neighbour.
+        nearest: NearestMode,
+    }
+    /// Inputs: x, shape (i64; 0 copies the dimension unless `allow_zero`, -1 is inferred).
+    Reshape = 15 {
+        /// 0 means an empty dimension.
+        allow_zero: bool,
+    }
+    /// Dimensions before `axis` to one, the others to one: a matrix.
+    Flatten = 16 {
+        /// Not negative, at most the rank.
+        axis: usize,
+    }
+    /// Reorders dimensions: output dimension i is input dimension `perm[i]`.
+    Transpose = 17 {
+        /// A permutation.
+        perm: Vec<usize>,
+    }
+    /// Removes dimensions of length 1 (axes sorted, not negative; empty: all of them).
+    Squeeze = 18 {
+        /// The axes.
+        axes: Vec<usize>,
+    }
+    /// Inserts dimensions of length 1 at these axes of the output (sorted, not negative).
+    Unsqueeze = 19 {
+        /// The axes.
+        axes: Vec<usize>,
+    }
+    /// Inputs: x, shape (i64): broadcast in both directions.
+    Expand = 20 {}
+    /// Inputs: data, indices (i32 or i64; negative counts from the end).
+    Gather = 21 {
+        /// Not negative.
+        axis: usize,
+    }
+    /// The dimensions of the input from `start` to `end` as i64.
+    ShapeOf = 22 {
+        /// First dimension (clamped, negative from the end).
+        start: i64,
+        /// One past the last (clamped, negative from the end; i64::MAX: all).
+        end: i64,
+    }
+    /// To the output's element type: float to integer truncates and saturates.
+    Cast = 23 {}
+    /// Index of the greatest value as i64.
+    ArgMax = 24 {
+        /// Not negative.
+        axis: usize,
+        /// The axis stays with length 1.
+        keep_dims: bool,
+        /// Ties: the last one wins.
+        select_last: bool,
+    }
+    /// Inputs: shape (i64), value (one element). Output: a tensor full of the value.
+    Fill = 25 {}
+    /// Batch normalization in inference: x `[..., C]` along `axis`, scale, bias, mean, variance `[C]`.
+    BatchNorm = 26 {
+        /// The channels' axis.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    }
+    /// Float to the output's integers: `saturate(round_half_even(x / scale) + zero_point)`.
+    Quantize = 27 {}
+    /// The input's integers to float: `(q - zero_point) * scale`.
+    Dequantize = 28 {}
+    /// From one quantization (or signedness) to another: `clamp(round_half_even((q - zx) * (sx / sy)) + zy)`.
+    Requantize = 29 {}
+    /// Inputs: condition (bool), a, b: elementwise choice with broadcasting.
+    Where = 30 {}
+    /// Inputs: x, repeats (i64, one per dimension).
+    Tile = 31 {}
+}

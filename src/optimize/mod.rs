@@ -1,0 +1,1 @@
+//! graph -> graph: passes that keep the answers and make them cheaper.
