@@ -178,8 +178,12 @@ pub struct Data {
 impl Data {
     /// Takes ownership of bytes. The storage is aligned to 64 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Data {
-        let aligned = AlignedBytes::copy_of(bytes);
-        Data { len: bytes.len(), start: 0, storage: Arc::new(aligned) }
+        Data::owned(AlignedBytes::copy_of(bytes))
+    }
+
+    /// All of these bytes, not copied.
+    pub fn owned(bytes: AlignedBytes) -> Data {
+        Data { len: bytes.len, start: 0, storage: Arc::new(bytes) }
     }
 
     /// The bytes of a slice of plain values.

@@ -1,6 +1,312 @@
-//! graph -> plan.
+//! graph -> plan: kernels chosen, weights packed, memory laid out. Everything is decided here, so that a run
+//! decides and allocates nothing.
+
+mod arena;
+mod op;
+
+use crate::graph::{DType, Graph, GraphError, Node, Op, TensorId};
+use crate::limits::Limits;
+use crate::run::{Io, Operands, Place, Pool, RunError};
+use ottava_kernels::{Isa, SLACK};
+use std::collections::HashMap;
+use std::ops::Range;
+
+pub use op::PackedWeights;
 
 /// Why a graph can't be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {}
+pub enum PlanError {
+    /// No kernel computes this node.
+    #[error("node '{node}' ({op}) can't be run: {why}")]
+    Unsupported {
+        /// The node's name.
+        node: String,
+        /// The operator.
+        op: &'static str,
+        /// What is missing.
+        why: String,
+    },
+    /// An accumulator could leave 32 bits.
+    #[error(
+        "node '{node}': {products} products of 8-bit values plus the bias may reach {bound}, more than an i32 \
+         accumulator holds; quantize this node's input in two halves, or keep the node in float"
+    )]
+    Accumulator {
+        /// The node's name.
+        node: String,
+        /// Products per output.
+        products: usize,
+        /// The largest sum possible.
+        bound: i64,
+    },
+    /// The plan needs more than the limits allow.
+    #[error("the model needs {needs} {what}, the limit is {limit}; raise Limits::{field} if you trust it")]
+    Limit {
+        /// What is bounded.
+        what: &'static str,
+        /// How much the plan needs.
+        needs: u64,
+        /// How much is allowed.
+        limit: u64,
+        /// The field of [`Limits`] that bounds it.
+        field: &'static str,
+    },
+    /// The graph itself is wrong.
+    #[error("{0}")]
+    Graph(#[from] GraphError),
+}
+
+impl PlanError {
+    fn unsupported(node: &Node, why: impl Into<String>) -> PlanError {
+        PlanError::Unsupported { node: node.name.clone(), op: node.op.name(), why: why.into() }
+    }
+}
+
+/// One step's computation: made at plan time, run without allocating.
+pub(crate) trait Kernel: Send + Sync {
+    /// What runs, for people: operation, tile, instruction set.
+    fn name(&self) -> String;
+    /// Multiply-adds.
+    fn macs(&self) -> u64 {
+        0
+    }
+    /// What the run costs, in multiply-adds of the best kernels: decides whether threads pay.
+    fn cost(&self) -> u64 {
+        self.macs()
+    }
+    /// Bytes of constants that it reads.
+    fn weight_bytes(&self) -> usize {
+        0
+    }
+    /// Bytes of scratch for this many threads.
+    fn scratch_len(&self, _threads: usize) -> usize {
+        0
+    }
+    /// Weights in the kernel's own order, if it has any that a file could store.
+    fn packed(&self) -> Option<&PackedWeights> {
+        None
+    }
+    /// Computes the outputs from the inputs. Only values that are not allowed can fail it.
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError>;
+}
+
+/// What becomes of one node.
+pub(crate) enum Planned {
+    /// It is computed by a kernel, from these tensors to these.
+    Step { kernel: Box<dyn Kernel>, inputs: Vec<TensorId>, outputs: Vec<TensorId> },
+    /// Its output is its input under another shape.
+    Alias { from: TensorId },
+}
+
+impl Planned {
+    fn step(kernel: impl Kernel + 'static, inputs: &[TensorId], outputs: &[TensorId]) -> Planned {
+        Planned::Step { kernel: Box::new(kernel), inputs: inputs.to_vec(), outputs: outputs.to_vec() }
+    }
+}
+
+/// One step of a plan.
+pub(crate) struct Step {
+    /// Index in the graph's nodes.
+    pub node: usize,
+    pub kernel: Box<dyn Kernel>,
+    pub operands: Operands,
+}
+
+/// A graph laid out for one instruction set and number of threads.
+pub(crate) struct Plan {
+    pub steps: Vec<Step>,
+    /// Bytes of activations and scratch.
+    pub arena_len: usize,
+    /// Constants that kernels read like activations.
+    pub constants: crate::graph::AlignedBytes,
+    /// Where each tensor lies that the caller may touch.
+    pub places: HashMap<TensorId, Place>,
+    /// Multiply-adds of one run.
+    pub macs: u64,
+    /// At least one step is worth several threads.
+    pub parallel: bool,
+}
+
+/// Packed weights that a file brought, by the tensor of the canonical weights.
+pub(crate) type PackedStore = HashMap<TensorId, Vec<PackedWeights>>;
+
+/// What kernels are chosen by.
+pub(crate) struct Planner<'a> {
+    pub graph: &'a Graph,
+    pub isa: Isa,
+    pub packed: &'a PackedStore,
+    pub pool: &'a Pool,
+}
+
+/// Lays out a graph whose dimensions are all bound.
+pub(crate) fn build(
+    graph: &Graph,
+    isa: Isa,
+    packed: &PackedStore,
+    pool: &Pool,
+    limits: &Limits,
+) -> Result<Plan, PlanError> {
+    let planner = Planner { graph, isa, packed, pool };
+    let mut layout = Layout::new(graph);
+    let mut steps = Vec::new();
+    let mut macs = 0u64;
+    let mut parallel = false;
+    for (index, node) in graph.nodes.iter().enumerate() {
+        match op::plan(&planner, node)? {
+            Planned::Alias { from } => layout.alias(from, node.outputs[0])?,
+            Planned::Step { kernel, inputs, outputs } => {
+                macs = macs.saturating_add(kernel.macs());
+                parallel |= pool.parts(kernel.cost()) > 1;
+                layout.step(steps.len(), &inputs, &outputs, kernel.scratch_len(pool.count()))?;
+                steps.push((index, kernel, inputs, outputs));
+            }
+        }
+    }
+    if macs > limits.macs {
+        let (what, field) = ("multiply-adds", "macs");
+        return Err(PlanError::Limit { what, needs: macs, limit: limits.macs, field });
+    }
+    let memory = layout.place(steps.len(), limits)?;
+    let steps = steps
+        .into_iter()
+        .enumerate()
+        .map(|(i, (node, kernel, inputs, outputs))| {
+            let operands = memory.operands(i, &inputs, &outputs);
+            Step { node, kernel, operands }
+        })
+        .collect();
+    let Memory { arena_len, constants, places, .. } = memory;
+    Ok(Plan { steps, arena_len, constants, places, macs, parallel })
+}
+
+/// Collects who needs which bytes when.
+struct Layout<'a> {
+    graph: &'a Graph,
+    /// The tensor whose bytes a tensor shares: itself, or what it is another shape of.
+    root: Vec<TensorId>,
+    /// Life of each root, in steps; inputs and outputs of the graph live throughout.
+    life: Vec<Option<(usize, usize)>>,
+    scratch: Vec<(usize, usize)>,
+}
+
+impl<'a> Layout<'a> {
+    fn new(graph: &'a Graph) -> Layout<'a> {
+        let root = (0..graph.tensors.len() as u32).map(TensorId).collect();
+        Layout { graph, root, life: vec![None; graph.tensors.len()], scratch: Vec::new() }
+    }
+
+    fn touch(&mut self, step: usize, id: TensorId) {
+        let life = &mut self.life[self.root[id.index()].index()];
+        let (first, last) = life.unwrap_or((step, step));
+        *life = Some((first.min(step), last.max(step)));
+    }
+
+    fn alias(&mut self, from: TensorId, to: TensorId) -> Result<(), PlanError> {
+        let (a, b) = (self.graph.tensor(from), self.graph.tensor(to));
+        if a.byte_len() != b.byte_len() {
+            return Err(GraphError::tensor(b, format!("should be '{}' in another shape", a.name)).into());
+        }
+        self.root[to.index()] = self.root[from.index()];
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        step: usize,
+        inputs: &[TensorId],
+        outputs: &[TensorId],
+        scratch: usize,
+    ) -> Result<(), PlanError> {
+        for &id in inputs.iter().chain(outputs) {
+            self.touch(step, id);
+        }
+        self.scratch.push((step, scratch));
+        Ok(())
+    }
+
+    /// Decides all offsets.
+    fn place(mut self, steps: usize, limits: &Limits) -> Result<Memory, PlanError> {
+        for &id in self.graph.inputs.iter().chain(&self.graph.outputs) {
+            self.touch(0, id);
+            self.touch(steps, id);
+        }
+        let graph = self.graph;
+        let too_much = || PlanError::Limit {
+            what: "bytes of activations",
+            needs: u64::MAX,
+            limit: limits.arena_bytes,
+            field: "arena_bytes",
+        };
+        let mut buffers = Vec::new();
+        let mut owner = Vec::new();
+        let mut constants = Vec::new();
+        let mut home: Vec<Option<Place>> = vec![None; graph.tensors.len()];
+        for (i, t) in graph.tensors.iter().enumerate() {
+            let Some((first, last)) = self.life[i] else { continue };
+            let len = t.byte_len().and_then(|n| n.checked_add(SLACK)).ok_or_else(too_much)?;
+            match &t.data {
+                Some(data) => {
+                    let start = constants.len();
+                    constants.extend_from_slice(data.bytes());
+                    constants.resize((start + len).next_multiple_of(arena::ALIGN), 0);
+                    home[i] = Some(Place::Constant(start..start + len));
+                }
+                None => {
+                    buffers.push(arena::Buffer { len, first, last });
+                    owner.push(i);
+                }
+            }
+        }
+        let tensors = buffers.len();
+        buffers.extend(self.scratch.iter().map(|&(step, len)| arena::Buffer { len, first: step, last: step }));
+        let (at, arena_len) = arena::place(&buffers).ok_or_else(too_much)?;
+        if arena_len as u64 > limits.arena_bytes {
+            let (what, field) = ("bytes of activations", "arena_bytes");
+            return Err(PlanError::Limit { what, needs: arena_len as u64, limit: limits.arena_bytes, field });
+        }
+        for (b, &i) in owner.iter().enumerate() {
+            home[i] = Some(Place::Arena(at[b]..at[b] + buffers[b].len));
+        }
+        let places =
+            (0..graph.tensors.len()).filter_map(|i| Some((TensorId(i as u32), home[self.root[i].index()].clone()?)));
+        let scratch = (tensors..buffers.len()).map(|b| at[b]..at[b] + buffers[b].len).collect();
+        Ok(Memory {
+            places: places.collect(),
+            scratch,
+            arena_len,
+            constants: crate::graph::AlignedBytes::copy_of(&constants),
+        })
+    }
+}
+
+/// The layout, decided.
+struct Memory {
+    places: HashMap<TensorId, Place>,
+    scratch: Vec<Range<usize>>,
+    arena_len: usize,
+    constants: crate::graph::AlignedBytes,
+}
+
+impl Memory {
+    fn operands(&self, step: usize, inputs: &[TensorId], outputs: &[TensorId]) -> Operands {
+        let written = |id: &TensorId| match &self.places[id] {
+            Place::Arena(r) => r.start..r.end - SLACK,
+            Place::Constant(_) => 0..0,
+        };
+        Operands {
+            inputs: inputs.iter().map(|id| self.places[id].clone()).collect(),
+            outputs: outputs.iter().map(written).collect(),
+            scratch: self.scratch[step].clone(),
+        }
+    }
+}
+
+/// The element type that a node computes in: that of its first data operand.
+pub(crate) fn compute_dtype(graph: &Graph, node: &Node) -> DType {
+    let out = graph.tensor(node.outputs[0]).dtype;
+    match node.op {
+        Op::Quantize(_) | Op::Dequantize(_) | Op::Cast(_) | Op::ArgMax(_) => out,
+        _ => node.input(0).map_or(out, |i| graph.tensor(i).dtype),
+    }
+}

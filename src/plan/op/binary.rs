@@ -1,0 +1,188 @@
+//! Functions of two tensors, and choice between two, with broadcasting.
+
+use super::super::{PlanError, Planned, Planner};
+use super::{Call, NodeView, ratio, values, values_mut};
+use crate::graph::{Binary, BinaryKind, DType};
+use crate::run::{Io, Views};
+use ottava_kernels::binary::{BinaryFn, CompareFn, Integer, binary_f32, binary_int, compare, select};
+use ottava_kernels::broadcast::Broadcast;
+use ottava_kernels::qbinary::{QAdd, QMul, qadd, qmul};
+
+/// What a kind becomes among the kernels.
+enum Function {
+    Arithmetic(BinaryFn),
+    Comparison(CompareFn),
+}
+
+fn function(kind: BinaryKind) -> Function {
+    use Function::{Arithmetic, Comparison};
+    match kind {
+        BinaryKind::Add => Arithmetic(BinaryFn::Add),
+        BinaryKind::Sub => Arithmetic(BinaryFn::Sub),
+        BinaryKind::Mul => Arithmetic(BinaryFn::Mul),
+        BinaryKind::Div => Arithmetic(BinaryFn::Div),
+        BinaryKind::Pow => Arithmetic(BinaryFn::Pow),
+        BinaryKind::Min => Arithmetic(BinaryFn::Min),
+        BinaryKind::Max => Arithmetic(BinaryFn::Max),
+        BinaryKind::PRelu => Arithmetic(BinaryFn::PRelu),
+        BinaryKind::Equal => Comparison(CompareFn::Equal),
+        BinaryKind::Less => Comparison(CompareFn::Less),
+        BinaryKind::Greater => Comparison(CompareFn::Greater),
+    }
+}
+
+/// Two operands, the walk over them and how many elements each has.
+struct Pair {
+    walk: Broadcast<2>,
+    lens: [usize; 2],
+}
+
+fn pair(v: NodeView<'_>) -> Result<Pair, PlanError> {
+    let (a, b, y) = (v.dims(v.tensor(0)?)?, v.dims(v.tensor(1)?)?, v.dims(v.out())?);
+    let walk = Broadcast::new(&y, [&a, &b]);
+    let walk = walk.ok_or_else(|| v.unsupported(format!("{a:?} and {b:?} can't be broadcast to {y:?}")))?;
+    Ok(Pair { walk, lens: [a.iter().product(), b.iter().product()] })
+}
+
+pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Binary) -> Result<Planned, PlanError> {
+    let (a, b, y) = (v.tensor(0)?.dtype, v.tensor(1)?.dtype, v.out().dtype);
+    if a != b {
+        return Err(v.no_kernel());
+    }
+    match (function(op.kind), a, y) {
+        (Function::Arithmetic(f), DType::U8, DType::U8) => quantized(p, v, op, f),
+        (Function::Arithmetic(f), DType::F32, DType::F32) => float(p, v, op, f),
+        (Function::Arithmetic(f), DType::I64, DType::I64) => integer::<i64>(v, op, f),
+        (Function::Arithmetic(f), DType::I32, DType::I32) => integer::<i32>(v, op, f),
+        (Function::Comparison(f), DType::F32, DType::Bool) => comparison::<f32>(p, v, op, f),
+        (Function::Comparison(f), DType::I64, DType::Bool) => comparison::<i64>(p, v, op, f),
+        (Function::Comparison(f), DType::I32, DType::Bool) => comparison::<i32>(p, v, op, f),
+        (Function::Comparison(f), DType::Bool, DType::Bool) => comparison::<u8>(p, v, op, f),
+        _ => Err(v.no_kernel()),
+    }
+}
+
+fn step(v: NodeView<'_>, kernel: impl super::Kernel + 'static) -> Result<Planned, PlanError> {
+    Ok(Planned::step(kernel, &[v.input(0)?, v.input(1)?], &v.node.outputs))
+}
+
+/// Computes each part of an output (elements of `size` bytes) on a thread of its own.
+fn in_parts(walks: &[Broadcast<2>], y: &mut [u8], size: usize, part: &(impl Fn(&Broadcast<2>, &mut [u8]) + Sync)) {
+    match walks {
+        [] => {}
+        [one] => part(one, y),
+        more => {
+            let (left, right) = more.split_at(more.len() / 2);
+            let at = (right[0].y_range().start - left[0].y_range().start) * size;
+            let (ya, yb) = y.split_at_mut(at);
+            rayon::join(|| in_parts(left, ya, size, part), || in_parts(right, yb, size, part));
+        }
+    }
+}
+
+fn quantized(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError> {
+    let Pair { walk, lens: [an, bn] } = pair(v)?;
+    let (a, b, y) = (v.affine(v.tensor(0)?)?, v.affine(v.tensor(1)?)?, v.affine(v.out())?);
+    let (isa, out) = (p.isa, y.output(op.clamp));
+    let cost = walk.len() as u64 * 8;
+    let parts = walk.split(p.pool.parts(cost));
+    let name = format!("{}-u8 {isa}", op.kind.name());
+    match f {
+        BinaryFn::Add | BinaryFn::Sub => {
+            let sign = if f == BinaryFn::Sub { -1.0 } else { 1.0 };
+            let add = QAdd {
+                a_zero_point: a.zero,
+                b_zero_point: b.zero,
+                a_multiplier: ratio(a.scale, 1.0, y.scale),
+                b_multiplier: sign * ratio(b.scale, 1.0, y.scale),
+                out,
+            };
+            let run = move |io: &mut Io<'_>| {
+                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+                in_parts(&parts, y, 1, &|w, y| qadd(isa, &add, w, &a[..an], &b[..bn], y));
+            };
+            step(v, Call { name, cost, run })
+        }
+        BinaryFn::Mul => {
+            let mul = QMul {
+                a_zero_point: a.zero,
+                b_zero_point: b.zero,
+                multiplier: ratio(a.scale, b.scale, y.scale),
+                out,
+            };
+            let run = move |io: &mut Io<'_>| {
+                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+                in_parts(&parts, y, 1, &|w, y| qmul(isa, &mul, w, &a[..an], &b[..bn], y));
+            };
+            step(v, Call { name, cost, run })
+        }
+        _ => Err(v.unsupported("of 8-bit tensors only add, sub and mul are computed in integers")),
+    }
+}
+
+fn float(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError> {
+    let Pair { walk, lens: [an, bn] } = pair(v)?;
+    let (isa, clamp) = (p.isa, [op.clamp.min, op.clamp.max]);
+    let cost = walk.len() as u64 * 8;
+    let parts = walk.split(p.pool.parts(cost));
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+        let (a, b) = (values(a, an), values(b, bn));
+        in_parts(&parts, y, 4, &|w, y| binary_f32(isa, f, clamp, w, a, b, values_mut(y)));
+    };
+    step(v, Call { name: format!("{}-f32 {isa}", op.kind.name()), cost, run })
+}
+
+fn integer<T>(v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError>
+where
+    T: Integer + bytemuck::Pod + Send + Sync,
+{
+    if !op.clamp.is_none() {
+        return Err(v.unsupported("integers that are not quantized can't be clamped to reals"));
+    }
+    let Pair { walk, lens: [an, bn] } = pair(v)?;
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+        binary_int::<T>(f, &walk, values(a, an), values(b, bn), values_mut(y));
+    };
+    step(v, Call { name: format!("{}-{}", op.kind.name(), v.out().dtype), cost: 0, run })
+}
+
+fn comparison<T>(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: CompareFn) -> Result<Planned, PlanError>
+where
+    T: PartialOrd + bytemuck::Pod + Send + Sync,
+{
+    let Pair { walk, lens: [an, bn] } = pair(v)?;
+    let isa = p.isa;
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+        compare::<T>(isa, f, &walk, values(a, an), values(b, bn), y);
+    };
+    step(v, Call { name: format!("{}-{} {isa}", op.kind.name(), v.tensor(0)?.dtype), cost: 0, run })
+}
+
+pub(super) fn plan_where(v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let (c, a, b, y) = (v.tensor(0)?, v.tensor(1)?, v.tensor(2)?, v.out());
+    if c.dtype != DType::Bool || a.dtype != b.dtype || a.dtype != y.dtype || a.quant != b.quant {
+        return Err(v.no_kernel());
+    }
+    match a.dtype.size() {
+        1 => choice::<u8>(v),
+        2 => choice::<u16>(v),
+        4 => choice::<u32>(v),
+        _ => choice::<u64>(v),
+    }
+}
+
+fn choice<T: bytemuck::Pod + Send + Sync>(v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let dims = [v.dims(v.tensor(0)?)?, v.dims(v.tensor(1)?)?, v.dims(v.tensor(2)?)?];
+    let [cn, an, bn] = [0, 1, 2].map(|i| dims[i].iter().product::<usize>());
+    let walk = Broadcast::new(&v.dims(v.out())?, [&dims[0], &dims[1], &dims[2]]);
+    let walk = walk.ok_or_else(|| v.unsupported("the shapes can't be broadcast"))?;
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [c, a, b], outputs: [y], .. } = io.one();
+        select::<T>(&walk, &c[..cn], values(a, an), values(b, bn), values_mut(y));
+    };
+    let kernel = Call { name: format!("where-{}", v.out().dtype), cost: 0, run };
+    Ok(Planned::step(kernel, &[v.input(0)?, v.input(1)?, v.input(2)?], &v.node.outputs))
+}

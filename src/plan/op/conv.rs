@@ -1,0 +1,238 @@
+//! Convolutions and products with constant weights.
+
+use super::super::{PlanError, Planned, Planner};
+use super::weights::{Split, WeightStep, Weighted};
+use super::{NodeView, ratio};
+use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
+use ottava_kernels::fconv::{FConv, FConvTranspose};
+use ottava_kernels::fdepthwise::FDepthwise;
+use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
+
+pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
+    let [n, h, w, c] = four(v, v.tensor(0)?)?;
+    let [oc, kh, kw, _] = four(v, v.tensor(1)?)?;
+    let [_, oh, ow, _] = four(v, v.out())?;
+    let shape = ConvShape {
+        n,
+        h,
+        w,
+        c,
+        oc,
+        kernel: [kh, kw],
+        strides: op.strides,
+        dilations: op.dilations,
+        pad: [op.pads[0], op.pads[1]],
+        oh,
+        ow,
+        groups: op.groups,
+    };
+    plan_shape(p, v, shape, op.clamp)
+}
+
+pub(super) fn plan_linear(p: &Planner<'_>, v: NodeView<'_>, op: &Linear) -> Result<Planned, PlanError> {
+    let (x, w) = (v.dims(v.tensor(0)?)?, v.dims(v.tensor(1)?)?);
+    match (x.split_last(), &w[..]) {
+        (Some((&k, lead)), &[n, wk]) if k == wk => {
+            plan_shape(p, v, ConvShape::linear(lead.iter().product(), k, n), op.clamp)
+        }
+        _ => Err(v.unsupported(format!("x must be [..., K] and w [N, K]; they are {x:?} and {w:?}"))),
+    }
+}
+
+fn four(v: NodeView<'_>, t: &crate::graph::Tensor) -> Result<[usize; 4], PlanError> {
+    let dims = v.dims(t)?;
+    let rank = dims.len();
+    dims.try_into().map_err(|_| v.unsupported(format!("'{}' should have rank 4, it has {rank}", t.name)))
+}
+
+/// Rows that a tile of any kernel holds: parts of threads start at a multiple.
+const GRAIN: usize = 12;
+
+fn plan_shape(p: &Planner<'_>, v: NodeView<'_>, shape: ConvShape, clamp: Clamp) -> Result<Planned, PlanError> {
+    let macs = shape.macs();
+    let pixels = Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs };
+    let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs };
+    match types(v)? {
+        Types::Integer => {
+            let q = Integer::of(v, shape.k())?;
+            let out = v.affine(v.out())?.output(clamp);
+            if shape.is_depthwise() {
+                let kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
+                q.step(p, v, kernel, lines, QDepthwise::pack)
+            } else {
+                let kernel = QConv::new(p.isa, shape, q.x_zero, out, shape.oc);
+                q.step(p, v, kernel, pixels, QConv::pack)
+            }
+        }
+        Types::Float => {
+            let f = Float::of(v)?;
+            let clamp = [clamp.min, clamp.max];
+            if shape.is_depthwise() {
+                let kernel = FDepthwise::new(p.isa, shape, clamp, shape.oc);
+                f.step(p, v, kernel, lines, FDepthwise::pack)
+            } else {
+                let kernel = FConv::new(p.isa, shape, clamp, shape.oc);
+                f.step(p, v, kernel, pixels, FConv::pack)
+            }
+        }
+    }
+}
+
+pub(super) fn plan_transpose(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    op: &ConvTranspose,
+) -> Result<Planned, PlanError> {
+    let [n, h, w, c] = four(v, v.tensor(0)?)?;
+    let [oc, kh, kw, _] = four(v, v.tensor(1)?)?;
+    let [_, oh, ow, _] = four(v, v.out())?;
+    let shape = ConvTransposeShape {
+        n,
+        h,
+        w,
+        c,
+        oc,
+        kernel: [kh, kw],
+        strides: op.strides,
+        dilations: op.dilations,
+        pad: [op.pads[0], op.pads[1]],
+        oh,
+        ow,
+        groups: op.groups,
+    };
+    let lines = Split { rows: n * oh, grain: 1, row_len: ow * oc, macs: shape.macs() };
+    match types(v)? {
+        Types::Integer => {
+            let q = Integer::of(v, kh * kw * c / op.groups.max(1))?;
+            let out = v.affine(v.out())?.output(op.clamp);
+            let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, oc);
+            q.step(p, v, kernel, lines, QConvTranspose::pack)
+        }
+        Types::Float => {
+            let f = Float::of(v)?;
+            let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max], oc);
+            f.step(p, v, kernel, lines, FConvTranspose::pack)
+        }
+    }
+}
+
+/// What the node computes with.
+enum Types {
+    Integer,
+    Float,
+}
+
+fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
+    match (v.tensor(0)?.dtype, v.tensor(1)?.dtype, v.out().dtype) {
+        (DType::U8, DType::I8, DType::U8) => Ok(Types::Integer),
+        (DType::F32, DType::F32 | DType::F16, DType::F32) => Ok(Types::Float),
+        _ => Err(v.no_kernel()),
+    }
+}
+
+/// Weights, bias and multipliers of an integer node, as the graph has them.
+struct Integer {
+    x_zero: u8,
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<f32>,
+    tensor: TensorId,
+}
+
+impl Integer {
+    /// Reads and checks them; `products` is how many go into one output.
+    fn of(v: NodeView<'_>, products: usize) -> Result<Integer, PlanError> {
+        let (w, y) = (v.tensor(1)?, v.affine(v.out())?);
+        let x = v.affine(v.tensor(0)?)?;
+        let weights: Vec<i8> = v.constant(1)?.to_vec();
+        let channels = v.dims(w)?[0];
+        let quant = w.quant.as_ref().filter(|q| {
+            q.zero_point.iter().all(|&z| z == 0) && matches!((q.axis, q.scale.len()), (None, _) | (Some(0), _))
+        });
+        let quant = quant.ok_or_else(|| {
+            v.unsupported(format!("'{}' should be quantized symmetrically, per tensor or along axis 0", w.name))
+        })?;
+        let scale = |c: usize| if quant.axis.is_some() { quant.scale[c] } else { quant.scale[0] };
+        let multiplier: Vec<f32> = (0..channels).map(|c| ratio(x.scale, scale(c), y.scale)).collect();
+        if let Some(bad) = multiplier.iter().find(|m| !m.is_finite()) {
+            return Err(v.unsupported(format!("its scales give the multiplier {bad}")));
+        }
+        let bias = match v.node.input(2) {
+            None => vec![0; channels],
+            Some(_) if v.tensor(2)?.dtype == DType::I32 => v.constant(2)?.to_vec(),
+            Some(_) => return Err(v.no_kernel()),
+        };
+        if bias.len() != channels {
+            return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
+        }
+        check_accumulators(v, products, x.zero, &weights, &bias)?;
+        Ok(Integer { x_zero: x.zero, weights, bias, multiplier, tensor: v.input(1)? })
+    }
+
+    fn step<K: Weighted>(
+        self,
+        p: &Planner<'_>,
+        v: NodeView<'_>,
+        kernel: K,
+        split: Split,
+        pack: impl FnOnce(&K, &[i8], &[i32], &[f32], &mut [u8]),
+    ) -> Result<Planned, PlanError> {
+        let Integer { weights, bias, multiplier, .. } = &self;
+        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, weights, bias, multiplier, to)).planned(v)
+    }
+}
+
+/// Refuses weights with which a sum could leave an i32: `sum |w| * max |x - zero| + |bias|` per channel.
+fn check_accumulators(
+    v: NodeView<'_>,
+    products: usize,
+    x_zero: u8,
+    weights: &[i8],
+    bias: &[i32],
+) -> Result<(), PlanError> {
+    let largest = i64::from(x_zero.max(255 - x_zero));
+    let most_bias = bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
+    if products as i64 * 128 * largest + most_bias <= i64::from(i32::MAX) {
+        return Ok(());
+    }
+    for (row, b) in weights.chunks(products.max(1)).zip(bias) {
+        let sum: i64 = row.iter().map(|w| i64::from(w.unsigned_abs())).sum();
+        let bound = sum * largest + i64::from(b.unsigned_abs());
+        if bound > i64::from(i32::MAX) {
+            return Err(PlanError::Accumulator { node: v.node.name.clone(), products, bound });
+        }
+    }
+    Ok(())
+}
+
+/// Weights and bias of a float node.
+struct Float {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    tensor: TensorId,
+}
+
+impl Float {
+    fn of(v: NodeView<'_>) -> Result<Float, PlanError> {
+        let weights = v.floats(1)?;
+        let channels = v.dims(v.tensor(1)?)?[0];
+        let bias = if v.node.input(2).is_some() { v.floats(2)? } else { vec![0.0; channels] };
+        if bias.len() != channels {
+            return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
+        }
+        Ok(Float { weights, bias, tensor: v.input(1)? })
+    }
+
+    fn step<K: Weighted>(
+        self,
+        p: &Planner<'_>,
+        v: NodeView<'_>,
+        kernel: K,
+        split: Split,
+        pack: impl FnOnce(&K, &[f32], &[f32], &mut [f32]),
+    ) -> Result<Planned, PlanError> {
+        let Float { weights, bias, .. } = &self;
+        let pack = |k: &K, to: &mut [u8]| pack(k, weights, bias, bytemuck::cast_slice_mut(to));
+        WeightStep::new(p, self.tensor, kernel, split, pack).planned(v)
+    }
+}

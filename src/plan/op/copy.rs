@@ -1,0 +1,285 @@
+//! Operators that only move elements. They see sizes of elements, not types.
+
+use super::super::{PlanError, Planned};
+use super::{Call, Kernel, NodeView, values, values_mut};
+use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Slice, Split, Tensor, Transpose, infer};
+use crate::run::{Io, Pool, RunError, Views};
+use ottava_kernels::broadcast::{Broadcast, expand};
+use ottava_kernels::copy;
+
+/// Calls a function that is generic over an unsigned integer as wide as the tensor's elements.
+macro_rules! by_size {
+    ($dtype:expr, $f:ident ( $($arg:expr),* )) => {
+        match $dtype.size() {
+            1 => $f::<u8>($($arg),*),
+            2 => $f::<u16>($($arg),*),
+            4 => $f::<u32>($($arg),*),
+            _ => $f::<u64>($($arg),*),
+        }
+    };
+}
+
+/// Refuses a node that would silently give its output another meaning than its input.
+fn same_meaning(v: NodeView<'_>, x: &Tensor, y: &Tensor) -> Result<(), PlanError> {
+    if x.dtype != y.dtype {
+        return Err(v.no_kernel());
+    }
+    match (&x.quant, &y.quant) {
+        (Some(a), Some(b)) if a != b => {
+            Err(v.unsupported(format!("'{}' and '{}' must have one scale and zero point", x.name, y.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn call(v: NodeView<'_>, name: String, run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Result<Planned, PlanError> {
+    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+}
+
+pub(super) fn plan_transpose(v: NodeView<'_>, op: &Transpose) -> Result<Planned, PlanError> {
+    let x = v.tensor(0)?;
+    same_meaning(v, x, v.out())?;
+    let order = copy::Transpose::new(&v.dims(x)?, &op.perm);
+    let order = order.ok_or_else(|| v.unsupported("the permutation does not fit the shape"))?;
+    if order.is_copy() {
+        return Ok(Planned::Alias { from: v.input(0)? });
+    }
+    by_size!(x.dtype, transpose_step(v, order))
+}
+
+fn transpose_step<T: bytemuck::Pod>(v: NodeView<'_>, order: copy::Transpose) -> Result<Planned, PlanError> {
+    call(v, format!("transpose-{}", v.out().dtype), move |io| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        order.run::<T>(values(x, order.len()), values_mut(y));
+    })
+}
+
+/// A tensor cut along an axis: how many blocks, and the bytes of one.
+fn blocks(dims: &[usize], axis: usize, size: usize) -> (usize, usize) {
+    let (outer, inner) = dims.split_at(axis.min(dims.len()));
+    (outer.iter().product(), inner.iter().product::<usize>() * size)
+}
+
+pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanError> {
+    let y = v.out();
+    let (count, stride) = blocks(&v.dims(y)?, op.axis, y.dtype.size());
+    let mut parts = Vec::new();
+    for i in 0..v.node.inputs.len() {
+        let x = v.tensor(i)?;
+        same_meaning(v, x, y)?;
+        parts.push(blocks(&v.dims(x)?, op.axis, x.dtype.size()).1);
+    }
+    let inputs: Vec<_> = v.node.present_inputs().collect();
+    let run = move |io: &mut Io<'_>| {
+        let mut at = 0;
+        for (i, &len) in parts.iter().enumerate() {
+            let Views { inputs: [x], outputs: [y], .. } = io.views([i], [0]);
+            if len > 0 {
+                copy::copy_blocks(x, &mut y[at..], count, len, len, stride);
+            }
+            at += len;
+        }
+    };
+    let kernel = Call { name: format!("concat-{}", y.dtype), cost: 0, run };
+    Ok(Planned::step(kernel, &inputs, &v.node.outputs))
+}
+
+pub(super) fn plan_split(v: NodeView<'_>, op: &Split) -> Result<Planned, PlanError> {
+    let x = v.tensor(0)?;
+    let (count, stride) = blocks(&v.dims(x)?, op.axis, x.dtype.size());
+    let mut parts = Vec::new();
+    for &id in &v.node.outputs {
+        let y = v.graph.tensor(id);
+        same_meaning(v, x, y)?;
+        parts.push(blocks(&v.dims(y)?, op.axis, y.dtype.size()).1);
+    }
+    call(v, format!("split-{}", x.dtype), move |io| {
+        let mut at = 0;
+        for (o, &len) in parts.iter().enumerate() {
+            let Views { inputs: [x], outputs: [y], .. } = io.views([0], [o]);
+            if len > 0 {
+                copy::copy_blocks(&x[at..], y, count, len, stride, len);
+            }
+            at += len;
+        }
+    })
+}
+
+pub(super) fn plan_slice(v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    same_meaning(v, x, y)?;
+    let (xd, yd) = (v.dims(x)?, v.dims(y)?);
+    let (starts, ends) = (v.ints(1)?, v.ints(2)?);
+    let all: Vec<i64> = (0..starts.len() as i64).collect();
+    let axes = if v.node.input(3).is_some() { v.ints(3)? } else { all };
+    let steps = if v.node.input(4).is_some() { v.ints(4)? } else { vec![1; starts.len()] };
+    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+        return Err(v.unsupported("starts, ends, axes and steps have different lengths"));
+    }
+    let mut from = vec![0usize; xd.len()];
+    let mut by = vec![1isize; xd.len()];
+    for i in 0..starts.len() {
+        let axis = if axes[i] < 0 { axes[i] + xd.len() as i64 } else { axes[i] } as usize;
+        let len = *xd.get(axis).ok_or_else(|| v.unsupported(format!("there is no axis {}", axes[i])))?;
+        let cut = infer::slice_bounds(len, starts[i], ends[i], steps[i]);
+        let (first, _) = cut.ok_or_else(|| v.unsupported("a step of 0"))?;
+        (from[axis], by[axis]) = (first, steps[i] as isize);
+    }
+    let cut = copy::Slice::new(&xd, &from, &by, &yd);
+    let cut = cut.ok_or_else(|| v.unsupported(format!("{xd:?} can't be cut to {yd:?}")))?;
+    let len = xd.iter().product();
+    by_size!(x.dtype, slice_step(v, cut, len))
+}
+
+fn slice_step<T: bytemuck::Pod>(v: NodeView<'_>, cut: copy::Slice, len: usize) -> Result<Planned, PlanError> {
+    call(v, format!("slice-{}", v.out().dtype), move |io| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        cut.run::<T>(values(x, len), values_mut(y));
+    })
+}
+
+pub(super) fn plan_pad(v: NodeView<'_>, op: &Pad) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    same_meaning(v, x, y)?;
+    let (dims, pads) = (v.dims(x)?, v.ints(1)?);
+    if pads.len() != dims.len() * 2 {
+        return Err(v.unsupported(format!("{} pads for rank {}", pads.len(), dims.len())));
+    }
+    let mode = match op.mode {
+        PadMode::Constant => copy::PadMode::Constant,
+        PadMode::Reflect => copy::PadMode::Reflect,
+        PadMode::Edge => copy::PadMode::Edge,
+    };
+    let (before, after) = pads.split_at(dims.len());
+    let pad = copy::Pad::new(&dims, before, after, mode);
+    let pad = pad.ok_or_else(|| v.unsupported(format!("{dims:?} can't be padded by {pads:?}")))?;
+    by_size!(x.dtype, pad_step(v, pad, dims.iter().product()))
+}
+
+fn pad_step<T: bytemuck::Pod + Send + Sync>(
+    v: NodeView<'_>,
+    pad: copy::Pad,
+    len: usize,
+) -> Result<Planned, PlanError> {
+    let value: T = match (v.node.input(2), v.tensor(0)?.quant.as_ref().and_then(|q| q.single())) {
+        (Some(_), _) => match v.constant(2)?.to_vec::<T>()[..] {
+            [value] => value,
+            _ => return Err(v.unsupported("the padding value must be one element of the input's type")),
+        },
+        // Without a value it is 0, which quantized is the zero point.
+        (None, Some((_, zero))) => bytemuck::pod_read_unaligned(&(zero as i64).to_le_bytes()[..size_of::<T>()]),
+        (None, None) => T::zeroed(),
+    };
+    call(v, format!("pad-{}", v.out().dtype), move |io| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        pad.run::<T>(value, values(x, len), values_mut(y));
+    })
+}
+
+pub(super) fn plan_expand(v: NodeView<'_>, tile: bool) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    same_meaning(v, x, y)?;
+    let (xd, yd) = (v.dims(x)?, v.dims(y)?);
+    let repeats: Vec<usize> = xd.iter().zip(&yd).map(|(&a, &b)| if a == 0 { 0 } else { b / a }).collect();
+    let walk = if tile { Broadcast::tile(&xd, &repeats) } else { Broadcast::new(&yd, [&xd]) };
+    let walk = walk.ok_or_else(|| v.unsupported(format!("{xd:?} can't be expanded to {yd:?}")))?;
+    by_size!(x.dtype, expand_step(v, walk, xd.iter().product()))
+}
+
+fn expand_step<T: bytemuck::Pod>(v: NodeView<'_>, walk: Broadcast<1>, len: usize) -> Result<Planned, PlanError> {
+    call(v, format!("expand-{}", v.out().dtype), move |io| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        expand::<T>(&walk, values(x, len), values_mut(y));
+    })
+}
+
+pub(super) fn plan_fill(v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let y = v.out();
+    same_meaning(v, v.tensor(1)?, y)?;
+    let value = v.constant(1)?.bytes().to_vec();
+    if value.len() != y.dtype.size() {
+        return Err(v.unsupported("the value must be one element"));
+    }
+    let run = move |io: &mut Io<'_>| {
+        let Views { outputs: [y], .. } = io.one::<0>();
+        y.chunks_exact_mut(value.len()).for_each(|y| y.copy_from_slice(&value));
+    };
+    let kernel = Call { name: format!("fill-{}", y.dtype), cost: 0, run };
+    Ok(Planned::step(kernel, &[], &v.node.outputs))
+}
+
+pub(super) fn plan_gather(v: NodeView<'_>, op: &Gather) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    same_meaning(v, x, y)?;
+    let dims = v.dims(x)?;
+    let (Some(&len), index) = (dims.get(op.axis), v.tensor(1)?) else {
+        return Err(v.unsupported(format!("there is no axis {}", op.axis)));
+    };
+    let gather = GatherStep {
+        node: v.node.name.clone(),
+        dtype: x.dtype,
+        index: index.dtype,
+        count: v.dims(index)?.iter().product(),
+        dims: [dims[..op.axis].iter().product(), len, dims[op.axis + 1..].iter().product::<usize>() * x.dtype.size()],
+        table: x.data.clone(),
+    };
+    if !matches!(index.dtype, DType::I64 | DType::I32) {
+        return Err(v.no_kernel());
+    }
+    // A constant table is read where it lies: embeddings are large.
+    let inputs = match x.data {
+        Some(_) => vec![v.input(1)?],
+        None => vec![v.input(1)?, v.input(0)?],
+    };
+    Ok(Planned::step(gather, &inputs, &v.node.outputs))
+}
+
+/// Rows picked by index.
+struct GatherStep {
+    node: String,
+    dtype: DType,
+    index: DType,
+    /// Indices.
+    count: usize,
+    /// Outer, the axis, bytes of one row.
+    dims: [usize; 3],
+    table: Option<Data>,
+}
+
+impl Kernel for GatherStep {
+    fn name(&self) -> String {
+        format!("gather-{}", self.dtype)
+    }
+    fn weight_bytes(&self) -> usize {
+        self.table.as_ref().map_or(0, |t| t.bytes().len())
+    }
+    fn scratch_len(&self, _threads: usize) -> usize {
+        match self.index {
+            DType::I64 => 0,
+            _ => self.count * size_of::<i64>(),
+        }
+    }
+    fn run(&self, io: &mut Io<'_>, _pool: &Pool) -> Result<(), RunError> {
+        let (index, x, y, scratch) = match &self.table {
+            Some(table) => {
+                let Views { inputs: [index], outputs: [y], scratch } = io.one();
+                (index, table.bytes(), y, scratch)
+            }
+            None => {
+                let Views { inputs: [index, x], outputs: [y], scratch } = io.one();
+                (index, x, y, scratch)
+            }
+        };
+        let index = match self.index {
+            DType::I64 => values::<i64>(index, self.count),
+            _ => {
+                let wide = values_mut::<i64>(scratch);
+                let narrow = values::<i32>(index, self.count);
+                wide.iter_mut().zip(narrow).for_each(|(w, n)| *w = i64::from(*n));
+                wide
+            }
+        };
+        let gathered = copy::gather(self.dims, x, index, y);
+        gathered.map_err(|e| RunError::Index { node: self.node.clone(), index: e.index, len: e.len })
+    }
+}

@@ -1,0 +1,198 @@
+//! Nodes -> kernels, one file per family of operators.
+
+mod binary;
+mod conv;
+mod copy;
+mod convert;
+mod pool;
+mod reduce;
+mod resize;
+mod unary;
+
+use super::{Kernel, PlanError, Planned, Planner};
+use crate::run::{Io, Pool, RunError};
+use crate::graph::{Clamp, DType, Data, Graph, Node, Op, Tensor, TensorId};
+use ottava_kernels::Output;
+
+/// Weights in the order in which a kernel reads them.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    /// The tensor of the canonical weights.
+    pub tensor: TensorId,
+    /// Names the order.
+    pub layout: u32,
+    /// The bytes.
+    pub bytes: Data,
+}
+
+/// Chooses the kernel of a node.
+pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
+    let v = NodeView { graph: p.graph, node };
+    match &node.op {
+        Op::Conv(op) => conv::plan_conv(p, v, op),
+        Op::ConvTranspose(op) => conv::plan_transpose(p, v, op),
+        Op::Linear(op) => conv::plan_linear(p, v, op),
+        Op::MatMul(op) => conv::plan_matmul(p, v, op),
+        Op::Pool(op) => pool::plan(p, v, op),
+        Op::Reduce(op) => reduce::plan_reduce(p, v, op),
+        Op::ArgMax(op) => reduce::plan_argmax(v, op),
+        Op::Softmax(op) => reduce::plan_softmax(p, v, op),
+        Op::Unary(op) => unary::plan(p, v, op),
+        Op::Binary(op) => binary::plan(p, v, op),
+        Op::Where(_) => binary::plan_where(p, v),
+        Op::Concat(op) => copy::plan_concat(v, op),
+        Op::Split(op) => copy::plan_split(v, op),
+        Op::Slice(_) => copy::plan_slice(v),
+        Op::Pad(op) => copy::plan_pad(v, op),
+        Op::Resize(op) => resize::plan(p, v, op),
+        Op::Transpose(op) => copy::plan_transpose(v, op),
+        Op::Expand(_) => copy::plan_expand(v, false),
+        Op::Tile(_) => copy::plan_expand(v, true),
+        Op::Gather(op) => copy::plan_gather(v, op),
+        Op::Fill(_) => copy::plan_fill(v),
+        Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => {
+            Ok(Planned::Alias { from: v.input(0)? })
+        }
+        Op::Quantize(_) => convert::plan_quantize(p, v),
+        Op::Dequantize(_) => convert::plan_dequantize(p, v),
+        Op::Requantize(_) => convert::plan_requantize(p, v),
+        Op::Cast(_) => convert::plan_cast(p, v),
+        Op::BatchNorm(_) => Err(v.unsupported("it must be folded first: run optimize::float on the graph")),
+        Op::ShapeOf(_) => Err(v.unsupported("its input's shape is not known after binding")),
+    }
+}
+
+/// A node with what planning asks of it.
+#[derive(Clone, Copy)]
+pub(super) struct NodeView<'a> {
+    pub graph: &'a Graph,
+    pub node: &'a Node,
+}
+
+impl<'a> NodeView<'a> {
+    /// A refusal of this node.
+    pub fn unsupported(&self, why: impl Into<String>) -> PlanError {
+        PlanError::unsupported(self.node, why)
+    }
+
+    /// Input `i`, which must be there.
+    pub fn input(&self, i: usize) -> Result<TensorId, PlanError> {
+        self.node.input(i).ok_or_else(|| self.unsupported(format!("input {i} is missing")))
+    }
+
+    /// The tensor of input `i`, which must be there.
+    pub fn tensor(&self, i: usize) -> Result<&'a Tensor, PlanError> {
+        Ok(self.graph.tensor(self.input(i)?))
+    }
+
+    /// The first output.
+    pub fn out(&self) -> &'a Tensor {
+        self.graph.tensor(self.node.outputs[0])
+    }
+
+    /// The dimensions of a tensor.
+    pub fn dims(&self, t: &Tensor) -> Result<Vec<usize>, PlanError> {
+        t.shape.dims().ok_or_else(|| self.unsupported(format!("the shape of '{}' is not bound", t.name)))
+    }
+
+    /// The bytes of constant input `i`.
+    pub fn constant(&self, i: usize) -> Result<&'a Data, PlanError> {
+        let t = self.tensor(i)?;
+        t.data.as_ref().ok_or_else(|| {
+            self.unsupported(format!("'{}' must be constant; it depends on the network's inputs", t.name))
+        })
+    }
+
+    /// The values of constant input `i` of type i64 (or i32).
+    pub fn ints(&self, i: usize) -> Result<Vec<i64>, PlanError> {
+        let data = self.constant(i)?;
+        match self.tensor(i)?.dtype {
+            DType::I64 => Ok(data.to_vec::<i64>()),
+            DType::I32 => Ok(data.to_vec::<i32>().into_iter().map(i64::from).collect()),
+            other => Err(self.unsupported(format!("input {i} should be i64, it is {other}"))),
+        }
+    }
+
+    /// The values of constant input `i` of type f32.
+    pub fn floats(&self, i: usize) -> Result<Vec<f32>, PlanError> {
+        match self.tensor(i)?.dtype {
+            DType::F32 => Ok(self.constant(i)?.to_vec::<f32>()),
+            other => Err(self.unsupported(format!("input {i} should be f32, it is {other}"))),
+        }
+    }
+
+    /// Scale and zero point of a u8 tensor.
+    pub fn affine(&self, t: &Tensor) -> Result<Affine, PlanError> {
+        match (t.dtype, t.quant.as_ref().and_then(|q| q.single())) {
+            (DType::U8, Some((scale, zero))) => Ok(Affine { scale, zero: zero as u8 }),
+            _ => Err(self.unsupported(format!(
+                "'{}' should be u8 with one scale and zero point, it is {}",
+                t.name, t.dtype
+            ))),
+        }
+    }
+
+    /// A refusal because no kernel takes these element types.
+    pub fn no_kernel(&self) -> PlanError {
+        let types: Vec<&str> =
+            self.node.present_inputs().map(|i| self.graph.tensor(i).dtype.name()).collect();
+        let out = self.out().dtype;
+        self.unsupported(format!("there is no kernel for ({}) -> {out}", types.join(", ")))
+    }
+}
+
+/// What the bytes of a u8 tensor mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Affine {
+    pub scale: f32,
+    pub zero: u8,
+}
+
+impl Affine {
+    /// The byte that stands for a real, saturated.
+    pub fn quantize(self, real: f32) -> u8 {
+        let q = (real / self.scale).round_ties_even() + self.zero as f32;
+        q.clamp(0.0, 255.0) as u8
+    }
+
+    /// How kernels write this tensor, with the clamp folded into the byte range.
+    pub fn output(self, clamp: Clamp) -> Output {
+        Output { zero_point: self.zero, min: self.quantize(clamp.min), max: self.quantize(clamp.max) }
+    }
+}
+
+/// A kernel that is one call: what is decided at plan time is captured by `run`.
+pub(super) struct Call<F> {
+    pub name: String,
+    /// See [`Kernel::cost`]; the parts that threads take are decided at plan time.
+    pub cost: u64,
+    pub run: F,
+}
+
+impl<F: Fn(&mut Io<'_>) + Send + Sync> Kernel for Call<F> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn cost(&self) -> u64 {
+        self.cost
+    }
+    fn run(&self, io: &mut Io<'_>, _pool: &Pool) -> Result<(), RunError> {
+        (self.run)(io);
+        Ok(())
+    }
+}
+
+/// The first `n` values of bytes that lie aligned.
+pub(super) fn values<T: bytemuck::Pod>(bytes: &[u8], n: usize) -> &[T] {
+    bytemuck::cast_slice(&bytes[..n * size_of::<T>()])
+}
+
+/// All values of bytes that lie aligned.
+pub(super) fn values_mut<T: bytemuck::Pod>(bytes: &mut [u8]) -> &mut [T] {
+    bytemuck::cast_slice_mut(bytes)
+}
+
+/// `a * b / c` for scales: rounded once, in f64, so that every machine has the same multiplier.
+pub(super) fn ratio(a: f32, b: f32, c: f32) -> f32 {
+    (a as f64 * b as f64 / c as f64) as f32
+}

@@ -1,0 +1,86 @@
+//! Pooling windows over NHWC.
+
+use super::super::{Kernel, PlanError, Planned, Planner};
+use super::{NodeView, ratio, values, values_mut};
+use crate::graph::{Clamp, DType, Pool as PoolOp, PoolKind};
+use crate::run::{Io, Pool, Rows, RunError, Views};
+use ottava_kernels::pool::{PoolShape, QAverage, avg_pool_f32, avg_pool_u8, max_pool};
+use std::ops::Range;
+
+pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    let (xd, yd) = (v.dims(x)?, v.dims(y)?);
+    let (&[n, h, w, c], &[_, oh, ow, _]) = (&xd[..], &yd[..]) else {
+        return Err(v.unsupported("pooling needs a tensor of rank 4"));
+    };
+    let PoolOp { kernel, strides, dilations, pads: pad, count_include_pad, .. } = op.clone();
+    let shape = PoolShape { n, h, w, c, kernel, strides, dilations, pad, oh, ow, count_include_pad };
+    let isa = p.isa;
+    let name = format!("{}-pool-{} {isa}", op.kind.name(), x.dtype);
+    let window = (kernel[0] * kernel[1]) as u64;
+    let cost = (shape.y_len() as u64).saturating_mul(window).saturating_mul(2);
+    let xn = shape.x_len();
+    match (op.kind, x.dtype, y.dtype) {
+        (PoolKind::Max, DType::U8, DType::U8) if x.quant == y.quant => {
+            let run = move |rows, x: &[u8], y: &mut [u8]| max_pool::<u8>(isa, &shape, &x[..xn], y, rows);
+            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+        }
+        (PoolKind::Max, DType::U8, DType::U8) => {
+            Err(v.unsupported("a maximum keeps its input's scale and zero point; the output has others"))
+        }
+        (PoolKind::Max, DType::F32, DType::F32) => {
+            let run = move |rows, x: &[u8], y: &mut [u8]| {
+                max_pool::<f32>(isa, &shape, values(x, xn), values_mut(y), rows)
+            };
+            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c * 4, run })
+        }
+        (PoolKind::Average, DType::U8, DType::U8) => {
+            let (xq, yq) = (v.affine(x)?, v.affine(y)?);
+            let average = QAverage {
+                x_zero_point: xq.zero,
+                ratio: ratio(xq.scale, 1.0, yq.scale),
+                out: yq.output(Clamp::NONE),
+            };
+            let run = move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
+            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+        }
+        (PoolKind::Average, DType::F32, DType::F32) => {
+            let run = move |rows, x: &[u8], y: &mut [u8]| {
+                avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)
+            };
+            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c * 4, run })
+        }
+        _ => Err(v.no_kernel()),
+    }
+}
+
+fn step(v: NodeView<'_>, kernel: impl Kernel + 'static) -> Result<Planned, PlanError> {
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+}
+
+/// A pooling whose output rows threads share out.
+struct Pooling<F> {
+    name: String,
+    cost: u64,
+    /// Rows of the output: `n * oh`.
+    rows: usize,
+    /// Bytes of one.
+    stride: usize,
+    run: F,
+}
+
+impl<F: Fn(Range<usize>, &[u8], &mut [u8]) + Send + Sync> Kernel for Pooling<F> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn cost(&self) -> u64 {
+        self.cost
+    }
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
+        let Views { inputs: [x], outputs: [y], scratch } = io.one();
+        let Pooling { cost, rows: count, stride, .. } = *self;
+        let rows = Rows { count, grain: 1, stride, y, scratch_len: 0, scratch, cost };
+        pool.split(rows, &|rows, y, _| (self.run)(rows, x, y));
+        Ok(())
+    }
+}

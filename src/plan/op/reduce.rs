@@ -1,0 +1,118 @@
+//! Operators that look along axes: sums, means, extremes, softmax.
+
+use super::super::{PlanError, Planned, Planner};
+use super::{Call, NodeView, values, values_mut};
+use crate::graph::{ArgMax, Clamp, DType, Reduce, ReduceKind, Softmax};
+use crate::run::{Io, Views};
+use ottava_kernels::pool::Extremum;
+use ottava_kernels::reduce::{
+    MAX_QUANTIZED_TERMS, QReduce, ReduceFn, Reduction, argmax, reduce_f32, reduce_i64, reduce_max, reduce_min,
+    reduce_sum_u8,
+};
+use ottava_kernels::softmax::{QSoftmax, softmax_f32};
+
+fn call(v: NodeView<'_>, name: String, run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Result<Planned, PlanError> {
+    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+}
+
+pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    let dims = v.dims(x)?;
+    let len: usize = dims.iter().product();
+    let r = Reduction::new(&dims, &op.axes);
+    let r = r.ok_or_else(|| v.unsupported(format!("axes {:?} do not fit the shape {dims:?}", op.axes)))?;
+    let isa = p.isa;
+    let name = format!("{}-{} {isa}", op.kind.name(), x.dtype);
+    let f = match op.kind {
+        ReduceKind::Mean => ReduceFn::Mean,
+        ReduceKind::Sum => ReduceFn::Sum,
+        ReduceKind::Max => ReduceFn::Max,
+        ReduceKind::Min => ReduceFn::Min,
+    };
+    match (x.dtype, y.dtype, op.kind) {
+        (DType::F32, DType::F32, _) => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_f32(isa, f, &r, values(x, len), values_mut(y));
+        }),
+        (DType::I64, DType::I64, _) => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_i64(f, &r, values(x, len), values_mut(y));
+        }),
+        (DType::U8, DType::U8, ReduceKind::Mean | ReduceKind::Sum) => {
+            if r.terms() > MAX_QUANTIZED_TERMS {
+                return Err(v.unsupported(format!("a sum of {} bytes does not fit 32 bits", r.terms())));
+            }
+            let (xq, yq) = (v.affine(x)?, v.affine(y)?);
+            let terms = if op.kind == ReduceKind::Mean { r.terms() as f64 } else { 1.0 };
+            let multiplier = (xq.scale as f64 / yq.scale as f64 / terms) as f32;
+            let sum = QReduce { x_zero_point: xq.zero, multiplier, out: yq.output(Clamp::NONE) };
+            call(v, name, move |io| {
+                let Views { inputs: [x], outputs: [y], .. } = io.one();
+                reduce_sum_u8(isa, &r, &sum, &x[..len], y);
+            })
+        }
+        (DType::U8, DType::U8, ReduceKind::Max) if x.quant == y.quant => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_max::<u8>(isa, &r, &x[..len], y);
+        }),
+        (DType::U8, DType::U8, ReduceKind::Min) if x.quant == y.quant => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_min::<u8>(isa, &r, &x[..len], y);
+        }),
+        _ => Err(v.no_kernel()),
+    }
+}
+
+/// Outer, the axis, inner.
+fn around(v: NodeView<'_>, dims: &[usize], axis: usize) -> Result<[usize; 3], PlanError> {
+    let len = *dims.get(axis).ok_or_else(|| v.unsupported(format!("there is no axis {axis}")))?;
+    Ok([dims[..axis].iter().product(), len, dims[axis + 1..].iter().product()])
+}
+
+pub(super) fn plan_softmax(p: &Planner<'_>, v: NodeView<'_>, op: &Softmax) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    let dims = around(v, &v.dims(x)?, op.axis)?;
+    let len = dims.iter().product();
+    let (isa, log) = (p.isa, op.log);
+    let name = format!("{}softmax-{}", if log { "log-" } else { "" }, x.dtype);
+    match (x.dtype, y.dtype) {
+        (DType::F32, DType::F32) => call(v, format!("{name} {isa}"), move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            softmax_f32(isa, dims, log, values(x, len), values_mut(y));
+        }),
+        (DType::U8, DType::U8) if !log => {
+            let (xq, yq) = (v.affine(x)?, v.affine(y)?);
+            let softmax = QSoftmax::new(xq.scale, yq.scale, yq.zero);
+            call(v, name, move |io| {
+                let Views { inputs: [x], outputs: [y], .. } = io.one();
+                softmax.run(dims, &x[..len], y);
+            })
+        }
+        _ => Err(v.no_kernel()),
+    }
+}
+
+pub(super) fn plan_argmax(v: NodeView<'_>, op: &ArgMax) -> Result<Planned, PlanError> {
+    let x = v.tensor(0)?;
+    let dims = around(v, &v.dims(x)?, op.axis)?;
+    if dims[1] == 0 {
+        return Err(v.unsupported("there is no greatest of nothing"));
+    }
+    match x.dtype {
+        DType::F32 => argmax_step::<f32>(v, dims, op.select_last),
+        DType::U8 => argmax_step::<u8>(v, dims, op.select_last),
+        DType::I64 => argmax_step::<i64>(v, dims, op.select_last),
+        _ => Err(v.no_kernel()),
+    }
+}
+
+fn argmax_step<T: Extremum + bytemuck::Pod>(
+    v: NodeView<'_>,
+    dims: [usize; 3],
+    last: bool,
+) -> Result<Planned, PlanError> {
+    call(v, format!("argmax-{}", v.tensor(0)?.dtype), move |io| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        argmax::<T>(dims, last, values(x, dims.iter().product()), values_mut(y));
+    })
+}

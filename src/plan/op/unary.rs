@@ -1,0 +1,111 @@
+//! Functions of one element: tables for bytes, written-out math for floats.
+
+use super::super::{PlanError, Planned, Planner};
+use super::{Affine, Call, NodeView, values, values_mut};
+use crate::graph::{DType, Unary, UnaryKind};
+use crate::run::{Io, Views};
+use ottava_kernels::table::table;
+use ottava_kernels::unary::{UnaryFn, unary_f32, unary_f64};
+
+fn function(op: &Unary) -> Option<UnaryFn> {
+    let (alpha, beta) = (op.alpha, op.beta);
+    Some(match op.kind {
+        UnaryKind::Relu => UnaryFn::Relu,
+        UnaryKind::LeakyRelu => UnaryFn::LeakyRelu { alpha },
+        UnaryKind::Clip => UnaryFn::Clip { min: alpha, max: beta },
+        UnaryKind::Sigmoid => UnaryFn::Sigmoid,
+        UnaryKind::HardSigmoid => UnaryFn::HardSigmoid { alpha, beta },
+        UnaryKind::HardSwish => UnaryFn::HardSwish,
+        UnaryKind::Silu => UnaryFn::Silu,
+        UnaryKind::Tanh => UnaryFn::Tanh,
+        UnaryKind::Erf => UnaryFn::Erf,
+        UnaryKind::Gelu => UnaryFn::Gelu,
+        UnaryKind::GeluTanh => UnaryFn::GeluTanh,
+        UnaryKind::Elu => UnaryFn::Elu { alpha },
+        UnaryKind::Softplus => UnaryFn::Softplus,
+        UnaryKind::Exp => UnaryFn::Exp,
+        UnaryKind::Log => UnaryFn::Log,
+        UnaryKind::Sqrt => UnaryFn::Sqrt,
+        UnaryKind::Reciprocal => UnaryFn::Reciprocal,
+        UnaryKind::Abs => UnaryFn::Abs,
+        UnaryKind::Neg => UnaryFn::Neg,
+        UnaryKind::Floor => UnaryFn::Floor,
+        UnaryKind::Ceil => UnaryFn::Ceil,
+        UnaryKind::Round => UnaryFn::Round,
+        UnaryKind::Sign => UnaryFn::Sign,
+        UnaryKind::Not => return None,
+    })
+}
+
+/// The table of a function between two quantized tensors, from its f64 definition.
+pub(super) fn byte_table(x: Affine, y: Affine, f: impl Fn(f64) -> f64) -> [u8; 256] {
+    std::array::from_fn(|q| {
+        let real = (q as f64 - x.zero as f64) * x.scale as f64;
+        let v = (f(real) / y.scale as f64).round_ties_even() + y.zero as f64;
+        // A function that is undefined here (the logarithm of a negative) saturates low.
+        if v.is_nan() { 0 } else { v.clamp(0.0, 255.0) as u8 }
+    })
+}
+
+/// A step that looks every byte up in a table.
+pub(super) fn plan_table(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    name: &str,
+    entries: [u8; 256],
+) -> Result<Planned, PlanError> {
+    let isa = p.isa;
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        table(isa, &entries, &x[..y.len()], y);
+    };
+    let kernel = Call { name: format!("{name} {isa}"), cost: 0, run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+}
+
+pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?, v.out());
+    let isa = p.isa;
+    match (x.dtype, y.dtype, function(op)) {
+        (DType::U8, DType::U8, Some(f)) => {
+            let entries = byte_table(v.affine(x)?, v.affine(y)?, |r| unary_f64(f, r));
+            plan_table(p, v, &format!("table-{}", op.kind.name()), entries)
+        }
+        (DType::F32, DType::F32, Some(f)) => {
+            let run = move |io: &mut Io<'_>| {
+                let Views { inputs: [x], outputs: [y], .. } = io.one();
+                let y = values_mut::<f32>(y);
+                unary_f32(isa, f, values(x, y.len()), y);
+            };
+            let kernel = Call { name: format!("{}-f32 {isa}", op.kind.name()), cost: 0, run };
+            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+        }
+        (DType::I64, DType::I64, Some(_)) => integer(v, op.kind),
+        (DType::Bool, DType::Bool, None) => {
+            let run = |io: &mut Io<'_>| {
+                let Views { inputs: [x], outputs: [y], .. } = io.one();
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = u8::from(*x == 0));
+            };
+            let kernel = Call { name: "not-bool".to_string(), cost: 0, run };
+            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+        }
+        _ => Err(v.no_kernel()),
+    }
+}
+
+fn integer(v: NodeView<'_>, kind: UnaryKind) -> Result<Planned, PlanError> {
+    let f: fn(i64) -> i64 = match kind {
+        UnaryKind::Abs => i64::wrapping_abs,
+        UnaryKind::Neg => i64::wrapping_neg,
+        UnaryKind::Sign => i64::signum,
+        UnaryKind::Relu => |x| x.max(0),
+        _ => return Err(v.no_kernel()),
+    };
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        let y = values_mut::<i64>(y);
+        y.iter_mut().zip(values::<i64>(x, x.len() / 8)).for_each(|(y, x)| *y = f(*x));
+    };
+    let kernel = Call { name: format!("{}-i64", kind.name()), cost: 0, run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+}

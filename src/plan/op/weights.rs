@@ -1,0 +1,152 @@
+//! Kernels with packed weights: one step for all of them.
+
+use super::super::{Kernel, Planner};
+use super::{NodeView, PackedWeights};
+use crate::graph::{AlignedBytes, Data, TensorId};
+use crate::run::{Io, Pool, Rows, RunError, Views};
+use ottava_kernels::fconv::{FConv, FConvTranspose};
+use ottava_kernels::fdepthwise::FDepthwise;
+use ottava_kernels::{QConv, QConvTranspose, QDepthwise};
+use std::ops::Range;
+
+/// What the step needs of a kernel. `Q*` kernels write u8, `F*` kernels f32; both are seen as bytes here.
+pub(super) trait Weighted: Send + Sync + 'static {
+    /// Bytes of an output element.
+    const OUT: usize;
+    fn kernel(&self) -> &'static str;
+    fn layout(&self) -> u32;
+    fn packed_len(&self) -> usize;
+    fn accepts(&self, packed: &[u8]) -> bool;
+    fn scratch_len(&self) -> usize;
+    fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]);
+}
+
+macro_rules! integer {
+    ($($kernel:ty),*) => {$(
+        impl Weighted for $kernel {
+            const OUT: usize = 1;
+            fn kernel(&self) -> &'static str {
+                self.kernel()
+            }
+            fn layout(&self) -> u32 {
+                self.layout()
+            }
+            fn packed_len(&self) -> usize {
+                self.packed_len()
+            }
+            fn accepts(&self, packed: &[u8]) -> bool {
+                self.accepts(packed)
+            }
+            fn scratch_len(&self) -> usize {
+                self.scratch_len()
+            }
+            fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
+                self.run(packed, x, y, rows, scratch);
+            }
+        }
+    )*};
+}
+integer!(QConv, QDepthwise, QConvTranspose);
+
+macro_rules! float {
+    ($($kernel:ty),*) => {$(
+        impl Weighted for $kernel {
+            const OUT: usize = 4;
+            fn kernel(&self) -> &'static str {
+                self.kernel()
+            }
+            fn layout(&self) -> u32 {
+                0
+            }
+            fn packed_len(&self) -> usize {
+                self.packed_len() * 4
+            }
+            fn accepts(&self, _packed: &[u8]) -> bool {
+                false
+            }
+            fn scratch_len(&self) -> usize {
+                self.scratch_len() * 4
+            }
+            fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
+                use bytemuck::{cast_slice, cast_slice_mut};
+                self.run(cast_slice(packed), cast_slice(x), cast_slice_mut(y), rows, cast_slice_mut(scratch));
+            }
+        }
+    )*};
+}
+float!(FConv, FDepthwise, FConvTranspose);
+
+/// How threads share out the output of a step.
+pub(super) struct Split {
+    /// Rows of the output: whatever the kernel's `run` counts.
+    pub rows: usize,
+    /// A part starts at a multiple of this.
+    pub grain: usize,
+    /// Elements of a row.
+    pub row_len: usize,
+    /// Multiply-adds of the whole.
+    pub macs: u64,
+}
+
+/// A step with packed weights.
+pub(super) struct WeightStep<K> {
+    kernel: K,
+    packed: PackedWeights,
+    split: Split,
+}
+
+impl<K: Weighted> WeightStep<K> {
+    /// Takes the weights that the file brought in this kernel's layout, or packs them.
+    pub fn new(
+        p: &Planner<'_>,
+        weights: TensorId,
+        kernel: K,
+        split: Split,
+        pack: impl FnOnce(&K, &mut [u8]),
+    ) -> WeightStep<K> {
+        let stored = p.packed.get(&weights).into_iter().flatten();
+        let mut fitting = stored.filter(|s| s.layout == kernel.layout() && kernel.accepts(s.bytes.bytes()));
+        let packed = fitting.next().cloned().unwrap_or_else(|| {
+            let mut bytes = AlignedBytes::zeroed(kernel.packed_len());
+            pack(&kernel, bytes.as_mut());
+            PackedWeights { tensor: weights, layout: kernel.layout(), bytes: Data::owned(bytes) }
+        });
+        WeightStep { kernel, packed, split }
+    }
+
+    /// The step of a node: from its first input to its output.
+    pub fn planned(self, v: NodeView<'_>) -> Result<super::Planned, super::PlanError> {
+        Ok(super::Planned::step(self, &[v.input(0)?], &v.node.outputs))
+    }
+
+    /// Scratch of one thread: whole lines, so that every thread's part is aligned.
+    fn scratch(&self) -> usize {
+        self.kernel.scratch_len().next_multiple_of(64)
+    }
+}
+
+impl<K: Weighted> Kernel for WeightStep<K> {
+    fn name(&self) -> String {
+        self.kernel.kernel().to_string()
+    }
+    fn macs(&self) -> u64 {
+        self.split.macs
+    }
+    fn weight_bytes(&self) -> usize {
+        self.packed.bytes.bytes().len()
+    }
+    fn scratch_len(&self, threads: usize) -> usize {
+        self.scratch() * threads
+    }
+    fn packed(&self) -> Option<&PackedWeights> {
+        (self.packed.layout != 0).then_some(&self.packed)
+    }
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
+        let Views { inputs: [x], outputs: [y], scratch } = io.one();
+        let Split { rows: count, grain, row_len, macs: cost } = self.split;
+        let rows = Rows { count, grain, stride: row_len * K::OUT, y, scratch_len: self.scratch(), scratch, cost };
+        let packed = self.packed.bytes.bytes();
+        pool.split(rows, &|rows, y, scratch| self.kernel.run(packed, x, y, rows, scratch));
+        Ok(())
+    }
+}

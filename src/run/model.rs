@@ -1,0 +1,91 @@
+//! A graph that is ready to run, and where it comes from.
+
+use super::{Session, SessionOptions};
+use crate::format;
+use crate::graph::Graph;
+use crate::limits::Limits;
+use crate::plan::{PackedStore, PackedWeights};
+use crate::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A network that is ready to run. Cheap to clone; any number of sessions share its weights.
+#[derive(Clone)]
+pub struct Model {
+    pub(super) graph: Arc<Graph>,
+    pub(super) packed: Arc<PackedStore>,
+}
+
+impl Model {
+    /// Reads a `.8va` file into memory, verifies it completely and takes it.
+    ///
+    /// # Errors
+    /// The file can't be read, is larger than the limits allow, or is damaged.
+    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
+        Model::from_loaded(format::open(path.as_ref(), limits)?)
+    }
+
+    /// Maps a `.8va` file, verifies it completely and takes it; the weights are read in place and shared with
+    /// every process that maps the same file.
+    ///
+    /// # Safety
+    /// Nobody may change or shorten the file while this model, or a session of it, lives; see [`format::map`].
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    #[allow(unsafe_code)]
+    pub unsafe fn map(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
+        // SAFETY: the caller keeps the contract of `format::map`, which is this function's too.
+        Model::from_loaded(unsafe { format::map(path.as_ref(), limits)? })
+    }
+
+    /// Takes the bytes of a `.8va` file.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or more than the limits allow.
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Model> {
+        Model::from_loaded(format::read_bytes(bytes, limits)?)
+    }
+
+    /// Takes a graph.
+    ///
+    /// # Errors
+    /// The graph is not well formed.
+    pub fn from_graph(graph: Graph) -> Result<Model> {
+        graph.validate()?;
+        Ok(Model { graph: Arc::new(graph), packed: Arc::default() })
+    }
+
+    fn from_loaded(loaded: format::Loaded) -> Result<Model> {
+        let mut packed = PackedStore::new();
+        for section in loaded.packed {
+            // A section belongs to the node's weights, which are its second input.
+            let weights = loaded.graph.nodes.get(section.node as usize).and_then(|n| n.input(1));
+            if let Some(tensor) = weights {
+                let bytes = PackedWeights { tensor, layout: section.layout, bytes: section.data };
+                packed.entry(tensor).or_default().push(bytes);
+            }
+        }
+        Ok(Model { graph: Arc::new(loaded.graph), packed: Arc::new(packed) })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// A session: free dimensions bound, kernels chosen, weights packed, memory laid out, threads started.
+    ///
+    /// # Errors
+    /// A shape doesn't fit, a node can't be run, a limit is exceeded, or threads can't be started.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
+        Session::new(self, options)
+    }
+}
+
+impl TryFrom<Graph> for Model {
+    type Error = Error;
+    fn try_from(graph: Graph) -> Result<Model> {
+        Model::from_graph(graph)
+    }
+}
