@@ -7,6 +7,7 @@ use super::*;
 pub struct GraphBuilder {
     graph: Graph,
     names: std::collections::HashSet<String>,
+    inference: infer::Inference,
 }
 
 impl GraphBuilder {
@@ -61,32 +62,71 @@ impl GraphBuilder {
     }
 
     /// Adds a node with one output, whose shape and type follow from its inputs ([`infer`](super::infer)).
+    ///
+    /// # Errors
+    /// The node does not fit its inputs, or its output's type does not follow from them ([`node_as`](Self::node_as)).
     pub fn node(
         &mut self,
         name: &str,
         op: impl Into<Op>,
         inputs: &[TensorId],
     ) -> Result<TensorId, GraphError> {
-        let node = Node {
-            name: name.to_string(),
-            op: op.into(),
-            inputs: inputs.iter().map(|&i| Some(i)).collect(),
-            outputs: vec![],
-        };
-        Ok(self.push(node, &[format!("{name}_out")])?[0])
+        Ok(self.push(unconnected(name, op, inputs), &[format!("{name}_out")])?[0])
     }
 
-    /// Adds a node with these outputs (the node's own list is replaced).
-    pub fn push(&mut self, mut node: Node, outputs: &[String]) -> Result<Vec<TensorId>, GraphError> {
-        let inferred = infer::node_outputs(&mut self.graph, &node, outputs.len())?;
-        node.outputs = inferred
-            .into_iter()
-            .zip(outputs)
-            .map(|((dtype, shape), name)| self.tensor(Tensor::value(name.as_str(), dtype, shape)))
-            .collect();
+    /// Adds a node with one output of this name, element type and quantization. Its shape follows from the
+    /// inputs, the template's is not read.
+    ///
+    /// # Errors
+    /// The node does not fit its inputs or can't compute the type.
+    pub fn node_as(
+        &mut self,
+        name: &str,
+        op: impl Into<Op>,
+        inputs: &[TensorId],
+        template: Tensor,
+    ) -> Result<TensorId, GraphError> {
+        Ok(self.push_as(unconnected(name, op, inputs), vec![template])?[0])
+    }
+
+    /// Adds a node with outputs of these names (the node's own list is replaced).
+    ///
+    /// # Errors
+    /// As [`node`](Self::node).
+    pub fn push(&mut self, node: Node, outputs: &[String]) -> Result<Vec<TensorId>, GraphError> {
+        let inferred = self.inference.outputs(&mut self.graph, &node, outputs.len(), None)?;
+        let tensors = inferred.into_iter().zip(outputs);
+        let tensors = tensors.map(|((dtype, shape), name)| Tensor::value(name.as_str(), dtype, shape));
+        Ok(self.connect(node, tensors.collect()))
+    }
+
+    /// Adds a node with outputs of these names, element types and quantizations (the node's own list is
+    /// replaced). Their shapes follow from the inputs, the templates' are not read.
+    ///
+    /// # Errors
+    /// As [`node_as`](Self::node_as).
+    pub fn push_as(&mut self, node: Node, templates: Vec<Tensor>) -> Result<Vec<TensorId>, GraphError> {
+        let want = templates.first().map(|t| t.dtype);
+        if templates.iter().any(|t| Some(t.dtype) != want) {
+            return Err(GraphError::node(&node, "its outputs have one element type"));
+        }
+        let inferred = self.inference.outputs(&mut self.graph, &node, templates.len(), want)?;
+        let tensors = inferred.into_iter().zip(templates);
+        let tensors = tensors.map(|((dtype, shape), t)| Tensor { dtype, shape, data: None, ..t });
+        Ok(self.connect(node, tensors.collect()))
+    }
+
+    fn connect(&mut self, mut node: Node, outputs: Vec<Tensor>) -> Vec<TensorId> {
+        node.outputs = outputs.into_iter().map(|t| self.tensor(t)).collect();
         let ids = node.outputs.clone();
+        self.inference.learn(&self.graph, &node);
         self.graph.nodes.push(node);
-        Ok(ids)
+        ids
+    }
+
+    /// The integers that are known so far: constants, shapes, and what is computed from them.
+    pub fn value(&self, id: TensorId) -> Option<infer::Value> {
+        self.inference.values().get(&self.graph, id)
     }
 
     /// The graph with these outputs, validated.
@@ -95,4 +135,10 @@ impl GraphBuilder {
         self.graph.validate()?;
         Ok(self.graph)
     }
+}
+
+/// A node whose outputs are still to be made.
+fn unconnected(name: &str, op: impl Into<Op>, inputs: &[TensorId]) -> Node {
+    let inputs = inputs.iter().map(|&i| Some(i)).collect();
+    Node { name: name.to_string(), op: op.into(), inputs, outputs: vec![] }
 }

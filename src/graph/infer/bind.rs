@@ -1,0 +1,110 @@
+//! Free dimensions get lengths: a graph for shapes becomes a graph for one shape.
+
+use super::super::*;
+use super::{Inference, compatible, values};
+
+/// The graph with every shape fixed. `shapes` gives shapes of inputs by name; dimensions that they leave open
+/// become `default`.
+///
+/// All tensors keep their ids and constants stay shared. Integers that have become known (`ShapeOf` and what is
+/// computed from it) are constants in the result, also where they are outputs, and the nodes that computed them
+/// are gone: indices of nodes are not those of `graph`; a node is found again by its first output.
+///
+/// # Errors
+/// A graph that is not valid, a name that no input has, a shape that an input can't have, a dimension that two inputs make unequal; a
+/// shape that still can't be told, since it depends on values that come only with the data.
+pub fn bind(graph: &Graph, shapes: &[(String, Vec<usize>)], default: usize) -> Result<Graph, GraphError> {
+    graph.validate()?;
+    let lengths = lengths(graph, shapes)?;
+    let mut bound = graph.clone();
+    for &id in &graph.inputs {
+        let tensor = bound.tensor_mut(id);
+        for dim in &mut tensor.shape.0 {
+            if let Dim::Free(i) = *dim {
+                let length = lengths.get(i as usize).copied().flatten();
+                *dim = Dim::Fixed(length.unwrap_or(default));
+            }
+        }
+        if !tensor.byte_len().is_some_and(|n| isize::try_from(n).is_ok()) {
+            return Err(GraphError::tensor(tensor, "is larger than any memory"));
+        }
+    }
+    infer_fixed(&mut bound)?;
+    Ok(bound)
+}
+
+/// The length of each free dimension that the given shapes tell.
+fn lengths(graph: &Graph, shapes: &[(String, Vec<usize>)]) -> Result<Vec<Option<usize>>, GraphError> {
+    let mut lengths: Vec<Option<usize>> = vec![None; graph.dims.len()];
+    for (name, given) in shapes {
+        let input =
+            graph.inputs.iter().filter_map(|id| graph.tensors.get(id.index())).find(|t| t.name == *name);
+        let Some(tensor) = input else { return Err(no_such_input(graph, name)) };
+        let fault = |what: String| Err(GraphError::tensor(tensor, what));
+        if given.len() != tensor.shape.rank() {
+            let declared = graph.show_shape(&tensor.shape);
+            return fault(format!("is an input of the shape {declared}, it can't be {given:?}"));
+        }
+        for (axis, (&dim, &n)) in tensor.shape.iter().zip(given).enumerate() {
+            match dim {
+                Dim::Fixed(m) if m != n => {
+                    return fault(format!("is an input whose dimension {axis} is {m}, it can't be {n}"));
+                }
+                Dim::Fixed(_) => {}
+                Dim::Free(i) => match lengths.get_mut(i as usize) {
+                    None => return fault(format!("names free dimension {i}, which there is not")),
+                    Some(Some(m)) if *m != n => {
+                        let dim = &graph.dims[i as usize];
+                        return fault(format!("makes the dimension '{dim}' {n}, but it is {m} already"));
+                    }
+                    Some(length) => *length = Some(n),
+                },
+            }
+        }
+    }
+    Ok(lengths)
+}
+
+fn no_such_input(graph: &Graph, name: &str) -> GraphError {
+    let inputs = graph.inputs.iter().filter_map(|id| graph.tensors.get(id.index()));
+    let names: Vec<&str> = inputs.map(|t| t.name.as_str()).collect();
+    let what = format!("has no input '{name}' to give a shape; its inputs: {}", names.join(", "));
+    GraphError::Graph { graph: graph.name.clone(), what }
+}
+
+/// Infers every shape from fixed inputs on and turns known integers into constants.
+fn infer_fixed(graph: &mut Graph) -> Result<(), GraphError> {
+    let mut inference = Inference::default();
+    let mut left = Vec::with_capacity(graph.nodes.len());
+    for node in std::mem::take(&mut graph.nodes) {
+        for (&id, extents) in node.outputs.iter().zip(inference.extents(graph, &node)?) {
+            let Some(dims) = extents.iter().copied().collect::<Option<Vec<Dim>>>() else {
+                let tensor = &graph.tensor(id).name;
+                let what =
+                    format!("the shape of '{tensor}' depends on values that are not known before it runs");
+                return Err(GraphError::node(&node, what));
+            };
+            compatible(graph, id, &Shape(dims.clone()))?;
+            graph.tensor_mut(id).shape = Shape(dims);
+        }
+        inference.learn(graph, &node);
+        if !fold(graph, &inference, &node) {
+            left.push(node);
+        }
+    }
+    graph.nodes = left;
+    Ok(())
+}
+
+/// Makes the node's outputs constants, if all of them are known integers.
+fn fold(graph: &mut Graph, inference: &Inference, node: &Node) -> bool {
+    let known = node.outputs.iter().map(|&id| {
+        let numbers = inference.values().get(graph, id)?.known()?;
+        values::encode(&numbers, graph.tensor(id).dtype)
+    });
+    let Some(data) = known.collect::<Option<Vec<Data>>>() else { return false };
+    for (&id, data) in node.outputs.iter().zip(data) {
+        graph.tensor_mut(id).data = Some(data);
+    }
+    true
+}
