@@ -1,6 +1,7 @@
 //! Running plans. A [`Model`] is a graph that is ready, shared by its sessions; a [`Session`] owns plan, arena and
 //! threads and runs one inference at a time.
 
+mod fold;
 mod io;
 mod model;
 mod pool;
@@ -9,6 +10,7 @@ mod session;
 use crate::graph::DType;
 
 pub(crate) use io::{Io, Operands, Place, Views};
+pub use fold::evaluate;
 pub use model::Model;
 pub(crate) use pool::{Pool, Rows};
 pub use session::{Element, Port, Session, SessionOptions, StepInfo};

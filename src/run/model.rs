@@ -43,7 +43,7 @@ impl Model {
     ///
     /// # Errors
     /// The bytes are damaged, or more than the limits allow.
-    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Model> {
+    pub fn from_bytes(bytes: Vec<u8>, limits: &Limits) -> Result<Model> {
         Model::from_loaded(format::read_bytes(bytes, limits)?)
     }
 

@@ -1,5 +1,6 @@
 //! One network being run: plan, arena and threads.
 
+use super::fold::fold;
 use super::{Io, Model, Place, Pool, RunError};
 use crate::graph::{AlignedBytes, DType, Graph, Op, Quant, TensorId, infer};
 use crate::limits::Limits;
@@ -116,7 +117,7 @@ impl Session {
         let threads = options.threads.max(1);
         let pool = Pool::new(threads).map_err(|source| RunError::Threads { count: threads, source })?;
         let graph = infer::bind(&model.graph, &options.shapes, 1)?;
-        let graph = plan::fold(graph, &options.limits)?;
+        let graph = fold(graph, &options.limits)?;
         let plan = plan::build(&graph, options.isa, &model.packed, &pool, &options.limits)?;
         let arena = AlignedBytes::zeroed(plan.arena_len);
         let inputs = ports(&graph, &plan, &graph.inputs)?;

@@ -8,6 +8,7 @@ mod pool;
 mod reduce;
 mod resize;
 mod unary;
+mod weights;
 
 use super::{Kernel, PlanError, Planned, Planner};
 use crate::run::{Io, Pool, RunError};
