@@ -8,9 +8,30 @@
 //! Activations are u8 everywhere (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a requantized
 //! output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
 
+pub mod binary;
+pub mod broadcast;
+pub mod cast;
+pub mod copy;
+pub mod fconv;
+pub mod fconv_transpose;
+pub mod fdepthwise;
 pub mod isa;
+mod math;
+pub mod matmul;
+mod multiversion;
+pub mod pool;
+pub mod qbinary;
 pub mod qconv;
+pub mod qdepthwise;
+pub mod quantize;
+pub mod reduce;
+pub mod resize;
+mod round;
+mod scalar;
 pub mod shape;
+pub mod softmax;
+pub mod table;
+pub mod unary;
 
 pub use isa::Isa;
 pub use shape::{ConvShape, Output};

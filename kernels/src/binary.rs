@@ -1,0 +1,223 @@
+//! Functions of two floats or two integers, comparisons and selection, with broadcasting.
+
+use crate::broadcast::{Broadcast, Pairwise, zip};
+use crate::math;
+use crate::multiversion::multiversion;
+
+/// A function of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryFn {
+    /// a + b
+    Add,
+    /// a - b
+    Sub,
+    /// a * b
+    Mul,
+    /// a / b; integers truncate toward zero, and division by zero is 0
+    Div,
+    /// a to the power of b
+    Pow,
+    /// The lesser; of floats: b if either is not a number
+    Min,
+    /// The greater; of floats: b if either is not a number
+    Max,
+    /// a if a >= 0 else a * b
+    PRelu,
+}
+
+/// A comparison of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareFn {
+    /// a == b
+    Equal,
+    /// a < b
+    Less,
+    /// a > b
+    Greater,
+}
+
+/// Declares types that stand for one function each: `Name(a, b) = expression`.
+macro_rules! pairwise {
+    ($t:ty; $($name:ident($a:ident, $b:ident) = $e:expr;)*) => {$(
+        struct $name;
+        impl Pairwise<$t, $t, $t> for $name {
+            #[inline(always)]
+            fn eval(&self, $a: $t, $b: $t) -> $t {
+                $e
+            }
+        }
+    )*};
+}
+
+pairwise! { f32;
+    Add(a, b) = a + b;
+    Sub(a, b) = a - b;
+    Mul(a, b) = a * b;
+    Div(a, b) = a / b;
+    Pow(a, b) = math::powf(a, b);
+    Min(a, b) = if a < b { a } else { b };
+    Max(a, b) = if a > b { a } else { b };
+    PRelu(a, b) = if a >= 0.0 { a } else { a * b };
+}
+
+/// A float function and the bounds that its result is clamped to.
+struct Clamped<F>(F, f32, f32);
+
+impl<F: Pairwise<f32, f32, f32>> Pairwise<f32, f32, f32> for Clamped<F> {
+    #[inline(always)]
+    fn eval(&self, a: f32, b: f32) -> f32 {
+        math::clip(self.0.eval(a, b), self.1, self.2)
+    }
+}
+
+multiversion! {
+    /// `y = clamp(f(a, b))` along a walk, `clamp` = lowest and highest result. `y` is the part of the output that
+    /// the walk writes; `a` and `b` are whole.
+    ///
+    /// Panics if a slice is too short.
+    pub fn binary_f32(
+        f: BinaryFn, clamp: [f32; 2], walk: &Broadcast<2>, a: &[f32], b: &[f32], y: &mut [f32],
+    ) => binary_f32_body
+}
+
+#[inline(always)]
+fn binary_f32_body(f: BinaryFn, clamp: [f32; 2], walk: &Broadcast<2>, a: &[f32], b: &[f32], y: &mut [f32]) {
+    let [lo, hi] = clamp;
+    match f {
+        BinaryFn::Add => zip(Clamped(Add, lo, hi), walk, a, b, y),
+        BinaryFn::Sub => zip(Clamped(Sub, lo, hi), walk, a, b, y),
+        BinaryFn::Mul => zip(Clamped(Mul, lo, hi), walk, a, b, y),
+        BinaryFn::Div => zip(Clamped(Div, lo, hi), walk, a, b, y),
+        BinaryFn::Pow => zip(Clamped(Pow, lo, hi), walk, a, b, y),
+        BinaryFn::Min => zip(Clamped(Min, lo, hi), walk, a, b, y),
+        BinaryFn::Max => zip(Clamped(Max, lo, hi), walk, a, b, y),
+        BinaryFn::PRelu => zip(Clamped(PRelu, lo, hi), walk, a, b, y),
+    }
+}
+
+/// Integers of shapes and indices: i32, i64. Arithmetic wraps, division by zero gives 0.
+pub trait Integer: Copy + PartialOrd {
+    /// `f(a, b)`; powers with a negative exponent are what integer division makes of them (0, 1 or -1).
+    fn binary(f: BinaryFn, a: Self, b: Self) -> Self;
+}
+
+macro_rules! integer {
+    ($($t:ty),*) => {$(
+        impl Integer for $t {
+            fn binary(f: BinaryFn, a: $t, b: $t) -> $t {
+                match f {
+                    BinaryFn::Add => a.wrapping_add(b),
+                    BinaryFn::Sub => a.wrapping_sub(b),
+                    BinaryFn::Mul => a.wrapping_mul(b),
+                    BinaryFn::Div if b == 0 => 0,
+                    BinaryFn::Div => a.wrapping_div(b),
+                    BinaryFn::Pow => power(a as i64, b as i64) as $t,
+                    BinaryFn::Min => a.min(b),
+                    BinaryFn::Max => a.max(b),
+                    BinaryFn::PRelu if a >= 0 => a,
+                    BinaryFn::PRelu => a.wrapping_mul(b),
+                }
+            }
+        }
+    )*};
+}
+integer!(i32, i64);
+
+/// `base^exponent`, wrapping.
+fn power(base: i64, exponent: i64) -> i64 {
+    let Ok(mut left) = u64::try_from(exponent) else {
+        return match base {
+            1 => 1,
+            -1 if exponent % 2 == 0 => 1,
+            -1 => -1,
+            _ => 0,
+        };
+    };
+    let (mut result, mut square) = (1i64, base);
+    while left > 0 {
+        if left & 1 == 1 {
+            result = result.wrapping_mul(square);
+        }
+        square = square.wrapping_mul(square);
+        left >>= 1;
+    }
+    result
+}
+
+struct IntegerFn(BinaryFn);
+
+impl<T: Integer> Pairwise<T, T, T> for IntegerFn {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> T {
+        T::binary(self.0, a, b)
+    }
+}
+
+/// `y = f(a, b)` of integers along a walk. They are shapes and indices, small by nature: one plain loop.
+///
+/// Panics if a slice is too short.
+pub fn binary_int<T: Integer>(f: BinaryFn, walk: &Broadcast<2>, a: &[T], b: &[T], y: &mut [T]) {
+    zip(IntegerFn(f), walk, a, b, y);
+}
+
+struct Equal;
+struct Less;
+struct Greater;
+
+impl<T: PartialOrd> Pairwise<T, T, u8> for Equal {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> u8 {
+        u8::from(a == b)
+    }
+}
+
+impl<T: PartialOrd> Pairwise<T, T, u8> for Less {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> u8 {
+        u8::from(a < b)
+    }
+}
+
+impl<T: PartialOrd> Pairwise<T, T, u8> for Greater {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> u8 {
+        u8::from(a > b)
+    }
+}
+
+/// What [`compare`] takes: any plain number.
+pub trait Number: Copy + PartialOrd {}
+impl<T: Copy + PartialOrd> Number for T {}
+
+multiversion! {
+    /// `y = 1` where the comparison holds, else 0, along a walk.
+    ///
+    /// Panics if a slice is too short.
+    pub fn compare<T: Number>(
+        f: CompareFn, walk: &Broadcast<2>, a: &[T], b: &[T], y: &mut [u8],
+    ) => compare_body
+}
+
+#[inline(always)]
+fn compare_body<T: Number>(f: CompareFn, walk: &Broadcast<2>, a: &[T], b: &[T], y: &mut [u8]) {
+    match f {
+        CompareFn::Equal => zip(Equal, walk, a, b, y),
+        CompareFn::Less => zip(Less, walk, a, b, y),
+        CompareFn::Greater => zip(Greater, walk, a, b, y),
+    }
+}
+
+/// `y = a` where the condition is not 0, else `b`, along a walk.
+///
+/// Panics if a slice is too short.
+pub fn select<T: Copy>(walk: &Broadcast<3>, condition: &[u8], a: &[T], b: &[T], y: &mut [T]) {
+    let inner = walk.inner();
+    let step = [0, 1, 2].map(|i| usize::from(walk.steps(i)));
+    let runs = y[..walk.len()].chunks_exact_mut(inner.max(1));
+    for (y, at) in runs.zip(walk.runs()) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let [c, a_at, b_at] = [0, 1, 2].map(|o| at[o] + i * step[o]);
+            *y = if condition[c] != 0 { a[a_at] } else { b[b_at] };
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Reordering dimensions.
+
+/// A permutation of the dimensions of a dense tensor: output dimension `i` is input dimension `perm[i]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transpose {
+    /// Output dimensions, outermost first: length and input stride. Never empty.
+    dims: Vec<(usize, usize)>,
+}
+
+/// Side of the square that is transposed at a time: what stays in the first-level cache for any element size.
+const TILE: usize = 32;
+
+impl Transpose {
+    /// `None` if `perm` is no permutation of the dimensions or the number of elements overflows.
+    pub fn new(dims: &[usize], perm: &[usize]) -> Option<Transpose> {
+        dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        let mut seen = perm.to_vec();
+        seen.sort_unstable();
+        if !seen.into_iter().eq(0..dims.len()) {
+            return None;
+        }
+        if dims.contains(&0) {
+            return Some(Transpose { dims: vec![(0, 1)] });
+        }
+        let strides: Vec<usize> = (0..dims.len()).map(|i| dims[i + 1..].iter().product()).collect();
+        let mut merged: Vec<(usize, usize)> = Vec::new();
+        for (len, stride) in perm.iter().map(|&p| (dims[p], strides[p])).filter(|d| d.0 != 1) {
+            match merged.last_mut() {
+                // One step of the outer dimension is a whole walk along the inner one.
+                Some((outer, at)) if *at == stride * len => (*outer, *at) = (*outer * len, stride),
+                _ => merged.push((len, stride)),
+            }
+        }
+        if merged.is_empty() {
+            merged.push((1, 1));
+        }
+        Some(Transpose { dims: merged })
+    }
+
+    /// True if the elements keep their order.
+    pub fn is_copy(&self) -> bool {
+        self.dims.len() == 1
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.dims.iter().map(|d| d.0).product()
+    }
+
+    /// True if there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Moves the elements.
+    ///
+    /// Panics if a slice is too short.
+    pub fn run<T: Copy>(&self, x: &[T], y: &mut [T]) {
+        let len = self.len();
+        let (x, y) = (&x[..len], &mut y[..len]);
+        if self.is_copy() {
+            y.copy_from_slice(x);
+            return;
+        }
+        let Some((&(inner, stride), outer)) = self.dims.split_last() else { return };
+        if stride == 1 {
+            for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+                y.copy_from_slice(&x[offset(outer, i)..][..inner]);
+            }
+            return;
+        }
+        let Some((&(rows, row_stride), outer)) = outer.split_last() else { return };
+        for (i, y) in y.chunks_exact_mut(rows * inner).enumerate() {
+            matrix(&x[offset(outer, i)..], [rows, inner], [row_stride, stride], y);
+        }
+    }
+}
+
+/// Input offset of the `i`-th position of dimensions in row-major order.
+fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
+    let mut at = 0;
+    for &(len, stride) in dims.iter().rev() {
+        at += i % len * stride;
+        i /= len;
+    }
+    at
+}
+
+/// `y[r][c] = x[r * strides[0] + c * strides[1]]`, tile by tile.
+fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y: &mut [T]) {
+    for top in (0..rows).step_by(TILE) {
+        for left in (0..columns).step_by(TILE) {
+            let right = columns.min(left + TILE);
+            for r in top..rows.min(top + TILE) {
+                let x = &x[r * strides[0] + left * strides[1]..];
+                for (y, x) in
+                    y[r * columns + left..r * columns + right].iter_mut().zip(x.iter().step_by(strides[1]))
+                {
+                    *y = *x;
+                }
+            }
+        }
+    }
+}

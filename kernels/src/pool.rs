@@ -1,0 +1,225 @@
+//! Pooling over NHWC: maximum and average, of u8 and f32.
+
+use crate::Output;
+use crate::multiversion::multiversion;
+use crate::round::Requant;
+use std::ops::Range;
+
+/// Geometry of a pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// Window height, width.
+    pub kernel: [usize; 2],
+    /// Down, right.
+    pub strides: [usize; 2],
+    /// Down, right.
+    pub dilations: [usize; 2],
+    /// Top, left, bottom, right. Bottom and right matter only to averages that count padding: where a window
+    /// hangs over further (its size was rounded up), that part is not counted.
+    pub pad: [usize; 4],
+    /// Output height.
+    pub oh: usize,
+    /// Output width.
+    pub ow: usize,
+    /// Averages divide by the whole window, padding counted in.
+    pub count_include_pad: bool,
+}
+
+impl PoolShape {
+    /// Output rows: `n * oh`.
+    pub const fn rows(&self) -> usize {
+        self.n * self.oh
+    }
+
+    /// Elements of the input.
+    pub const fn x_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+
+    /// Elements of the output.
+    pub const fn y_len(&self) -> usize {
+        self.rows() * self.ow * self.c
+    }
+
+    /// Calls `f` with the window of every position of the output rows.
+    #[inline(always)]
+    fn windows(&self, rows: Range<usize>) -> impl Iterator<Item = Window> + use<'_> {
+        rows.flat_map(move |row| (0..self.ow).map(move |ox| self.window(row, ox)))
+    }
+
+    #[inline(always)]
+    fn window(&self, row: usize, ox: usize) -> Window {
+        let (image, oy) = (row / self.oh, row % self.oh);
+        let y = Extent::new(self, 0, self.h, oy);
+        let x = Extent::new(self, 1, self.w, ox);
+        let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
+        Window { start: (image * self.h + y.first) * self.w + x.first, taps: [y.taps, x.taps], count }
+    }
+}
+
+/// One axis of a window.
+struct Extent {
+    first: usize,
+    taps: usize,
+    padded: usize,
+}
+
+impl Extent {
+    #[inline(always)]
+    fn new(shape: &PoolShape, axis: usize, len: usize, o: usize) -> Extent {
+        let (k, d) = (shape.kernel[axis], shape.dilations[axis]);
+        let start = o * shape.strides[axis];
+        let before = shape.pad[axis].saturating_sub(start).div_ceil(d).min(k);
+        let first = (start + before * d).saturating_sub(shape.pad[axis]);
+        let taps = len.saturating_sub(first).div_ceil(d).min(k - before);
+        let end = shape.pad[axis] + len + shape.pad[axis + 2];
+        Extent { first, taps, padded: end.saturating_sub(start).div_ceil(d).min(k) }
+    }
+}
+
+/// The part of a window that lies in the image.
+struct Window {
+    /// First pixel.
+    start: usize,
+    /// Rows, columns.
+    taps: [usize; 2],
+    /// What an average divides by.
+    count: usize,
+}
+
+impl Window {
+    /// The pixels, row by row.
+    #[inline(always)]
+    fn pixels<'a>(&self, shape: &'a PoolShape) -> impl Iterator<Item = usize> + use<'a> {
+        let [rows, columns] = self.taps;
+        let start = self.start;
+        (0..rows).flat_map(move |i| {
+            let row = start + i * shape.dilations[0] * shape.w;
+            (0..columns).map(move |j| row + j * shape.dilations[1])
+        })
+    }
+}
+
+/// What extremes are taken of: u8, f32, i64.
+pub trait Extremum: Copy + PartialOrd {
+    /// Less than or equal to every value: the maximum of nothing.
+    const LOWEST: Self;
+    /// Greater than or equal to every value: the minimum of nothing.
+    const HIGHEST: Self;
+}
+
+impl Extremum for u8 {
+    const LOWEST: u8 = u8::MIN;
+    const HIGHEST: u8 = u8::MAX;
+}
+
+impl Extremum for i64 {
+    const LOWEST: i64 = i64::MIN;
+    const HIGHEST: i64 = i64::MAX;
+}
+
+impl Extremum for f32 {
+    const LOWEST: f32 = f32::NEG_INFINITY;
+    const HIGHEST: f32 = f32::INFINITY;
+}
+
+multiversion! {
+    /// Greatest value of each window, for these output rows; `y` starts at the first of them.
+    ///
+    /// Panics if a slice is too short.
+    pub fn max_pool<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) => max_pool_body
+}
+
+#[inline(always)]
+fn max_pool_body<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) {
+    let c = shape.c;
+    let pixels = y.chunks_exact_mut(c.max(1));
+    for (y, window) in pixels.zip(shape.windows(rows)) {
+        y.fill(T::LOWEST);
+        for pixel in window.pixels(shape) {
+            for (y, &x) in y.iter_mut().zip(&x[pixel * c..][..c]) {
+                *y = if x > *y { x } else { *y };
+            }
+        }
+    }
+}
+
+/// How a quantized average leaves its sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QAverage {
+    /// The input's.
+    pub x_zero_point: u8,
+    /// Input scale over output scale.
+    pub ratio: f32,
+    /// The output's zero point and the clamp.
+    pub out: Output,
+}
+
+/// Channels whose sums are kept on the stack at a time.
+const BLOCK: usize = 64;
+
+multiversion! {
+    /// Average of each window: the sum of `x - x_zero_point` (i32) times `ratio / count as f32`, requantized. For
+    /// these output rows; `y` starts at the first of them. A window without a pixel gives the zero point.
+    ///
+    /// Panics if a slice is too short.
+    pub fn avg_pool_u8(
+        shape: &PoolShape, op: &QAverage, x: &[u8], y: &mut [u8], rows: Range<usize>,
+    ) => avg_pool_u8_body
+}
+
+#[inline(always)]
+fn avg_pool_u8_body(shape: &PoolShape, op: &QAverage, x: &[u8], y: &mut [u8], rows: Range<usize>) {
+    let c = shape.c;
+    let out = Requant::new(op.out);
+    let pixels = y.chunks_exact_mut(c.max(1));
+    for (y, window) in pixels.zip(shape.windows(rows)) {
+        let zero = (window.taps[0] * window.taps[1]) as i32 * i32::from(op.x_zero_point);
+        let multiplier = op.ratio / window.count.max(1) as f32;
+        for (b, y) in y.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [0i32; BLOCK];
+            for pixel in window.pixels(shape) {
+                for (sum, &x) in sums.iter_mut().zip(&x[pixel * c + b * BLOCK..][..y.len()]) {
+                    *sum += i32::from(x);
+                }
+            }
+            for (y, sum) in y.iter_mut().zip(sums) {
+                *y = out.scale(sum - zero, multiplier);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Average of each window, summed row by row, left to right, then divided by the count. For these output rows;
+    /// `y` starts at the first of them. A window without a pixel gives 0.
+    ///
+    /// Panics if a slice is too short.
+    pub fn avg_pool_f32(shape: &PoolShape, x: &[f32], y: &mut [f32], rows: Range<usize>) => avg_pool_f32_body
+}
+
+#[inline(always)]
+fn avg_pool_f32_body(shape: &PoolShape, x: &[f32], y: &mut [f32], rows: Range<usize>) {
+    let c = shape.c;
+    let pixels = y.chunks_exact_mut(c.max(1));
+    for (y, window) in pixels.zip(shape.windows(rows)) {
+        let count = window.count.max(1) as f32;
+        y.fill(0.0);
+        for pixel in window.pixels(shape) {
+            for (y, &x) in y.iter_mut().zip(&x[pixel * c..][..c]) {
+                *y += x;
+            }
+        }
+        for y in y {
+            *y /= count;
+        }
+    }
+}

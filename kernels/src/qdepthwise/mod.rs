@@ -1,0 +1,103 @@
+//! Integer depthwise convolution: every output channel reads its own input channel.
+
+use crate::isa::Level;
+use crate::{ConvShape, Isa, Output, SLACK, scalar};
+use std::ops::Range;
+
+/// An integer depthwise convolution with everything decided but the data.
+#[derive(Clone, Debug)]
+pub struct QDepthwise {
+    pub(crate) shape: ConvShape,
+    pub(crate) x_zero_point: u8,
+    pub(crate) out: Output,
+    pub(crate) y_stride: usize,
+    variant: Variant,
+}
+
+/// Which code runs, and with it how the weights are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Plain,
+}
+
+impl QDepthwise {
+    /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output pixels (a concatenation's
+    /// part is written in place).
+    ///
+    /// Panics if the shape is not depthwise.
+    pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QDepthwise {
+        assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
+        assert!(y_stride >= shape.oc, "output pixels overlap");
+        let variant = match isa.level() {
+            Level::Scalar => Variant::Plain,
+            _ => Variant::Plain,
+        };
+        QDepthwise { shape, x_zero_point, out, y_stride, variant }
+    }
+
+    /// What runs, for people: operation, instruction set.
+    pub fn kernel(&self) -> &'static str {
+        match self.variant {
+            Variant::Plain => "depthwise scalar",
+        }
+    }
+
+    /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
+    pub fn layout(&self) -> u32 {
+        match self.variant {
+            Variant::Plain => 0x100,
+        }
+    }
+
+    /// Bytes of the packed weights (a multiple of 64).
+    pub fn packed_len(&self) -> usize {
+        match self.variant {
+            Variant::Plain => scalar::qdepthwise::packed_len(&self.shape),
+        }
+    }
+
+    /// Packs `[c][kh][kw]` weights (all of -128..=127), `bias[c]` (or none) and `multiplier[c]`. The zero point's
+    /// share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping arithmetic.
+    ///
+    /// Panics if a slice is too short.
+    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+        match self.variant {
+            Variant::Plain => scalar::qdepthwise::pack(self, weights, bias, multiplier, packed),
+        }
+    }
+
+    /// Bytes of scratch that one call of `run` needs.
+    pub fn scratch_len(&self) -> usize {
+        match self.variant {
+            Variant::Plain => 0,
+        }
+    }
+
+    /// Computes output rows `rows` of `n * oh`. `x`: the whole input and [`SLACK`] bytes behind it. `y` starts at
+    /// the first of these rows.
+    ///
+    /// Panics if a slice is too short.
+    pub fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
+        let s = &self.shape;
+        assert!(rows.end <= s.n * s.oh, "no such output rows");
+        assert!(x.len() >= s.x_len() + SLACK, "the input is too short");
+        assert!(packed.len() >= self.packed_len(), "the packed weights are too short");
+        assert!(scratch.len() >= self.scratch_len(), "the scratch is too short");
+        let pixels = rows.len() * s.ow;
+        if pixels == 0 || s.c == 0 {
+            return;
+        }
+        assert!(y.len() >= (pixels - 1) * self.y_stride + s.c, "the output is too short");
+        match self.variant {
+            Variant::Plain => scalar::qdepthwise::run(self, packed, x, y, rows),
+        }
+    }
+
+    /// The bias with the zero point's share: `bias[c] - x_zero_point * sum of w`.
+    pub(crate) fn folded_bias(&self, weights: &[i8], bias: &[i32], c: usize) -> i32 {
+        let taps = self.shape.kernel[0] * self.shape.kernel[1];
+        let sum: i32 = weights[c * taps..][..taps].iter().map(|&w| i32::from(w)).fold(0, i32::wrapping_add);
+        let given = if bias.is_empty() { 0 } else { bias[c] };
+        given.wrapping_sub(i32::from(self.x_zero_point).wrapping_mul(sum))
+    }
+}

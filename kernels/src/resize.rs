@@ -1,0 +1,274 @@
+//! Resampling: nearest and linear, of u8 (input and output quantized alike) and f32.
+
+use crate::Isa;
+use crate::multiversion::multiversion;
+use crate::round::{clamp_f32, round_to_i32};
+use std::ops::Range;
+
+/// How values between samples are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// The nearest sample.
+    Nearest(NearestMode),
+    /// Linear between neighbours along each axis.
+    Linear,
+}
+
+/// Which neighbour is nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NearestMode {
+    /// Halves go down.
+    RoundPreferFloor,
+    /// Halves go up.
+    RoundPreferCeil,
+    /// Downward.
+    Floor,
+    /// Upward.
+    Ceil,
+}
+
+/// How an output coordinate maps to the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeCoord {
+    /// (x + 1/2) / scale - 1/2
+    HalfPixel,
+    /// The same, but 0 where the output has one sample.
+    PytorchHalfPixel,
+    /// x * (in - 1) / (out - 1)
+    AlignCorners,
+    /// x / scale
+    Asymmetric,
+}
+
+impl ResizeCoord {
+    /// The input coordinate of output coordinate `o`.
+    fn map(self, o: usize, len: usize, out: usize, scale: f32) -> f32 {
+        let o = o as f32;
+        match self {
+            ResizeCoord::PytorchHalfPixel if out == 1 => 0.0,
+            ResizeCoord::HalfPixel | ResizeCoord::PytorchHalfPixel => (o + 0.5) / scale - 0.5,
+            ResizeCoord::AlignCorners if out == 1 => 0.0,
+            ResizeCoord::AlignCorners => o * (len as f32 - 1.0) / (out as f32 - 1.0),
+            ResizeCoord::Asymmetric => o / scale,
+        }
+    }
+}
+
+impl NearestMode {
+    fn pick(self, x: f32) -> f32 {
+        match self {
+            NearestMode::RoundPreferFloor => (x - 0.5).ceil(),
+            NearestMode::RoundPreferCeil => (x + 0.5).floor(),
+            NearestMode::Floor => x.floor(),
+            NearestMode::Ceil => x.ceil(),
+        }
+    }
+}
+
+/// Two neighbours of an output coordinate (offsets in elements) and the share of the second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Tap {
+    low: usize,
+    high: usize,
+    share: f32,
+}
+
+/// Most source rows that one output row may be mixed from.
+const MAX_SOURCES: usize = 16;
+
+/// Source rows of one output row: offset and weight.
+struct Sources {
+    rows: [(usize, f32); MAX_SOURCES],
+    len: usize,
+}
+
+/// A resampling with its coordinates worked out.
+///
+/// Linear values are, each step one f32 operation: along the last resized axis `v = a + (b - a) * share` within
+/// every source row, then the sum of `weight * v` over the source rows in memory order, where weights are products
+/// of the shares along the other axes. Quantized values are rounded half to even.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resize {
+    /// Taps of every axis up to the last resized one.
+    axes: Vec<Vec<Tap>>,
+    /// Elements behind the last resized axis, copied or mixed alike.
+    inner: usize,
+    linear: bool,
+}
+
+impl Resize {
+    /// Resamples a dense tensor to `out`. `scales` are output over input lengths, as the model states them.
+    /// `None` if the numbers of dimensions differ, a dimension is 0, a scale is not positive, more than five axes
+    /// are interpolated, or the number of elements overflows.
+    pub fn new(
+        dims: &[usize],
+        out: &[usize],
+        scales: &[f32],
+        mode: ResizeMode,
+        coord: ResizeCoord,
+    ) -> Option<Resize> {
+        if out.len() != dims.len() || scales.len() != dims.len() || dims.contains(&0) || out.contains(&0) {
+            return None;
+        }
+        dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        out.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        if scales.iter().any(|&s| !(s > 0.0 && s.is_finite())) {
+            return None;
+        }
+        let resized = |i: usize| dims[i] != out[i] || scales[i] != 1.0;
+        let count = (0..dims.len()).filter(|&i| resized(i)).count();
+        let linear = mode == ResizeMode::Linear;
+        if linear && count > MAX_SOURCES.ilog2() as usize + 1 {
+            return None;
+        }
+        let split = (0..dims.len()).rev().find(|&i| resized(i)).map_or(0, |i| i + 1);
+        let mut inner = dims[split..].iter().product();
+        let elements = inner;
+        let mut stride: usize = inner;
+        let mut axes = Vec::with_capacity(split);
+        for i in (0..split).rev() {
+            axes.push(if resized(i) {
+                taps(dims[i], out[i], scales[i], stride, mode, coord)
+            } else {
+                (0..out[i]).map(|o| Tap { low: o * stride, high: o * stride, share: 0.0 }).collect()
+            });
+            stride *= dims[i];
+        }
+        axes.reverse();
+        if axes.is_empty() {
+            // Nothing is resized: one row, copied.
+            axes.push(vec![Tap { low: 0, high: 0, share: 0.0 }]);
+            inner = elements;
+        }
+        Some(Resize { axes, inner, linear })
+    }
+
+    /// Output rows, the unit that calls of `run` are split into.
+    pub fn rows(&self) -> usize {
+        self.axes.iter().rev().skip(1).map(Vec::len).product()
+    }
+
+    /// Elements of an output row.
+    pub fn row_len(&self) -> usize {
+        self.axes.last().map_or(0, Vec::len) * self.inner
+    }
+
+    /// Computes these output rows; `y` starts at the first of them.
+    ///
+    /// Panics if a slice is too short.
+    pub fn run<T: Sample>(&self, isa: Isa, x: &[T], y: &mut [T], rows: Range<usize>) {
+        if self.linear { linear(isa, self, x, y, rows) } else { self.nearest(x, y, rows) }
+    }
+
+    #[inline(always)]
+    fn sources(&self, mut row: usize) -> Sources {
+        let mut sources = Sources { rows: [(0, 1.0); MAX_SOURCES], len: 1 };
+        for taps in self.axes.iter().rev().skip(1) {
+            let tap = taps[row % taps.len()];
+            row /= taps.len();
+            let len = sources.len;
+            if tap.share != 0.0 {
+                for i in 0..len {
+                    let (at, weight) = sources.rows[i];
+                    sources.rows[i + len] = (at + tap.high, weight * tap.share);
+                    sources.rows[i].1 = weight * (1.0 - tap.share);
+                }
+                sources.len = 2 * len;
+            }
+            for source in &mut sources.rows[..len] {
+                source.0 += tap.low;
+            }
+        }
+        sources
+    }
+
+    fn nearest<T: Copy>(&self, x: &[T], y: &mut [T], rows: Range<usize>) {
+        let Some(columns) = self.axes.last() else { return };
+        for (row, y) in rows.zip(y.chunks_exact_mut(self.row_len())) {
+            let x = &x[self.sources(row).rows[0].0..];
+            for (y, tap) in y.chunks_exact_mut(self.inner).zip(columns) {
+                y.copy_from_slice(&x[tap.low..tap.low + self.inner]);
+            }
+        }
+    }
+}
+
+fn taps(len: usize, out: usize, scale: f32, stride: usize, mode: ResizeMode, coord: ResizeCoord) -> Vec<Tap> {
+    let last = len - 1;
+    let tap = |o| {
+        let at = coord.map(o, len, out, scale).clamp(0.0, last as f32);
+        let (low, high, share) = match mode {
+            ResizeMode::Nearest(nearest) => {
+                let i = (nearest.pick(at) as usize).min(last);
+                (i, i, 0.0)
+            }
+            ResizeMode::Linear => {
+                let low = (at as usize).min(last);
+                (low, (low + 1).min(last), at - low as f32)
+            }
+        };
+        Tap { low: low * stride, high: high * stride, share }
+    };
+    (0..out).map(tap).collect()
+}
+
+/// What can be resampled: u8, f32.
+pub trait Sample: Copy {
+    /// As a float.
+    fn to_f32(self) -> f32;
+    /// Back, rounded.
+    fn from_f32(v: f32) -> Self;
+}
+
+impl Sample for f32 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn from_f32(v: f32) -> f32 {
+        v
+    }
+}
+
+impl Sample for u8 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from(self)
+    }
+    #[inline(always)]
+    fn from_f32(v: f32) -> u8 {
+        round_to_i32(clamp_f32(v, 0.0, 255.0)) as u8
+    }
+}
+
+/// Elements mixed at a time.
+const BLOCK: usize = 64;
+
+multiversion! {
+    fn linear<T: Sample>(r: &Resize, x: &[T], y: &mut [T], rows: Range<usize>) => linear_body
+}
+
+#[inline(always)]
+fn linear_body<T: Sample>(r: &Resize, x: &[T], y: &mut [T], rows: Range<usize>) {
+    let Some(columns) = r.axes.last() else { return };
+    for (row, y) in rows.zip(y.chunks_exact_mut(r.row_len())) {
+        let sources = r.sources(row);
+        for (y, tap) in y.chunks_exact_mut(r.inner).zip(columns) {
+            for (b, y) in y.chunks_mut(BLOCK).enumerate() {
+                let mut sums = [0f32; BLOCK];
+                for &(at, weight) in &sources.rows[..sources.len] {
+                    let low = &x[at + tap.low + b * BLOCK..][..y.len()];
+                    let high = &x[at + tap.high + b * BLOCK..][..y.len()];
+                    for ((sum, a), b) in sums.iter_mut().zip(low).zip(high) {
+                        let (a, b) = (a.to_f32(), b.to_f32());
+                        *sum += weight * (a + (b - a) * tap.share);
+                    }
+                }
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    *y = T::from_f32(sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! One oracle per operation: this code defines the bits.
+
+pub(crate) mod qdepthwise;

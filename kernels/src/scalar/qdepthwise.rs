@@ -1,0 +1,58 @@
+//! Depthwise convolution, one output at a time.
+//!
+//! Packed: `bias[c]` i32, `multiplier[c]` f32, weights `[c][kh][kw]` i8, little endian, filled up to 64 bytes.
+
+use crate::ConvShape;
+use crate::qdepthwise::QDepthwise;
+use crate::round::Requant;
+use std::ops::Range;
+
+pub(crate) fn packed_len(shape: &ConvShape) -> usize {
+    (shape.c * (8 + shape.kernel[0] * shape.kernel[1])).next_multiple_of(64)
+}
+
+pub(crate) fn pack(conv: &QDepthwise, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+    let shape = &conv.shape;
+    packed.fill(0);
+    let (biases, rest) = packed.split_at_mut(4 * shape.c);
+    let (multipliers, rest) = rest.split_at_mut(4 * shape.c);
+    for (c, to) in biases.chunks_exact_mut(4).enumerate() {
+        to.copy_from_slice(&conv.folded_bias(weights, bias, c).to_le_bytes());
+    }
+    for (c, to) in multipliers.chunks_exact_mut(4).enumerate() {
+        to.copy_from_slice(&multiplier[c].to_le_bytes());
+    }
+    let count = shape.c * shape.kernel[0] * shape.kernel[1];
+    for (to, &w) in rest.iter_mut().zip(&weights[..count]) {
+        *to = w as u8;
+    }
+}
+
+pub(crate) fn run(conv: &QDepthwise, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>) {
+    let s = &conv.shape;
+    let (biases, rest) = packed.split_at(4 * s.c);
+    let (multipliers, weights) = rest.split_at(4 * s.c);
+    let word = |bytes: &[u8], c: usize| [0, 1, 2, 3].map(|i| bytes[4 * c + i]);
+    let out = Requant::new(conv.out);
+    let pixels = rows.flat_map(|row| (0..s.ow).map(move |ox| (row / s.oh, row % s.oh, ox)));
+    for ((image, oy, ox), y) in pixels.zip(y.chunks_mut(conv.y_stride)) {
+        for c in 0..s.c {
+            let mut acc = i32::from_le_bytes(word(biases, c));
+            for ky in 0..s.kernel[0] {
+                for kx in 0..s.kernel[1] {
+                    let iy = (oy * s.strides[0] + ky * s.dilations[0]).checked_sub(s.pad[0]);
+                    let ix = (ox * s.strides[1] + kx * s.dilations[1]).checked_sub(s.pad[1]);
+                    let v = match (iy, ix) {
+                        (Some(iy), Some(ix)) if iy < s.h && ix < s.w => {
+                            x[((image * s.h + iy) * s.w + ix) * s.c + c]
+                        }
+                        _ => conv.x_zero_point,
+                    };
+                    let w = weights[(c * s.kernel[0] + ky) * s.kernel[1] + kx] as i8;
+                    acc = acc.wrapping_add(i32::from(v) * i32::from(w));
+                }
+            }
+            y[c] = out.scale(acc, f32::from_le_bytes(word(multipliers, c)));
+        }
+    }
+}

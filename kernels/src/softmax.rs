@@ -1,0 +1,149 @@
+//! Softmax along one dimension of `x[outer][len][inner]`.
+//!
+//! Definition: `e[i] = exp(x[i] - max)`; the sum takes elements in order where the dimension is strided
+//! (`inner > 1`), and where it is contiguous lane `j` of 16 takes elements `j, j + 16, ...`, the lanes being added
+//! in halves; `y[i] = e[i] / sum`, or `x[i] - max - ln(sum)`.
+
+use crate::math::{exp, exp_f64, ln};
+use crate::multiversion::multiversion;
+use crate::quantize::Quantizer;
+
+const LANES: usize = 16;
+/// Columns worked on at a time where the dimension is strided.
+const BLOCK: usize = 64;
+
+multiversion! {
+    /// Softmax, or its logarithm.
+    ///
+    /// Panics if a slice is too short.
+    pub fn softmax_f32(dims: [usize; 3], log: bool, x: &[f32], y: &mut [f32]) => softmax_f32_body
+}
+
+#[inline(always)]
+fn softmax_f32_body(dims: [usize; 3], log: bool, x: &[f32], y: &mut [f32]) {
+    let [outer, len, inner] = dims;
+    let size = len * inner;
+    if size == 0 {
+        return;
+    }
+    for (x, y) in x[..outer * size].chunks_exact(size).zip(y[..outer * size].chunks_exact_mut(size)) {
+        if inner == 1 {
+            contiguous(log, x, y);
+        } else {
+            for from in (0..inner).step_by(BLOCK) {
+                strided(log, inner, from..inner.min(from + BLOCK), x, y);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn lane_sum(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+#[inline(always)]
+fn contiguous(log: bool, x: &[f32], y: &mut [f32]) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in x.chunks(LANES) {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, v);
+        }
+    }
+    let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, b));
+    let mut sums = [0f32; LANES];
+    for (x, y) in x.chunks(LANES).zip(y.chunks_mut(LANES)) {
+        for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
+            *y = exp(x - max);
+            *sum += *y;
+        }
+    }
+    let sum = lane_sum(sums);
+    if log {
+        let ln_sum = ln(sum);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = x - max - ln_sum;
+        }
+    } else {
+        for y in y {
+            *y /= sum;
+        }
+    }
+}
+
+#[inline(always)]
+fn strided(log: bool, inner: usize, columns: std::ops::Range<usize>, x: &[f32], y: &mut [f32]) {
+    let width = columns.len();
+    let mut max = [f32::NEG_INFINITY; BLOCK];
+    for x in x.chunks_exact(inner) {
+        for (max, &x) in max.iter_mut().zip(&x[columns.clone()]) {
+            *max = greater(*max, x);
+        }
+    }
+    let mut sum = [0f32; BLOCK];
+    for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
+        let (x, y) = (&x[columns.clone()], &mut y[columns.clone()]);
+        for i in 0..width {
+            y[i] = exp(x[i] - max[i]);
+            sum[i] += y[i];
+        }
+    }
+    if log {
+        for sum in &mut sum[..width] {
+            *sum = ln(*sum);
+        }
+    }
+    for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
+        let (x, y) = (&x[columns.clone()], &mut y[columns.clone()]);
+        for i in 0..width {
+            y[i] = if log { x[i] - max[i] - sum[i] } else { y[i] / sum[i] };
+        }
+    }
+}
+
+/// Softmax of quantized values: `quantize(e / sum)` with `e = exp(-scale * (max - x))` from a table.
+#[derive(Clone, Debug)]
+pub struct QSoftmax {
+    /// `e` by difference from the maximum.
+    exp: [f32; 256],
+    out: Quantizer,
+}
+
+impl QSoftmax {
+    /// For inputs of this scale and an output of this scale and zero point.
+    pub fn new(x_scale: f32, y_scale: f32, y_zero_point: u8) -> QSoftmax {
+        let exp = std::array::from_fn(|d| exp_f64(-f64::from(x_scale) * d as f64) as f32);
+        QSoftmax { exp, out: Quantizer::new(y_scale, y_zero_point) }
+    }
+
+    /// Along the middle dimension of `x[outer][len][inner]`; sums take elements in order.
+    ///
+    /// Panics if a slice is too short.
+    pub fn run(&self, dims: [usize; 3], x: &[u8], y: &mut [u8]) {
+        let [outer, len, inner] = dims;
+        for o in 0..outer {
+            for i in 0..inner {
+                let start = o * len * inner + i;
+                let places = || (0..len).map(|j| start + j * inner);
+                let max = places().map(|at| x[at]).max().unwrap_or(0);
+                let e = |at: usize| self.exp[usize::from(max - x[at])];
+                let sum = places().fold(0.0, |sum, at| sum + e(at));
+                for at in places() {
+                    y[at] = self.out.apply(e(at) / sum);
+                }
+            }
+        }
+    }
+}
