@@ -32,9 +32,13 @@ pub mod shape;
 pub mod softmax;
 pub mod table;
 pub mod unary;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use isa::Isa;
-pub use shape::{ConvShape, Output};
+pub use qconv::{QConv, QConvTranspose};
+pub use qdepthwise::QDepthwise;
+pub use shape::{ConvShape, ConvTransposeShape, Output};
 
 /// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4
 /// channels and whole vectors. What is there does not matter.

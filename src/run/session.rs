@@ -2,7 +2,7 @@
 
 use super::fold::fold;
 use super::{Io, Model, Place, Pool, RunError};
-use crate::graph::{AlignedBytes, DType, Graph, Op, Quant, TensorId, infer};
+use crate::graph::{AlignedBytes, DType, Graph, Quant, TensorId, infer};
 use crate::limits::Limits;
 use crate::plan::{self, PackedWeights, Plan};
 use crate::{Error, Result};

@@ -1,3 +1,4 @@
 //! One oracle per operation: this code defines the bits.
 
+pub(crate) mod qconv;
 pub(crate) mod qdepthwise;

@@ -4,7 +4,8 @@ use super::super::{PlanError, Planned, Planner};
 use super::weights::{Split, WeightStep, Weighted};
 use super::{NodeView, ratio};
 use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
-use ottava_kernels::fconv::{FConv, FConvTranspose};
+use ottava_kernels::fconv::FConv;
+use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
 
@@ -110,7 +111,7 @@ pub(super) fn plan_transpose(
         }
         Types::Float => {
             let f = Float::of(v)?;
-            let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max], oc);
+            let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max]);
             f.step(p, v, kernel, lines, FConvTranspose::pack)
         }
     }

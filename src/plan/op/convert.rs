@@ -5,7 +5,8 @@ use super::unary::{byte_table, plan_table};
 use super::{Affine, Call, NodeView, values, values_mut};
 use crate::graph::{DType, Tensor};
 use crate::run::{Io, Views};
-use ottava_kernels::cast::{Number, cast};
+use half::slice::HalfFloatSliceExt;
+use ottava_kernels::cast::{CastFrom, Zero, cast, is_nonzero};
 use ottava_kernels::quantize::{Int8, dequantize, quantize};
 
 /// Scale and zero point of an 8-bit tensor, signed or not.
@@ -100,23 +101,61 @@ pub(super) fn plan_cast(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, Pla
         ($x:ty) => {
             match v.out().dtype {
                 DType::F32 => cast_step::<$x, f32>(p, v),
-                DType::F16 => cast_step::<$x, half::f16>(p, v),
                 DType::I8 => cast_step::<$x, i8>(p, v),
                 DType::U8 => cast_step::<$x, u8>(p, v),
                 DType::I16 => cast_step::<$x, i16>(p, v),
                 DType::I32 => cast_step::<$x, i32>(p, v),
                 DType::I64 => cast_step::<$x, i64>(p, v),
-                DType::Bool => cast_step::<$x, bool>(p, v),
+                DType::Bool => truth_step::<$x>(p, v),
+                DType::F16 => Err(v.no_kernel()),
             }
         };
     }
-    match v.tensor(0)?.dtype {
-        DType::F32 => from!(f32),
-        DType::F16 => from!(half::f16),
-        DType::I8 => from!(i8),
-        DType::U8 | DType::Bool => from!(u8),
-        DType::I16 => from!(i16),
-        DType::I32 => from!(i32),
-        DType::I64 => from!(i64),
+    match (v.tensor(0)?.dtype, v.out().dtype) {
+        (DType::F16, DType::F32) => cast_call(v, |x, y| {
+            values::<half::f16>(x, y.len() / 4).convert_to_f32_slice(values_mut(y));
+        }),
+        (DType::F32, DType::F16) => cast_call(v, |x, y| {
+            let y = values_mut::<half::f16>(y);
+            y.convert_from_f32_slice(values(x, y.len()));
+        }),
+        (a, b) if a == b => Ok(Planned::Alias { from: v.input(0)? }),
+        (DType::F32, _) => from!(f32),
+        (DType::I8, _) => from!(i8),
+        // A truth value is a byte, 0 or 1.
+        (DType::U8 | DType::Bool, _) => from!(u8),
+        (DType::I16, _) => from!(i16),
+        (DType::I32, _) => from!(i32),
+        (DType::I64, _) => from!(i64),
+        (DType::F16, _) => Err(v.no_kernel()),
     }
+}
+
+fn cast_call(
+    v: NodeView<'_>,
+    run: impl Fn(&[u8], &mut [u8]) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
+    let run = move |io: &mut Io<'_>| {
+        let Views { inputs: [x], outputs: [y], .. } = io.one();
+        run(x, y);
+    };
+    let name = format!("cast-{}-{}", v.tensor(0)?.dtype, v.out().dtype);
+    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+}
+
+fn cast_step<A, B>(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError>
+where
+    A: bytemuck::Pod,
+    B: bytemuck::Pod + CastFrom<A>,
+{
+    let isa = p.isa;
+    cast_call(v, move |x, y| {
+        let y = values_mut::<B>(y);
+        cast::<A, B>(isa, values(x, y.len()), y);
+    })
+}
+
+fn truth_step<A: bytemuck::Pod + Zero>(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let isa = p.isa;
+    cast_call(v, move |x, y| is_nonzero::<A>(isa, values(x, y.len()), y))
 }

@@ -2,7 +2,7 @@
 
 use super::super::{PlanError, Planned};
 use super::{Call, Kernel, NodeView, values, values_mut};
-use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Slice, Split, Tensor, Transpose, infer};
+use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Split, Tensor, Transpose, infer};
 use crate::run::{Io, Pool, RunError, Views};
 use ottava_kernels::broadcast::{Broadcast, expand};
 use ottava_kernels::copy;

@@ -4,6 +4,7 @@ mod binary;
 mod conv;
 mod copy;
 mod convert;
+mod matmul;
 mod pool;
 mod reduce;
 mod resize;
@@ -33,14 +34,14 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Conv(op) => conv::plan_conv(p, v, op),
         Op::ConvTranspose(op) => conv::plan_transpose(p, v, op),
         Op::Linear(op) => conv::plan_linear(p, v, op),
-        Op::MatMul(op) => conv::plan_matmul(p, v, op),
+        Op::MatMul(op) => matmul::plan(p, v, op),
         Op::Pool(op) => pool::plan(p, v, op),
         Op::Reduce(op) => reduce::plan_reduce(p, v, op),
         Op::ArgMax(op) => reduce::plan_argmax(v, op),
         Op::Softmax(op) => reduce::plan_softmax(p, v, op),
         Op::Unary(op) => unary::plan(p, v, op),
         Op::Binary(op) => binary::plan(p, v, op),
-        Op::Where(_) => binary::plan_where(p, v),
+        Op::Where(_) => binary::plan_where(v),
         Op::Concat(op) => copy::plan_concat(v, op),
         Op::Split(op) => copy::plan_split(v, op),
         Op::Slice(_) => copy::plan_slice(v),
