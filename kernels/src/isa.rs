@@ -14,7 +14,7 @@ pub enum Level {
     Scalar,
     /// x86-64: AVX2 and FMA, exact 8-bit products without saturation.
     Avx2,
-    /// x86-64: AVX2 and AVX-VNNI, `vpdpbusd` on 256 bits (AVX-512 VNNI + VL processors run it too).
+    /// x86-64: AVX2 and AVX-VNNI, `vpdpbusd` on 256 bits.
     AvxVnni,
     /// x86-64: AVX-512 F, BW, VL, DQ and VNNI.
     Avx512Vnni,
@@ -81,8 +81,7 @@ impl Level {
         match self {
             Level::Scalar => true,
             Level::Avx2 => avx2,
-            // TODO(kernels): decide how the 256-bit VNNI kernels are encoded and detected
-            Level::AvxVnni => false,
+            Level::AvxVnni => avx2 && has!("avxvnni"),
             Level::Avx512Vnni => avx2 && avx512 && has!("avx512vnni"),
             Level::Neon | Level::DotProd | Level::I8mm => false,
         }

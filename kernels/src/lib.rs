@@ -10,10 +10,13 @@
 
 pub mod isa;
 pub mod qconv;
+mod scalar;
 pub mod shape;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use isa::Isa;
-pub use shape::{ConvShape, Output};
+pub use shape::{ConvShape, ConvTransposeShape, Output};
 
 /// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4
 /// channels and whole vectors. What is there does not matter.

@@ -1,0 +1,188 @@
+//! Where the windows of a convolution lie in its input.
+
+use crate::ConvShape;
+use std::ops::Range;
+
+/// Up to this many channels a whole kernel row is one tap: fewer, longer runs of products, and no padding of every
+/// single pixel to 4 channels. With more channels single pixels are long enough, and the border costs no copies.
+const ROW_TAP_CHANNELS: usize = 32;
+
+/// A convolution over NHWC as kernels walk it. Unlike in [`ConvShape`] the first window may lie anywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Geometry {
+    /// Images, input height, width, channels.
+    pub x: [usize; 4],
+    /// Output channels.
+    pub oc: usize,
+    /// Parts that the channels are split into.
+    pub groups: usize,
+    /// Kernel height, width.
+    pub kernel: [usize; 2],
+    /// Down, right.
+    pub strides: [usize; 2],
+    /// Down, right.
+    pub dilations: [usize; 2],
+    /// Input row and column under the first tap of the first output.
+    pub origin: [isize; 2],
+    /// Output height, width.
+    pub out: [usize; 2],
+}
+
+/// One output position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    /// Image.
+    pub n: usize,
+    /// Output row.
+    pub y: usize,
+    /// Output column.
+    pub x: usize,
+}
+
+impl Geometry {
+    /// Panics if groups do not divide the channels, a stride or dilation is 0, or an offset would not fit.
+    pub fn new(shape: &ConvShape) -> Geometry {
+        let origin = shape.pad.map(|p| -isize::try_from(p).expect("padding fits isize"));
+        Geometry {
+            x: [shape.n, shape.h, shape.w, shape.c],
+            oc: shape.oc,
+            groups: shape.groups,
+            kernel: shape.kernel,
+            strides: shape.strides,
+            dilations: shape.dilations,
+            origin,
+            out: [shape.oh, shape.ow],
+        }
+        .checked()
+    }
+
+    /// Asserts what the rest of the module computes with unchecked: every product and every reach fits `isize`.
+    pub fn checked(self) -> Geometry {
+        let [n, h, w, c] = self.x;
+        assert!(self.groups > 0 && c.is_multiple_of(self.groups) && self.oc.is_multiple_of(self.groups));
+        assert!(
+            self.strides.iter().chain(&self.dilations).all(|&s| s > 0),
+            "strides and dilations are not 0"
+        );
+        let fits = |factors: &[usize]| {
+            let product = factors.iter().try_fold(1usize, |p, &f| p.checked_mul(f.max(1)));
+            assert!(
+                product.is_some_and(|p| p <= isize::MAX as usize / 64),
+                "convolution too large: {self:?}"
+            );
+        };
+        fits(&[n, h, w, c]);
+        fits(&[n, self.out[0], self.out[1], self.oc]);
+        fits(&[self.kernel[0], self.kernel[1], c, self.oc]);
+        for axis in 0..2 {
+            fits(&[self.out[axis], self.strides[axis]]);
+            fits(&[self.kernel[axis], self.dilations[axis]]);
+            fits(&[self.origin[axis].unsigned_abs()]);
+        }
+        self
+    }
+
+    /// Output positions.
+    pub fn rows(&self) -> usize {
+        self.x[0] * self.out[0] * self.out[1]
+    }
+
+    /// Elements of the input.
+    pub fn x_len(&self) -> usize {
+        self.x.iter().product()
+    }
+
+    /// Input channels of one group.
+    pub fn group_channels(&self) -> usize {
+        self.x[3] / self.groups
+    }
+
+    /// Kernel columns that one tap covers: a tap is a run of bytes that lie side by side in the input.
+    pub fn tap_columns(&self) -> usize {
+        let merged = self.groups == 1 && self.dilations[1] == 1 && self.x[3] <= ROW_TAP_CHANNELS;
+        if merged { self.kernel[1].max(1) } else { 1 }
+    }
+
+    /// Taps down and right.
+    pub fn taps(&self) -> [usize; 2] {
+        [self.kernel[0], self.kernel[1] / self.tap_columns()]
+    }
+
+    /// Bytes of one tap.
+    pub fn tap_len(&self) -> usize {
+        self.tap_columns() * self.group_channels()
+    }
+
+    /// True if output position `i` reads just the pixel `i`.
+    pub fn is_dense(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.strides == [1, 1]
+            && self.origin == [0, 0]
+            && self.out == [self.x[1], self.x[2]]
+    }
+
+    /// True if some window may hang over the left or right edge, so that a tap of several columns is cut.
+    pub fn cuts_taps(&self) -> bool {
+        let last = self.origin[1] + ((self.out[1].max(1) - 1) * self.strides[1] + self.kernel[1]) as isize;
+        self.tap_columns() > 1 && (self.origin[1] < 0 || last > self.x[2] as isize)
+    }
+
+    /// The position of an output row.
+    pub fn position(&self, row: usize) -> Position {
+        let [oh, ow] = self.out.map(|d| d.max(1));
+        Position { n: row / ow / oh, y: row / ow % oh, x: row % ow }
+    }
+
+    /// The next position in the order of output rows.
+    pub fn step(&self, p: &mut Position) {
+        p.x += 1;
+        if p.x == self.out[1] {
+            p.x = 0;
+            p.y += 1;
+            if p.y == self.out[0] {
+                p.y = 0;
+                p.n += 1;
+            }
+        }
+    }
+
+    /// Input row and column under the first tap of a position; may lie outside.
+    pub fn corner(&self, p: &Position) -> [isize; 2] {
+        [(p.y * self.strides[0]) as isize + self.origin[0], (p.x * self.strides[1]) as isize + self.origin[1]]
+    }
+
+    /// Where in the input the pixel `at` of image `n` starts; `None` outside.
+    pub fn pixel(&self, n: usize, at: [isize; 2]) -> Option<usize> {
+        let [_, h, w, c] = self.x;
+        let inside = |at: isize, len: usize| usize::try_from(at).ok().filter(|&at| at < len);
+        let (y, x) = (inside(at[0], h)?, inside(at[1], w)?);
+        Some(((n * h + y) * w + x) * c)
+    }
+
+    /// The tap that a kernel position belongs to, and where in its bytes it starts.
+    pub fn tap(&self, ky: usize, kx: usize) -> [usize; 2] {
+        let columns = self.tap_columns();
+        [ky * self.taps()[1] + kx / columns, kx % columns * self.group_channels()]
+    }
+
+    /// True if the whole window at `corner` lies inside the image.
+    pub fn is_inside(&self, corner: [isize; 2]) -> bool {
+        (0..2).all(|axis| {
+            let reach = self.kernel[axis].saturating_sub(1) * self.dilations[axis];
+            corner[axis] >= 0 && corner[axis] as usize + reach < self.x[1 + axis]
+        })
+    }
+}
+
+/// Panics if the product of sizes is too large to compute with: a few of them can be added within `isize`.
+pub(crate) fn assert_fits(sizes: &[usize]) {
+    let product = sizes.iter().try_fold(1usize, |p, &size| p.checked_mul(size.max(1)));
+    assert!(product.is_some_and(|p| p <= isize::MAX as usize / 64), "convolution too large: {sizes:?}");
+}
+
+/// Part `i` of `total` split into `parts` whose sizes differ by at most one.
+pub(crate) fn part(total: usize, parts: usize, i: usize) -> Range<usize> {
+    let (size, longer) = (total / parts, total % parts);
+    let start = i * size + i.min(longer);
+    start..start + size + usize::from(i < longer)
+}

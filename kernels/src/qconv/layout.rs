@@ -1,0 +1,210 @@
+//! The packed weights `K4N16`, the same for every instruction set.
+//!
+//! ```text
+//! header 64 bytes | panel | panel | ...                                 (all little endian)
+//! header: magic "8vaK4N16" | layout id u32 | flags u32 | groups u32 | oc u32 | taps u32 | tap bytes u32 |
+//!         x zero point u32 | zeros
+//! panel:  bias i32 x 16 | multiplier f32 x 16 | sum of weights i32 x 16 | lines of 64 bytes
+//! line:   16 output channels x 4 successive input bytes of a tap, i8
+//! ```
+//!
+//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its lines go
+//! through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The bias has
+//! `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that multiply signed by
+//! signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit or four 128-bit ones.
+//!
+//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight is
+//! -128, whose negation does not fit i8.
+
+use super::geometry::Geometry;
+
+/// Bytes in front of the first panel.
+pub(crate) const HEADER: usize = 64;
+/// Output channels of a panel.
+pub(crate) const COLUMNS: usize = 16;
+/// Bytes in front of the lines of a panel.
+pub(crate) const PANEL_HEADER: usize = 3 * ROW;
+/// Bytes of a line.
+pub(crate) const LINE: usize = 64;
+/// Input bytes that one line covers.
+pub(crate) const QUAD: usize = 4;
+/// Where in a panel the multipliers start.
+pub(crate) const MULTIPLIERS: usize = ROW;
+/// Where in a panel the sums of weights start.
+pub(crate) const SUMS: usize = 2 * ROW;
+
+const ROW: usize = 4 * COLUMNS;
+const MAGIC: [u8; 8] = *b"8vaK4N16";
+const FLAGS: std::ops::Range<usize> = 12..16;
+const FLAG_HAS_MIN: u32 = 1;
+
+/// How the weights of one convolution are packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    id: u32,
+    groups: usize,
+    group_oc: usize,
+    /// Taps of a window.
+    pub taps: usize,
+    tap_len: usize,
+    x_zero_point: u8,
+}
+
+impl Layout {
+    /// Panics if the packed weights would not fit memory.
+    pub fn new(g: &Geometry, x_zero_point: u8) -> Layout {
+        let layout = Layout {
+            id: if g.tap_columns() > 1 { 2 } else { 1 },
+            groups: g.groups,
+            group_oc: g.oc / g.groups,
+            taps: g.taps().iter().product(),
+            tap_len: g.tap_len(),
+            x_zero_point,
+        };
+        let lines = layout.taps.checked_mul(layout.quads()).and_then(|l| l.checked_mul(LINE));
+        let panel = lines.and_then(|l| l.checked_add(PANEL_HEADER));
+        let panels = layout.panels().checked_mul(layout.groups);
+        let len = panel.zip(panels).and_then(|(len, n)| len.checked_mul(n));
+        assert!(len.is_some_and(|l| l < isize::MAX as usize - HEADER), "weights too large: {layout:?}");
+        layout
+    }
+
+    /// Names the layout.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Panels of one group.
+    pub fn panels(&self) -> usize {
+        self.group_oc.div_ceil(COLUMNS)
+    }
+
+    /// Lines of one tap.
+    pub fn quads(&self) -> usize {
+        self.tap_len.div_ceil(QUAD)
+    }
+
+    /// Bytes of a panel.
+    pub fn panel_len(&self) -> usize {
+        PANEL_HEADER + self.taps * self.quads() * LINE
+    }
+
+    /// Bytes of header and panels.
+    pub fn packed_len(&self) -> usize {
+        HEADER + self.groups * self.panels() * self.panel_len()
+    }
+
+    fn header(&self, flags: u32) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&MAGIC);
+        let words = [
+            self.id,
+            flags,
+            self.groups as u32,
+            (self.groups * self.group_oc) as u32,
+            self.taps as u32,
+            self.tap_len as u32,
+            u32::from(self.x_zero_point),
+        ];
+        for (to, word) in header[8..].chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        header
+    }
+
+    /// The flags of packed bytes; `None` if they are of another layout, shape or length.
+    fn flags(&self, packed: &[u8]) -> Option<u32> {
+        if packed.len() < self.packed_len() {
+            return None;
+        }
+        let flags = u32::from_le_bytes(packed[FLAGS].try_into().ok()?);
+        (flags & !FLAG_HAS_MIN == 0 && packed[..HEADER] == self.header(flags)).then_some(flags)
+    }
+
+    /// True if the packed bytes are of this layout and shape.
+    pub fn accepts(&self, packed: &[u8]) -> bool {
+        self.flags(packed).is_some()
+    }
+
+    /// Looks into packed bytes. Panics if they are of another layout, shape or length.
+    pub fn view<'a>(&'a self, packed: &'a [u8]) -> Packed<'a> {
+        let flags = self.flags(packed).expect("the weights are packed for this convolution");
+        Packed {
+            layout: self,
+            panels: &packed[HEADER..self.packed_len()],
+            has_min: flags & FLAG_HAS_MIN != 0,
+        }
+    }
+
+    /// Packs weights `[oc][taps][tap bytes]`. Panics if a slice has another length (`bias` may be empty).
+    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+        let (oc, k) = (self.groups * self.group_oc, self.taps * self.tap_len);
+        assert_eq!(weights.len(), oc * k, "weights are [oc][kh][kw][c/groups]");
+        assert!(bias.is_empty() || bias.len() == oc, "there is a bias for every channel or none");
+        assert_eq!(multiplier.len(), oc, "there is a multiplier for every channel");
+        assert_eq!(packed.len(), self.packed_len(), "packed has room for the weights");
+        packed.fill(0);
+        let has_min = weights.contains(&i8::MIN);
+        packed[..HEADER].copy_from_slice(&self.header(if has_min { FLAG_HAS_MIN } else { 0 }));
+        for channel in 0..oc {
+            let (panel, column) = self.place(channel);
+            let panel = &mut packed[HEADER + panel * self.panel_len()..][..self.panel_len()];
+            let weights = &weights[channel * k..][..k];
+            let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
+            let shift = i32::from(self.x_zero_point).wrapping_mul(sum);
+            let bias = bias.get(channel).copied().unwrap_or(0).wrapping_sub(shift);
+            panel[4 * column..][..4].copy_from_slice(&bias.to_le_bytes());
+            panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
+            panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
+            for tap in 0..self.taps {
+                for (i, &w) in weights[tap * self.tap_len..][..self.tap_len].iter().enumerate() {
+                    panel[self.offset(tap, i) + column * QUAD] = w as u8;
+                }
+            }
+        }
+    }
+
+    /// Panel and column of an output channel.
+    fn place(&self, channel: usize) -> (usize, usize) {
+        let (group, channel) = (channel / self.group_oc, channel % self.group_oc);
+        (group * self.panels() + channel / COLUMNS, channel % COLUMNS)
+    }
+
+    /// Where in a panel the weights of byte `i` of a tap start, column 0.
+    fn offset(&self, tap: usize, i: usize) -> usize {
+        PANEL_HEADER + (tap * self.quads() + i / QUAD) * LINE + i % QUAD
+    }
+}
+
+/// Packed weights that were found to fit their layout.
+pub(crate) struct Packed<'a> {
+    layout: &'a Layout,
+    /// All panels of all groups.
+    pub panels: &'a [u8],
+    /// Some weight may be -128.
+    pub has_min: bool,
+}
+
+impl Packed<'_> {
+    /// Bias of an output channel, the input's zero point folded in.
+    pub fn bias(&self, channel: usize) -> i32 {
+        i32::from_le_bytes(self.word(channel, 0))
+    }
+
+    /// Multiplier of an output channel.
+    pub fn multiplier(&self, channel: usize) -> f32 {
+        f32::from_le_bytes(self.word(channel, MULTIPLIERS))
+    }
+
+    /// Weight of an output channel for byte `i` of a tap.
+    pub fn weight(&self, channel: usize, tap: usize, i: usize) -> i8 {
+        let (panel, column) = self.layout.place(channel);
+        self.panels[panel * self.layout.panel_len() + self.layout.offset(tap, i) + column * QUAD] as i8
+    }
+
+    fn word(&self, channel: usize, at: usize) -> [u8; 4] {
+        let (panel, column) = self.layout.place(channel);
+        let start = panel * self.layout.panel_len() + at + 4 * column;
+        std::array::from_fn(|i| self.panels[start + i])
+    }
+}

@@ -1,0 +1,97 @@
+//! Integer convolution and matrix product: u8 activations, i8 weights, i32 accumulators, u8 out.
+//!
+//! Every convolution is a matrix product whose rows are found through pointers ([`indirection`]) and whose weights
+//! lie in panels ([`layout`]); one micro-kernel ([`tile`]) computes it, written once and compiled for each
+//! instruction set. `scalar` says what the result is.
+
+mod driver;
+pub(crate) mod geometry;
+mod indirection;
+pub(crate) mod layout;
+pub(crate) mod requantize;
+pub(crate) mod tile;
+mod transpose;
+
+pub(crate) use driver::Correlation;
+pub use transpose::QConvTranspose;
+
+use crate::{ConvShape, Isa, Output};
+use driver::Target;
+use geometry::Geometry;
+use std::ops::Range;
+use tile::Operation;
+
+/// An integer convolution (grouped or not, not depthwise) or matrix product, with everything decided but the data.
+#[derive(Clone, Debug)]
+pub struct QConv {
+    correlation: Correlation,
+    y_stride: usize,
+}
+
+impl QConv {
+    /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output rows (a concatenation's
+    /// part is written in place).
+    ///
+    /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0, more
+    /// bytes than there can be, `y_stride` too small, an empty output range.
+    pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QConv {
+        assert!(y_stride >= shape.oc, "output rows do not overlap");
+        let geometry = Geometry::new(&shape);
+        assert!(
+            geometry.rows().checked_mul(y_stride).is_some_and(|l| l <= isize::MAX as usize),
+            "output too large"
+        );
+        QConv { correlation: Correlation::new(isa, geometry, x_zero_point, out), y_stride }
+    }
+
+    /// What runs, for people: operation, tile, instruction set (`conv 6x64 avx512vnni`).
+    pub fn kernel(&self) -> &'static str {
+        let g = &self.correlation.geometry;
+        self.correlation.kernel(match () {
+            () if g.groups > 1 => Operation::ConvGrouped,
+            () if g.is_dense() && g.rows() == 1 => Operation::Gemv,
+            () if g.is_dense() => Operation::Pointwise,
+            () if g.tap_columns() > 1 => Operation::ConvRows,
+            () => Operation::Conv,
+        })
+    }
+
+    /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
+    pub fn layout(&self) -> u32 {
+        self.correlation.layout.id()
+    }
+
+    /// Bytes of the packed weights (a multiple of 64).
+    pub fn packed_len(&self) -> usize {
+        self.correlation.layout.packed_len()
+    }
+
+    /// True if `packed` was packed for this layout, shape and zero point: what [`run`](Self::run) asserts.
+    pub fn accepts(&self, packed: &[u8]) -> bool {
+        self.correlation.layout.accepts(packed)
+    }
+
+    /// Packs `[oc][kh][kw][c/groups]` weights (all of -128..=127), `bias[oc]` (or none) and `multiplier[oc]`.
+    /// The zero point's share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping arithmetic.
+    ///
+    /// Panics if a slice has another length.
+    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+        self.correlation.layout.pack(weights, bias, multiplier, packed);
+    }
+
+    /// Bytes of scratch that one call of `run` needs.
+    pub fn scratch_len(&self) -> usize {
+        self.correlation.scratch_len()
+    }
+
+    /// Computes output rows `rows` of `shape.rows()`. `x`: the whole input and [`SLACK`](crate::SLACK) bytes
+    /// behind it. `y` starts at the first of these rows. Panics if a slice is too short or `packed` is not
+    /// [accepted](Self::accepts).
+    pub fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
+        let [oh, ow] = self.correlation.geometry.out;
+        let line = ow * self.y_stride;
+        let start = -((rows.start * self.y_stride) as isize);
+        let mut target = Target { y, strides: [oh * line, line, self.y_stride], start };
+        self.correlation.run(packed, x, &mut target, rows, scratch);
+    }
+}

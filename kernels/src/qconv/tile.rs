@@ -1,0 +1,202 @@
+//! The micro-kernel: a tile of output positions by panels of 16 channels, generic over the instruction set.
+
+use super::layout::{LINE, PANEL_HEADER, QUAD};
+use super::requantize::Requantize;
+
+/// What one call of a micro-kernel of `MR` rows and `NV` panels is given.
+pub(crate) struct Tile<'a> {
+    /// `[taps][MR]`: where the bytes of a tap start, for every row.
+    pub rows: *const *const u8,
+    /// Taps of a window.
+    pub taps: usize,
+    /// Lines of a tap.
+    pub quads: usize,
+    /// The first of `NV` panels.
+    pub panel: *const u8,
+    /// From one panel to the next.
+    pub panel_len: usize,
+    /// `[MR]`: where the outputs of a row go.
+    pub y: *const *mut u8,
+    /// Outputs of a row; the last panel may have columns that are none.
+    pub columns: usize,
+    /// How they are made.
+    pub out: &'a Requantize,
+}
+
+/// A micro-kernel.
+///
+/// # Safety
+/// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every row for
+/// `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes to write, and
+/// `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
+pub(crate) type TileFn = unsafe fn(&Tile<'_>);
+
+/// An instruction set's operations on 16 columns. All are unsafe because the processor must have it.
+///
+/// # Safety
+/// Callers of any function here have checked that the processor has the instruction set, and are inlined into a
+/// function that is compiled for it.
+pub(crate) trait Columns16 {
+    /// 16 accumulators.
+    type Acc: Copy;
+    /// A line of weights: 16 columns x 4.
+    type Line: Copy;
+    /// 4 activations, made ready for products with every column.
+    type Quad: Copy;
+
+    /// No products yet.
+    unsafe fn zero() -> Self::Acc;
+    /// Reads 64 bytes.
+    unsafe fn line(p: *const u8) -> Self::Line;
+    /// Reads 4 bytes.
+    unsafe fn quad(p: *const u8) -> Self::Quad;
+    /// Adds 4 products to each column.
+    unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
+    /// Adds two partial results.
+    unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
+    /// Adds the bias of `panel`, requantizes with its multipliers and writes `columns` (1 to 16) bytes.
+    unsafe fn store(acc: Self::Acc, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize);
+}
+
+/// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not wait
+/// for the latency of one sum; the order does not matter to sums that wrap.
+///
+/// # Safety
+/// As for [`TileFn`].
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const CHAINS: usize>(t: &Tile<'_>) {
+    // SAFETY: the caller vouches for the instruction set and for the pointers; the loops below read `taps * quads`
+    // lines of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
+    unsafe {
+        let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
+        let mut line = t.panel.add(PANEL_HEADER);
+        for tap in 0..t.taps {
+            let mut rows = [std::ptr::null(); MR];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = *t.rows.add(tap * MR + i);
+            }
+            let mut quad = 0;
+            while quad + CHAINS <= t.quads {
+                for (chain, acc) in acc.iter_mut().enumerate() {
+                    step::<S, MR, NV>(acc, &rows, quad + chain, line.add(chain * LINE), t.panel_len);
+                }
+                quad += CHAINS;
+                line = line.add(CHAINS * LINE);
+            }
+            while quad < t.quads {
+                step::<S, MR, NV>(&mut acc[0], &rows, quad, line, t.panel_len);
+                quad += 1;
+                line = line.add(LINE);
+            }
+        }
+        let (first, rest) = acc.split_at_mut(1);
+        for i in 0..MR {
+            let y = *t.y.add(i);
+            for v in 0..NV {
+                let mut sum = first[0][i][v];
+                for chain in rest.iter() {
+                    sum = S::add(sum, chain[i][v]);
+                }
+                let columns = if v + 1 < NV { 16 } else { t.columns - 16 * (NV - 1) };
+                S::store(sum, t.panel.add(v * t.panel_len), t.out, y.add(16 * v), columns);
+            }
+        }
+    }
+}
+
+/// One line of each panel times one quad of each row.
+#[inline(always)]
+unsafe fn step<S: Columns16, const MR: usize, const NV: usize>(
+    acc: &mut [[S::Acc; NV]; MR],
+    rows: &[*const u8; MR],
+    quad: usize,
+    line: *const u8,
+    panel_len: usize,
+) {
+    // SAFETY: as the only caller, `tile`.
+    unsafe {
+        let mut lines = [S::line(line); NV];
+        for (v, to) in lines.iter_mut().enumerate().skip(1) {
+            *to = S::line(line.add(v * panel_len));
+        }
+        for (acc, row) in acc.iter_mut().zip(rows) {
+            let a = S::quad(row.add(quad * QUAD));
+            for (acc, &line) in acc.iter_mut().zip(&lines) {
+                *acc = S::dot(*acc, a, line);
+            }
+        }
+    }
+}
+
+/// How many sets of accumulators a tile takes: as few as keep `wanted` sums going at once.
+pub(crate) const fn chains(wanted: usize, mr: usize, nv: usize) -> usize {
+    let mut chains = 1;
+    while chains * mr * nv < wanted {
+        chains *= 2;
+    }
+    chains
+}
+
+/// What a micro-kernel is part of, for its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// One row times a matrix.
+    Gemv,
+    /// Every output reads one pixel: a matrix product.
+    Pointwise,
+    /// A tap per kernel position.
+    Conv,
+    /// A tap per kernel row.
+    ConvRows,
+    /// In groups.
+    ConvGrouped,
+    /// Transposed, as one convolution per phase.
+    ConvTranspose,
+}
+
+/// The micro-kernels of one instruction set that are as many panels wide.
+pub(crate) struct Rung {
+    /// The kernel of `i + 1` rows at `i`.
+    pub tiles: &'static [TileFn],
+    /// By [`Operation`].
+    pub names: [&'static str; 6],
+}
+
+/// All micro-kernels of one instruction set: those of `i + 1` panels at `i`.
+pub(crate) type Ladder = [Rung];
+
+/// Names by [`Operation`].
+macro_rules! names {
+    ($rows:literal, $columns:literal, $isa:literal) => {
+        [
+            concat!("gemv 1x", $columns, " ", $isa),
+            concat!("pointwise ", $rows, "x", $columns, " ", $isa),
+            concat!("conv ", $rows, "x", $columns, " ", $isa),
+            concat!("conv-rows ", $rows, "x", $columns, " ", $isa),
+            concat!("conv-grouped ", $rows, "x", $columns, " ", $isa),
+            concat!("conv-transpose ", $rows, "x", $columns, " ", $isa),
+        ]
+    };
+}
+
+/// A [`Ladder`] `LADDER` of the micro-kernels over the operations `$simd`, compiled for `$features`. A tile keeps
+/// at least `$chains` sums of 16 columns going.
+macro_rules! ladder {
+    ($simd:ty, $isa:literal, $features:literal, $chains:literal,
+     $([$nv:literal: $most:literal x $columns:literal = $($mr:literal)+])+) => {
+        /// # Safety
+        /// As for `TileFn`.
+        #[target_feature(enable = $features)]
+        unsafe fn tile<const MR: usize, const NV: usize, const CHAINS: usize>(t: &$crate::qconv::tile::Tile<'_>) {
+            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
+            unsafe { $crate::qconv::tile::tile::<$simd, MR, NV, CHAINS>(t) }
+        }
+
+        /// The micro-kernels of this instruction set.
+        pub(crate) static LADDER: &$crate::qconv::tile::Ladder = &[$($crate::qconv::tile::Rung {
+            tiles: &[$(tile::<$mr, $nv, { $crate::qconv::tile::chains($chains, $mr, $nv) }>),+],
+            names: $crate::qconv::tile::names!($most, $columns, $isa),
+        }),+];
+    };
+}
+pub(crate) use {ladder, names};

@@ -1,0 +1,3 @@
+//! Oracles: plain loops that define the bits of every kernel.
+
+pub(crate) mod qconv;

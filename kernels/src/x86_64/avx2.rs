@@ -1,0 +1,89 @@
+//! AVX2: exact products of u8 and i8 with `vpmaddubsw`, without its saturation.
+//!
+//! `a - 128` is split into magnitude and sign, the sign goes over to the weight: `|a - 128| * (sign * w)`. Two such
+//! products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is added at the end. A weight
+//! of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
+
+use super::epilogue::{self, Halves};
+use crate::qconv::layout::SUMS;
+use crate::qconv::requantize::Requantize;
+use crate::qconv::tile::{Columns16, ladder};
+use std::arch::x86_64::*;
+
+pub(crate) struct Avx2;
+
+/// `a - 128` and its magnitude.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed {
+    value: __m256i,
+    magnitude: __m256i,
+}
+
+// SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
+impl Columns16 for Avx2 {
+    type Acc = Halves;
+    type Line = Halves;
+    type Quad = Signed;
+
+    #[inline(always)]
+    unsafe fn zero() -> Halves {
+        // SAFETY: as above.
+        unsafe { [_mm256_setzero_si256(); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn line(p: *const u8) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn quad(p: *const u8) -> Signed {
+        // SAFETY: as above.
+        unsafe {
+            let value = _mm256_set1_epi32(p.cast::<i32>().read_unaligned());
+            let value = _mm256_xor_si256(value, _mm256_set1_epi8(i8::MIN));
+            Signed { value, magnitude: _mm256_abs_epi8(value) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: Halves, quad: Signed, line: Halves) -> Halves {
+        // SAFETY: as above.
+        unsafe { [dot(acc[0], quad, line[0]), dot(acc[1], quad, line[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Halves, b: Halves) -> Halves {
+        // SAFETY: as above.
+        unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store(acc: Halves, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let sums = epilogue::load(panel.add(SUMS));
+            let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
+            epilogue::store(Self::add(acc, missing), panel, out, y, columns);
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn dot(acc: __m256i, quad: Signed, line: __m256i) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(quad.magnitude, _mm256_sign_epi8(line, quad.value));
+        _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    }
+}
+
+// 8 accumulators: the rest of 16 registers hold constants and what `dot` is in the middle of. Its chain is one
+// addition of one cycle, which needs no more sums at once.
+ladder!(Avx2, "avx2", "avx2,fma", 1,
+    [1: "4" x "16" = 1 2 3 4]
+    [2: "2" x "32" = 1 2]
+);

@@ -1,0 +1,84 @@
+//! AVX2, any weights: both sides are widened to 16 bits and multiplied with `vpmaddwd`.
+
+use super::epilogue::{self, Halves};
+use crate::qconv::requantize::Requantize;
+use crate::qconv::tile::{Columns16, ladder};
+use std::arch::x86_64::*;
+
+pub(crate) struct Avx2Wide;
+
+// SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
+impl Columns16 for Avx2Wide {
+    /// Each register holds 4 columns, two partial sums of each.
+    type Acc = [__m256i; 4];
+    /// 4 columns each.
+    type Line = [__m256i; 4];
+    type Quad = __m256i;
+
+    #[inline(always)]
+    unsafe fn zero() -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe { [_mm256_setzero_si256(); 4] }
+    }
+
+    #[inline(always)]
+    unsafe fn line(p: *const u8) -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe {
+            [
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(p.add(16).cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(p.add(32).cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(p.add(48).cast())),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quad(p: *const u8) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_cvtepu8_epi16(_mm_set1_epi32(p.cast::<i32>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: [__m256i; 4], quad: __m256i, line: [__m256i; 4]) -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe {
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(quad, line[0])),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(quad, line[1])),
+                _mm256_add_epi32(acc[2], _mm256_madd_epi16(quad, line[2])),
+                _mm256_add_epi32(acc[3], _mm256_madd_epi16(quad, line[3])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: [__m256i; 4], b: [__m256i; 4]) -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe {
+            [
+                _mm256_add_epi32(a[0], b[0]),
+                _mm256_add_epi32(a[1], b[1]),
+                _mm256_add_epi32(a[2], b[2]),
+                _mm256_add_epi32(a[3], b[3]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(acc: [__m256i; 4], panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe {
+            // Adding neighbours works within 128-bit lanes: put the quarters back in order.
+            let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
+            let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
+            let sums: Halves = [low, high];
+            epilogue::store(sums, panel, out, y, columns);
+        }
+    }
+}
+
+ladder!(Avx2Wide, "avx2", "avx2,fma", 1,
+    [1: "2" x "16" = 1 2]
+);

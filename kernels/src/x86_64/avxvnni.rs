@@ -1,0 +1,59 @@
+//! AVX-VNNI: 16 columns are two registers of 256 bits.
+
+use super::epilogue::{self, Halves};
+use crate::qconv::requantize::Requantize;
+use crate::qconv::tile::{Columns16, ladder};
+use std::arch::x86_64::*;
+
+pub(crate) struct AvxVnni;
+
+// SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
+impl Columns16 for AvxVnni {
+    type Acc = Halves;
+    type Line = Halves;
+    type Quad = __m256i;
+
+    #[inline(always)]
+    unsafe fn zero() -> Halves {
+        // SAFETY: as above.
+        unsafe { [_mm256_setzero_si256(); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn line(p: *const u8) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn quad(p: *const u8) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(acc: Halves, quad: __m256i, line: Halves) -> Halves {
+        // SAFETY: as above.
+        unsafe {
+            [_mm256_dpbusd_avx_epi32(acc[0], quad, line[0]), _mm256_dpbusd_avx_epi32(acc[1], quad, line[1])]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Halves, b: Halves) -> Halves {
+        // SAFETY: as above.
+        unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store(acc: Halves, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::store(acc, panel, out, y, columns) }
+    }
+}
+
+// 12 accumulators, two halves of a line and the activations fill 16 registers.
+ladder!(AvxVnni, "avxvnni", "avx2,fma,avxvnni", 4,
+    [1: "6" x "16" = 1 2 3 4 5 6]
+    [2: "3" x "32" = 1 2 3]
+);
