@@ -1,0 +1,121 @@
+//! Random data and the definition of integer convolution, written without any of the kernels' ideas.
+
+use ottava_kernels::{ConvShape, ConvTransposeShape, Output, SLACK};
+
+/// The whole range of u8, zero point 0.
+pub const FULL: Output = Output { zero_point: 0, min: 0, max: 255 };
+
+/// A small random generator (xorshift), the same on every run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[(self.next() % from.len() as u64) as usize]
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| (self.next() >> 24) as u8).collect()
+    }
+}
+
+/// Weights, bias and multipliers of a convolution, and its input with slack.
+pub struct Data {
+    pub x: Vec<u8>,
+    pub weights: Vec<i8>,
+    pub bias: Vec<i32>,
+    pub multiplier: Vec<f32>,
+}
+
+impl Data {
+    /// Multipliers are such that outputs spread over the range of u8 and leave it now and then.
+    pub fn random(random: &mut Random, x_len: usize, weights: usize, oc: usize) -> Data {
+        let k = (weights / oc.max(1)).max(1) as f32;
+        let scale = 1.0 / (60.0 * k.sqrt());
+        Data {
+            x: random.bytes(x_len + SLACK),
+            weights: random.bytes(weights).into_iter().map(|b| (b as i8).max(-127)).collect(),
+            bias: (0..oc).map(|_| (random.next() % 40_001) as i32 - 20_000).collect(),
+            multiplier: (0..oc).map(|_| scale * (0.5 + (random.next() % 1000) as f32 / 1000.0)).collect(),
+        }
+    }
+}
+
+/// `clamp(round_half_even(acc * multiplier) + zero_point)`; the sum of products is taken modulo 2^32.
+fn requantized(sum: i64, multiplier: f32, out: Output) -> u8 {
+    let real = (sum as i32) as f32 * multiplier;
+    let q = f64::from(real.round_ties_even()) + f64::from(out.zero_point);
+    q.clamp(f64::from(out.min), f64::from(out.max)) as u8
+}
+
+/// One padded axis: the input index under kernel position `k` of output `o`.
+fn source(o: usize, k: usize, stride: usize, dilation: usize, pad: usize, len: usize) -> Option<usize> {
+    (o * stride + k * dilation).checked_sub(pad).filter(|&i| i < len)
+}
+
+/// The convolution `[rows][oc]`.
+pub fn conv(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
+    let (cg, og) = (s.c / s.groups, s.oc / s.groups);
+    let mut y = Vec::with_capacity(s.y_len());
+    for row in 0..s.rows() {
+        let (n, oy, ox) = (row / (s.oh * s.ow), row / s.ow % s.oh, row % s.ow);
+        for oc in 0..s.oc {
+            let mut sum = i64::from(d.bias.get(oc).copied().unwrap_or(0));
+            for ky in 0..s.kernel[0] {
+                let Some(iy) = source(oy, ky, s.strides[0], s.dilations[0], s.pad[0], s.h) else { continue };
+                for kx in 0..s.kernel[1] {
+                    let Some(ix) = source(ox, kx, s.strides[1], s.dilations[1], s.pad[1], s.w) else {
+                        continue;
+                    };
+                    for c in 0..cg {
+                        let x = d.x[((n * s.h + iy) * s.w + ix) * s.c + oc / og * cg + c];
+                        let w = d.weights[((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c];
+                        sum += (i64::from(x) - i64::from(x_zero_point)) * i64::from(w);
+                    }
+                }
+            }
+            y.push(requantized(sum, d.multiplier[oc], out));
+        }
+    }
+    y
+}
+
+/// The transposed convolution `[n][oh][ow][oc]`: every input spreads its products over the output.
+pub fn conv_transpose(s: &ConvTransposeShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
+    let (cg, og) = (s.c / s.groups, s.oc / s.groups);
+    let mut sums: Vec<i64> = Vec::with_capacity(s.y_len());
+    for _ in 0..s.n * s.oh * s.ow {
+        sums.extend((0..s.oc).map(|oc| i64::from(d.bias.get(oc).copied().unwrap_or(0))));
+    }
+    for pixel in 0..s.n * s.h * s.w {
+        let (n, iy, ix) = (pixel / (s.h * s.w), pixel / s.w % s.h, pixel % s.w);
+        for ky in 0..s.kernel[0] {
+            for kx in 0..s.kernel[1] {
+                let oy =
+                    (iy * s.strides[0] + ky * s.dilations[0]).checked_sub(s.pad[0]).filter(|&o| o < s.oh);
+                let ox =
+                    (ix * s.strides[1] + kx * s.dilations[1]).checked_sub(s.pad[1]).filter(|&o| o < s.ow);
+                let (Some(oy), Some(ox)) = (oy, ox) else { continue };
+                for oc in 0..s.oc {
+                    for c in 0..cg {
+                        let x = d.x[pixel * s.c + oc / og * cg + c];
+                        let w = d.weights[((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c];
+                        sums[((n * s.oh + oy) * s.ow + ox) * s.oc + oc] +=
+                            (i64::from(x) - i64::from(x_zero_point)) * i64::from(w);
+                    }
+                }
+            }
+        }
+    }
+    sums.iter().enumerate().map(|(i, &sum)| requantized(sum, d.multiplier[i % s.oc], out)).collect()
+}
