@@ -31,6 +31,8 @@ mod scalar;
 pub mod shape;
 pub mod softmax;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod unary;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

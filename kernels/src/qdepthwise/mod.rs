@@ -4,6 +4,20 @@ use crate::isa::Level;
 use crate::{ConvShape, Isa, Output, SLACK, scalar};
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod blocked;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_arch = "x86_64")]
+use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use avx512vnni::Avx512Vnni;
+
 /// An integer depthwise convolution with everything decided but the data.
 #[derive(Clone, Debug)]
 pub struct QDepthwise {
@@ -17,7 +31,23 @@ pub struct QDepthwise {
 /// Which code runs, and with it how the weights are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
-    Plain,
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl Variant {
+    fn new(isa: Isa) -> Variant {
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::AvxVnni => Variant::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => Variant::Avx512Vnni,
+            _ => Variant::Scalar,
+        }
+    }
 }
 
 impl QDepthwise {
@@ -28,31 +58,39 @@ impl QDepthwise {
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
         assert!(y_stride >= shape.oc, "output pixels overlap");
-        let variant = match isa.level() {
-            Level::Scalar => Variant::Plain,
-            _ => Variant::Plain,
-        };
-        QDepthwise { shape, x_zero_point, out, y_stride, variant }
+        QDepthwise { shape, x_zero_point, out, y_stride, variant: Variant::new(isa) }
     }
 
     /// What runs, for people: operation, instruction set.
     pub fn kernel(&self) -> &'static str {
         match self.variant {
-            Variant::Plain => "depthwise scalar",
+            Variant::Scalar => "depthwise scalar",
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => "depthwise avx2",
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => "depthwise avx512vnni",
         }
     }
 
     /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
     pub fn layout(&self) -> u32 {
         match self.variant {
-            Variant::Plain => 0x100,
+            Variant::Scalar => 0x100,
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => 0x110 + u32::from(blocked::repeats_channels::<Avx2>(self)),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => 0x120 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
         }
     }
 
     /// Bytes of the packed weights (a multiple of 64).
     pub fn packed_len(&self) -> usize {
         match self.variant {
-            Variant::Plain => scalar::qdepthwise::packed_len(&self.shape),
+            Variant::Scalar => scalar::qdepthwise::packed_len(&self.shape),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => blocked::packed_len::<Avx2>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => blocked::packed_len::<Avx512Vnni>(self),
         }
     }
 
@@ -62,14 +100,22 @@ impl QDepthwise {
     /// Panics if a slice is too short.
     pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
         match self.variant {
-            Variant::Plain => scalar::qdepthwise::pack(self, weights, bias, multiplier, packed),
+            Variant::Scalar => scalar::qdepthwise::pack(self, weights, bias, multiplier, packed),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => blocked::pack::<Avx2>(self, weights, bias, multiplier, packed),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => blocked::pack::<Avx512Vnni>(self, weights, bias, multiplier, packed),
         }
     }
 
     /// Bytes of scratch that one call of `run` needs.
     pub fn scratch_len(&self) -> usize {
         match self.variant {
-            Variant::Plain => 0,
+            Variant::Scalar => 0,
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => blocked::scratch_len::<Avx2>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => blocked::scratch_len::<Avx512Vnni>(self),
         }
     }
 
@@ -89,7 +135,13 @@ impl QDepthwise {
         }
         assert!(y.len() >= (pixels - 1) * self.y_stride + s.c, "the output is too short");
         match self.variant {
-            Variant::Plain => scalar::qdepthwise::run(self, packed, x, y, rows),
+            Variant::Scalar => scalar::qdepthwise::run(self, packed, x, y, rows),
+            // SAFETY: the variant was chosen by an `Isa` of this level, and the slices have just been checked.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => unsafe { avx2::run(self, packed, x, y, rows, scratch) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => unsafe { avx512vnni::run(self, packed, x, y, rows, scratch) },
         }
     }
 

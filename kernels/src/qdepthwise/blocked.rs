@@ -1,0 +1,395 @@
+//! Depthwise convolution on vectors of channels.
+//!
+//! Channels are taken in blocks of one byte vector. For one output row and one block, the kernel rows' bytes of
+//! every input column are interleaved once: 32-bit words that hold the taps of one channel, ready for a dot
+//! product with 32-bit words of weights. Every output pixel then reads the columns that its window covers.
+//! Interleaving inside 128-bit lanes puts channel `16 l + 4 v + j` in word `j` of lane `l` of vector `v`; bias,
+//! multipliers and weights are packed in that order, and packing results back to bytes inside lanes undoes it.
+//!
+//! Where a pixel has so few channels that several fill a vector (and the stride is 1), a vector covers that many
+//! neighbouring pixels instead.
+//!
+//! Packed, per block: bias i32, multiplier f32 (both in word order), then for each kernel column and each group of
+//! kernel rows four vectors of weight words.
+
+use super::QDepthwise;
+use crate::ConvShape;
+use crate::Output;
+use std::ops::Range;
+
+/// The vectors of one instruction set.
+///
+/// Safety: all functions need the instruction set; those that take pointers read or write one whole vector there
+/// (`store_part`: `n` bytes).
+pub(crate) trait Vectors {
+    /// A vector register.
+    type Word: Copy;
+    /// [`Output`], broadcast.
+    type Bounds: Copy;
+    /// Bytes of a vector: channels of a block.
+    const BYTES: usize;
+    /// Kernel rows that share a word.
+    const TAPS: usize;
+    /// Output pixels computed together.
+    const PIXELS: usize;
+    /// The weights of one word.
+    fn weights(taps: [i8; 4]) -> [u8; 4];
+    unsafe fn load(from: *const u8) -> Self::Word;
+    unsafe fn store(word: Self::Word, to: *mut u8);
+    unsafe fn store_part(word: Self::Word, to: *mut u8, n: usize);
+    /// Bytes of up to four kernel rows (the first `TAPS` count) as words.
+    unsafe fn interleave(rows: [Self::Word; 4]) -> [Self::Word; 4];
+    /// `sum + dot(x, w)` in every 32-bit word.
+    unsafe fn dot(sum: Self::Word, x: Self::Word, w: Self::Word) -> Self::Word;
+    unsafe fn bounds(out: Output) -> Self::Bounds;
+    /// Accumulators to bytes in channel order.
+    unsafe fn requantize(
+        sums: [Self::Word; 4],
+        multipliers: [Self::Word; 4],
+        bounds: Self::Bounds,
+    ) -> Self::Word;
+}
+
+/// Bytes of interleaved columns that are worked on at a time: well within a first-level cache.
+const TILE_BYTES: usize = 24 << 10;
+
+/// Most output pixels that are computed together on any instruction set.
+const MAX_PIXELS: usize = 4;
+
+/// Sizes that follow from a shape.
+struct Layout {
+    /// Groups of kernel rows.
+    groups: usize,
+    /// Pixels that one vector covers.
+    together: usize,
+    /// Channel blocks.
+    blocks: usize,
+    /// Bytes of one interleaved column.
+    column: usize,
+    /// Packed bytes of one block.
+    block_bytes: usize,
+    /// Output pixels of a tile.
+    tile: usize,
+    /// Input columns of a tile.
+    columns: usize,
+}
+
+impl Layout {
+    fn new<V: Vectors>(shape: &ConvShape, y_stride: usize) -> Layout {
+        let groups = shape.kernel[0].div_ceil(V::TAPS);
+        let fits =
+            shape.c > 0 && V::BYTES.is_multiple_of(shape.c) && shape.strides[1] == 1 && y_stride == shape.c;
+        let together = if fits { V::BYTES / shape.c } else { 1 };
+        let column = groups * 4 * V::BYTES;
+        let at_once = together * V::PIXELS;
+        let reach = (shape.kernel[1] - 1).saturating_mul(shape.dilations[1]);
+        let room = (TILE_BYTES / column).saturating_sub(reach + 1) / shape.strides[1] + 1;
+        let tile = room.min(shape.ow).next_multiple_of(at_once);
+        Layout {
+            groups,
+            together,
+            blocks: shape.c.div_ceil(V::BYTES),
+            column,
+            block_bytes: 8 * V::BYTES + shape.kernel[1] * column,
+            tile,
+            columns: ((tile - 1) * shape.strides[1]).saturating_add(reach + 1),
+        }
+    }
+}
+
+/// The channel (within a block) of word `i` of a block in packed order.
+fn channel_of_word<V: Vectors>(i: usize) -> usize {
+    let words = V::BYTES / 4;
+    let (v, lane, j) = (i / words, i % words / 4, i % 4);
+    16 * lane + 4 * v + j
+}
+
+/// True if packed bytes hold every channel several times over.
+pub(crate) fn repeats_channels<V: Vectors>(conv: &QDepthwise) -> bool {
+    Layout::new::<V>(&conv.shape, conv.y_stride).together > 1
+}
+
+pub(crate) fn packed_len<V: Vectors>(conv: &QDepthwise) -> usize {
+    let layout = Layout::new::<V>(&conv.shape, conv.y_stride);
+    layout.blocks * layout.block_bytes
+}
+
+pub(crate) fn scratch_len<V: Vectors>(conv: &QDepthwise) -> usize {
+    let layout = Layout::new::<V>(&conv.shape, conv.y_stride);
+    // The border row, the columns, and what aligning them may cost.
+    V::BYTES.saturating_add(layout.columns.saturating_mul(layout.column)).saturating_add(64)
+}
+
+pub(crate) fn pack<V: Vectors>(
+    conv: &QDepthwise,
+    weights: &[i8],
+    bias: &[i32],
+    multiplier: &[f32],
+    packed: &mut [u8],
+) {
+    let shape = &conv.shape;
+    let [kh, kw] = shape.kernel;
+    let layout = Layout::new::<V>(shape, conv.y_stride);
+    packed[..layout.blocks * layout.block_bytes].fill(0);
+    for (b, packed) in packed.chunks_exact_mut(layout.block_bytes).take(layout.blocks).enumerate() {
+        for i in 0..V::BYTES {
+            let byte = b * V::BYTES + channel_of_word::<V>(i);
+            let c = if layout.together > 1 { byte % shape.c } else { byte };
+            if c >= shape.c {
+                continue;
+            }
+            let mut put = |at: usize, bytes: [u8; 4]| packed[at + 4 * i..][..4].copy_from_slice(&bytes);
+            put(0, conv.folded_bias(weights, bias, c).to_le_bytes());
+            put(4 * V::BYTES, multiplier[c].to_le_bytes());
+            for kx in 0..kw {
+                for g in 0..layout.groups {
+                    let mut taps = [0; 4];
+                    for (t, tap) in taps.iter_mut().enumerate().take(V::TAPS) {
+                        let ky = g * V::TAPS + t;
+                        if ky < kh {
+                            *tap = weights[(c * kh + ky) * kw + kx];
+                        }
+                    }
+                    put(8 * V::BYTES + (kx * layout.groups + g) * 4 * V::BYTES, V::weights(taps));
+                }
+            }
+        }
+    }
+}
+
+/// Where the bytes of one kernel row are: a row of the image, or the border, whose columns are all the same.
+#[derive(Clone, Copy)]
+struct RowSource {
+    start: *const u8,
+    /// Bytes from one column to the next.
+    step: usize,
+}
+
+/// Safety: the processor has `V`'s instruction set; the slices are as [`QDepthwise::run`] has checked them.
+#[inline(always)]
+pub(crate) unsafe fn run<V: Vectors>(
+    conv: &QDepthwise,
+    packed: &[u8],
+    x: &[u8],
+    y: &mut [u8],
+    rows: Range<usize>,
+    scratch: &mut [u8],
+) {
+    let s = &conv.shape;
+    let layout = Layout::new::<V>(s, conv.y_stride);
+    let aligned = scratch.as_ptr().align_offset(64).min(64);
+    let (columns, border) = scratch[aligned..].split_at_mut(layout.columns * layout.column);
+    border[..V::BYTES].fill(conv.x_zero_point);
+    let border = RowSource { start: border.as_ptr(), step: 0 };
+    let packed = &packed[..layout.blocks * layout.block_bytes];
+    // SAFETY (of all calls below): the caller has the instruction set.
+    let bounds = unsafe { V::bounds(conv.out) };
+    for (i, row) in rows.enumerate() {
+        let (image, oy) = (row / s.oh, row % s.oh);
+        for (b, packed) in packed.chunks_exact(layout.block_bytes).enumerate() {
+            let c0 = b * V::BYTES;
+            for left in (0..s.ow).step_by(layout.tile) {
+                let width = layout.tile.min(s.ow - left);
+                for g in 0..layout.groups {
+                    let sources = [0, 1, 2, 3].map(|t| {
+                        // Rows behind the last have weights of 0: any bytes do.
+                        let ky = (g * V::TAPS + t).min(s.kernel[0] - 1);
+                        match (oy * s.strides[0] + ky * s.dilations[0]).checked_sub(s.pad[0]) {
+                            Some(iy) if iy < s.h => {
+                                let at = (image * s.h + iy) * s.w * s.c + c0;
+                                RowSource { start: x[at..].as_ptr(), step: s.c }
+                            }
+                            _ => border,
+                        }
+                    });
+                    let to = &mut columns[g * 4 * V::BYTES..];
+                    // SAFETY: see `fill_columns`; image rows are inside `x`.
+                    unsafe { fill_columns::<V>(conv, &layout, sources, left, width, to) };
+                }
+                let at = (i * s.ow + left) * conv.y_stride + c0;
+                // SAFETY: the columns of this tile have been filled.
+                unsafe {
+                    dot_tile::<V>(conv, &layout, packed, columns, bounds, width, s.c - c0, &mut y[at..])
+                };
+            }
+        }
+    }
+}
+
+/// Interleaves the columns that `width` output pixels from `left` on need.
+///
+/// Safety: as [`run`]; every source that is a row of the image has `w * c` bytes (less the block's start) and
+/// [`SLACK`](crate::SLACK) behind the image.
+#[inline(always)]
+unsafe fn fill_columns<V: Vectors>(
+    conv: &QDepthwise,
+    layout: &Layout,
+    sources: [RowSource; 4],
+    left: usize,
+    width: usize,
+    to: &mut [u8],
+) {
+    let s = &conv.shape;
+    let last = (width.next_multiple_of(layout.together) - layout.together) * s.strides[1];
+    let count = last + (s.kernel[1] - 1) * s.dilations[1] + 1;
+    assert!(to.len() >= (count - 1) * layout.column + 4 * V::BYTES);
+    // Columns are counted from the left edge of the padding.
+    let first = left * s.strides[1];
+    let end = first + count;
+    let inside =
+        s.pad[1].clamp(first, end)..(s.pad[1] + s.w + 1).saturating_sub(layout.together).clamp(first, end);
+    let mut to = to.as_mut_ptr();
+    for column in first..inside.start {
+        // SAFETY: `count` columns fit `to`, as asserted.
+        unsafe { edge_column::<V>(conv, layout, sources, column, to) };
+        to = to.wrapping_add(layout.column);
+    }
+    for column in inside.start..inside.end.max(inside.start) {
+        let ix = column - s.pad[1];
+        // SAFETY: pixels `ix .. ix + together` are in the image; a vector that reaches behind the last one ends
+        // within the slack. `count` columns fit `to`, as asserted.
+        unsafe {
+            let rows = sources.map(|r| V::load(r.start.add(ix * r.step)));
+            store_column::<V>(V::interleave(rows), to);
+        }
+        to = to.wrapping_add(layout.column);
+    }
+    for column in inside.end.max(inside.start)..end {
+        // SAFETY: `count` columns fit `to`, as asserted.
+        unsafe { edge_column::<V>(conv, layout, sources, column, to) };
+        to = to.wrapping_add(layout.column);
+    }
+}
+
+/// Safety: `to` has room for four vectors.
+#[inline(always)]
+unsafe fn store_column<V: Vectors>(words: [V::Word; 4], to: *mut u8) {
+    for (v, word) in words.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { V::store(word, to.add(v * V::BYTES)) };
+    }
+}
+
+/// A column of which some pixels, or all, lie beside the image.
+///
+/// Safety: as [`fill_columns`]; `to` has room for four vectors.
+#[inline(never)]
+unsafe fn edge_column<V: Vectors>(
+    conv: &QDepthwise,
+    layout: &Layout,
+    sources: [RowSource; 4],
+    column: usize,
+    to: *mut u8,
+) {
+    let s = &conv.shape;
+    let mut bytes = [[conv.x_zero_point; 64]; 4];
+    if layout.together > 1 {
+        for p in 0..layout.together {
+            let Some(ix) = (column + p).checked_sub(s.pad[1]).filter(|&ix| ix < s.w) else { continue };
+            for (bytes, row) in bytes.iter_mut().zip(sources) {
+                let to = bytes[p * s.c..(p + 1) * s.c].as_mut_ptr();
+                // SAFETY: pixel `ix` is in the image, and the border has a vector of bytes.
+                unsafe { std::ptr::copy_nonoverlapping(row.start.add(ix * row.step), to, s.c) };
+            }
+        }
+    }
+    // SAFETY: 64 bytes are a vector at least, and the caller has the instruction set.
+    unsafe { store_column::<V>(V::interleave(bytes.map(|b| V::load(b.as_ptr()))), to) };
+}
+
+/// Computes `width` output pixels from their columns; `left` channels are in this block or behind it.
+///
+/// Safety: the processor has `V`'s instruction set.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the state of one loop nest, split for reading")]
+unsafe fn dot_tile<V: Vectors>(
+    conv: &QDepthwise,
+    layout: &Layout,
+    packed: &[u8],
+    columns: &[u8],
+    bounds: V::Bounds,
+    width: usize,
+    left: usize,
+    y: &mut [u8],
+) {
+    let s = &conv.shape;
+    let step = s.strides[1] * layout.together * layout.column;
+    let mut done = 0;
+    while done < width {
+        let vectors = (width - done).div_ceil(layout.together).min(V::PIXELS);
+        let at = done / layout.together * step;
+        // A vector past the last pixel computes the last one again: its columns are filled.
+        let starts = std::array::from_fn(|p| at + p.min(vectors - 1) * step);
+        // SAFETY: the caller's promise.
+        let results = unsafe { dot_pixels::<V>(conv, layout, packed, columns, starts, bounds) };
+        for (p, &result) in results.iter().enumerate().take(vectors) {
+            let pixel = done + p * layout.together;
+            let bytes = if layout.together > 1 {
+                (width - pixel).min(layout.together) * s.c
+            } else {
+                left.min(V::BYTES)
+            };
+            let y = &mut y[pixel * conv.y_stride..][..bytes];
+            // SAFETY: `y` has `bytes` bytes, at most a vector.
+            unsafe {
+                if bytes == V::BYTES {
+                    V::store(result, y.as_mut_ptr());
+                } else {
+                    V::store_part(result, y.as_mut_ptr(), bytes);
+                }
+            }
+        }
+        done += vectors * layout.together;
+    }
+}
+
+/// Window sums of `V::PIXELS` vectors whose first columns start at `starts`, requantized. (Where `V::PIXELS` is
+/// less than the array, the rest repeats the first.)
+///
+/// Safety: the processor has `V`'s instruction set.
+#[inline(always)]
+unsafe fn dot_pixels<V: Vectors>(
+    conv: &QDepthwise,
+    layout: &Layout,
+    packed: &[u8],
+    columns: &[u8],
+    starts: [usize; MAX_PIXELS],
+    bounds: V::Bounds,
+) -> [V::Word; MAX_PIXELS] {
+    let kernel = &conv.shape.kernel;
+    let column_step = conv.shape.dilations[1] * layout.column;
+    let reach = (kernel[1] - 1) * column_step + layout.column;
+    assert!(packed.len() >= 8 * V::BYTES + kernel[1] * layout.column);
+    assert!(starts.iter().all(|&s| s + reach <= columns.len()));
+    let quad = |from: *const u8| {
+        // SAFETY: only called where four vectors lie in a slice, by the asserts above.
+        [0, 1, 2, 3].map(|v| unsafe { V::load(from.add(v * V::BYTES)) })
+    };
+    let mut sums = [quad(packed.as_ptr()); MAX_PIXELS];
+    // SAFETY: by the assert, a block holds bias, multipliers and `kw * groups` quads of weights.
+    let mut weights = unsafe { packed.as_ptr().add(8 * V::BYTES) };
+    for kx in 0..kernel[1] {
+        for g in 0..layout.groups {
+            let w = quad(weights);
+            weights = weights.wrapping_add(4 * V::BYTES);
+            let at = kx * column_step + g * 4 * V::BYTES;
+            for p in 0..V::PIXELS {
+                // SAFETY: by the assert, `reach` bytes from every start lie in `columns`.
+                let x = quad(unsafe { columns.as_ptr().add(starts[p] + at) });
+                for v in 0..4 {
+                    // SAFETY: the caller has the instruction set.
+                    sums[p][v] = unsafe { V::dot(sums[p][v], x[v], w[v]) };
+                }
+            }
+        }
+    }
+    // SAFETY: by the assert, the multipliers follow the bias.
+    let multipliers = quad(unsafe { packed.as_ptr().add(4 * V::BYTES) });
+    // SAFETY: the caller has the instruction set.
+    let mut results = [unsafe { V::requantize(sums[0], multipliers, bounds) }; MAX_PIXELS];
+    for p in 1..V::PIXELS {
+        // SAFETY: the caller has the instruction set.
+        results[p] = unsafe { V::requantize(sums[p], multipliers, bounds) };
+    }
+    results
+}

@@ -1,0 +1,161 @@
+use super::*;
+use crate::testing::{Random, on_every_isa};
+
+fn shape(c: usize, h: usize, w: usize, kernel: [usize; 2]) -> ConvShape {
+    let mut shape = ConvShape::linear(1, c, c);
+    (shape.h, shape.w, shape.groups, shape.kernel) = (h, w, c, kernel);
+    shape
+}
+
+/// Output sizes for this padding on all sides.
+fn fit(mut s: ConvShape, strides: [usize; 2], dilations: [usize; 2], pad: [usize; 2]) -> ConvShape {
+    (s.strides, s.dilations, s.pad) = (strides, dilations, pad);
+    let out = |len: usize, i: usize| {
+        (len + 2 * pad[i]).checked_sub((s.kernel[i] - 1) * dilations[i] + 1).map_or(0, |n| n / strides[i] + 1)
+    };
+    (s.oh, s.ow) = (out(s.h, 0), out(s.w, 1));
+    s
+}
+
+struct Data {
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<f32>,
+    x: Vec<u8>,
+}
+
+fn data(s: &ConvShape, random: &mut Random) -> Data {
+    let taps = s.kernel[0] * s.kernel[1];
+    let mut weights: Vec<i8> = random.bytes(s.c * taps).into_iter().map(|b| b as i8).collect();
+    weights[0] = -128;
+    let mut x = random.bytes(s.x_len() + SLACK);
+    for v in &mut x[..s.x_len()] {
+        // Extremes are as likely as anything else.
+        *v = [*v, 0, 255, *v][usize::from(*v) % 4];
+    }
+    Data {
+        weights,
+        bias: (0..s.c).map(|_| (random.float() * 1e5) as i32).collect(),
+        multiplier: (0..s.c).map(|_| 0.01 * random.float().abs() + 1e-4).collect(),
+        x,
+    }
+}
+
+/// The output of all rows, computed in calls of `rows_at_once`, with untouched bytes between pixels.
+fn output(conv: &QDepthwise, d: &Data, rows_at_once: usize) -> Vec<u8> {
+    let s = &conv.shape;
+    let mut packed = vec![0xaa; conv.packed_len()];
+    conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+    let mut scratch = vec![0x55; conv.scratch_len()];
+    let mut y = vec![0xee; s.rows() * conv.y_stride];
+    let mut row = 0;
+    while row < s.n * s.oh {
+        let end = (row + rows_at_once).min(s.n * s.oh);
+        conv.run(&packed, &d.x, &mut y[row * s.ow * conv.y_stride..], row..end, &mut scratch);
+        row = end;
+    }
+    y
+}
+
+fn check(s: ConvShape, extra: usize, seed: u64) {
+    let mut random = Random::new(seed);
+    let d = data(&s, &mut random);
+    for (zero_point, out) in [
+        (0, Output { zero_point: 0, min: 0, max: 255 }),
+        (255, Output { zero_point: 255, min: 3, max: 250 }),
+        (117, Output { zero_point: 100, min: 100, max: 255 }),
+    ] {
+        let new = |isa| QDepthwise::new(isa, s, zero_point, out, s.c + extra);
+        let expected = output(&new(Isa::SCALAR), &d, usize::MAX >> 1);
+        on_every_isa(|isa| {
+            let conv = new(isa);
+            assert_eq!(conv.packed_len() % 64, 0);
+            for rows in [1, 3, usize::MAX >> 1] {
+                assert!(output(&conv, &d, rows) == expected, "{isa} {s:?} zero point {zero_point} + {extra}");
+            }
+        });
+    }
+}
+
+#[test]
+fn channels_around_vectors() {
+    for c in [2, 3, 4, 7, 8, 15, 16, 17, 24, 31, 32, 33, 40, 48, 63, 64, 65, 96, 127, 128, 129, 144] {
+        check(fit(shape(c, 6, 7, [3, 3]), [1, 1], [1, 1], [1, 1]), 0, c as u64);
+        check(fit(shape(c, 6, 7, [3, 3]), [1, 1], [1, 1], [1, 1]), 5, c as u64);
+        check(fit(shape(c, 7, 6, [3, 3]), [2, 2], [1, 1], [1, 0]), 0, c as u64);
+    }
+}
+
+#[test]
+fn kernels_strides_dilations() {
+    for c in [16, 32, 40, 72] {
+        for kernel in [[1, 1], [1, 3], [3, 1], [2, 2], [5, 5], [4, 4], [7, 7], [9, 2], [1, 9]] {
+            for strides in [[1, 1], [2, 2], [1, 3], [3, 1]] {
+                for (dilations, pad) in [([1, 1], [0, 0]), ([2, 1], [2, 1]), ([1, 3], [1, 4])] {
+                    let s = fit(shape(c, 10, 11, kernel), strides, dilations, pad);
+                    if s.oh > 0 && s.ow > 0 {
+                        check(s, 0, c as u64);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn wide_rows_and_batches() {
+    for (c, w) in [(2, 300), (16, 131), (32, 200), (64, 150), (70, 101)] {
+        let mut s = fit(shape(c, 4, w, [3, 3]), [1, 1], [1, 1], [1, 1]);
+        s.n = 3;
+        check(s, 0, w as u64);
+        let mut s = fit(shape(c, 5, w, [5, 5]), [2, 2], [1, 1], [2, 2]);
+        s.n = 2;
+        check(s, 3, w as u64);
+    }
+}
+
+#[test]
+fn image_smaller_than_kernel() {
+    for c in [8, 32, 65] {
+        check(fit(shape(c, 1, 1, [3, 3]), [1, 1], [1, 1], [1, 1]), 0, 1);
+        check(fit(shape(c, 2, 1, [5, 5]), [1, 1], [1, 1], [2, 3]), 0, 2);
+        // The output asks for more on the right and below than the padding on the left and above.
+        let mut s = fit(shape(c, 3, 3, [3, 3]), [1, 1], [1, 1], [0, 0]);
+        (s.oh, s.ow) = (3, 4);
+        check(s, 0, 3);
+    }
+}
+
+#[test]
+fn saturates_both_ways() {
+    let s = fit(shape(40, 5, 5, [3, 3]), [1, 1], [1, 1], [1, 1]);
+    for (bias, multiplier) in
+        [(i32::MAX / 2, 1.0), (i32::MIN / 2, 1.0), (i32::MAX / 2, 1e30), (i32::MIN / 2, 1e30)]
+    {
+        let mut d = data(&s, &mut Random::new(9));
+        d.bias.fill(bias);
+        d.multiplier.fill(multiplier);
+        let out = Output { zero_point: 10, min: 1, max: 254 };
+        on_every_isa(|isa| {
+            let y = output(&QDepthwise::new(isa, s, 7, out, s.c), &d, 2);
+            let expected = if bias > 0 { 254 } else { 1 };
+            assert!(y.iter().all(|&v| v == expected), "{isa}");
+        });
+    }
+}
+
+/// By hand: a 1x3 kernel over one channel pair, zero point 10 outside the image.
+#[test]
+fn known_answer() {
+    let s = fit(shape(2, 1, 3, [1, 3]), [1, 1], [1, 1], [0, 1]);
+    let mut x = vec![11, 9, 12, 8, 13, 7];
+    x.resize(x.len() + SLACK, 77);
+    let d = Data { weights: vec![1, 2, 3, -1, -2, -3], bias: vec![4, 0], multiplier: vec![0.5, 1.0], x };
+    // Channel 0 is [1, 2, 3] around the zero point, channel 1 is [-1, -2, -3].
+    // Channel 0: 4 + [2 + 6, 1 + 4 + 9, 2 + 6] = [12, 18, 12], halved. Channel 1: [2 + 6, 1 + 4 + 9, 2 + 6].
+    let out = Output { zero_point: 20, min: 0, max: 255 };
+    on_every_isa(|isa| {
+        let y = output(&QDepthwise::new(isa, s, 10, out, 2), &d, 1);
+        assert_eq!(y, [26, 28, 29, 34, 26, 28], "{isa}");
+    });
+}
