@@ -2,9 +2,8 @@
 
 use super::images::{ImageFolder, ImageOptions};
 use super::pixels::{Layout, PixelEncoder};
-use super::{Array, DataError, Element, npy, npz};
+use super::{Array, DataError, Element, InputSpec, npy, npz};
 use crate::graph::{DType, Dim, Graph, Shape};
-use crate::run::Port;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -127,12 +126,12 @@ impl Dataset {
     ///
     /// Element types must be equal, with one exception: u8 for an input of another type is taken for pixels if
     /// `options` say how to normalize them. A sample's shape is the input's, with a leading 1 kept or dropped.
-    pub fn new(source: Source, inputs: &[Port], options: &ImageOptions) -> Result<Dataset, DataError> {
+    pub fn new(source: Source, inputs: &[InputSpec], options: &ImageOptions) -> Result<Dataset, DataError> {
         let Source { path, content } = source;
         let (samples, columns) = match (content, inputs) {
-            (Content::Images, [port]) => {
-                let folder = ImageFolder::open(&path, port, options)?;
-                (folder.len(), Columns::Images(folder, input_len(port)))
+            (Content::Images, [input]) => {
+                let folder = ImageFolder::open(&path, input, options)?;
+                (folder.len(), Columns::Images(folder, input.byte_len()))
             }
             (Content::Arrays(arrays), _) if arrays.len() > 1 || inputs.len() == 1 => {
                 let columns = columns(&path, arrays, inputs, options)?;
@@ -182,27 +181,22 @@ impl Column {
     }
 }
 
-/// Bytes of an input. Sessions have bound shapes whose sizes were checked when they were planned.
-fn input_len(port: &Port) -> usize {
-    port.shape.iter().product::<usize>() * port.dtype.size()
-}
-
 fn columns(
     path: &Path,
     mut arrays: Vec<Array>,
-    inputs: &[Port],
+    inputs: &[InputSpec],
     options: &ImageOptions,
 ) -> Result<Vec<Column>, DataError> {
     let names = arrays.iter().map(|a| a.name().to_string()).collect::<Vec<_>>().join(", ");
     let mut columns: Vec<Column> = Vec::new();
-    for port in inputs {
+    for input in inputs {
         let at = match arrays.as_slice() {
             [_] if inputs.len() == 1 => Some(0),
-            all => all.iter().position(|a| a.name() == port.name),
+            all => all.iter().position(|a| a.name() == input.name),
         };
         let at = at.ok_or_else(|| DataError::MissingInput {
             path: path.into(),
-            input: port.name.clone(),
+            input: input.name.clone(),
             found: names.clone(),
         })?;
         let array = arrays.swap_remove(at);
@@ -210,51 +204,45 @@ fn columns(
             && first.array.rows() != array.rows()
         {
             let (wanted, found) = (first.array.rows(), array.rows());
-            return Err(DataError::SampleCount { input: port.name.clone(), wanted, found });
+            return Err(DataError::SampleCount { input: input.name.clone(), wanted, found });
         }
-        columns.push(column(array, port, options)?);
+        columns.push(column(array, input, options)?);
     }
     Ok(columns)
 }
 
-fn column(array: Array, port: &Port, options: &ImageOptions) -> Result<Column, DataError> {
+fn column(array: Array, input: &InputSpec, options: &ImageOptions) -> Result<Column, DataError> {
     let sample = array.shape().get(1..);
-    let fits = |sample: &[usize]| {
-        sample == port.shape || matches!(port.shape.as_slice(), [1, rest @ ..] if sample == rest)
-    };
+    let fits = |sample: &[usize]| sample == input.shape || sample == input.sample_shape();
     if !sample.is_some_and(fits) {
-        let dropped = match port.shape.as_slice() {
+        let dropped = match input.shape.as_slice() {
             [1, rest @ ..] => format!(" or [samples, {}]", list(rest)),
             _ => String::new(),
         };
         return Err(DataError::Shape {
-            input: port.name.clone(),
-            wanted: format!("[samples, {}]{dropped}", list(&port.shape)),
+            input: input.name.clone(),
+            wanted: format!("[samples, {}]{dropped}", list(&input.shape)),
             found: array.shape().to_vec(),
         });
     }
     let pixels = array.element() == Element::Tensor(DType::U8);
     let encoder = match (&options.normalize, pixels) {
         (Some(normalize), true) => {
-            let (channels, plane, layout) = channels(port, options);
-            Some(PixelEncoder::new(port, Some(normalize), channels, plane, layout)?)
+            let (channels, plane, layout) = channels(input, options);
+            Some(PixelEncoder::new(input, Some(normalize), channels, plane, layout)?)
         }
         _ => {
-            check_element(port, array.element())?;
+            check_element(input, array.element())?;
             None
         }
     };
-    Ok(Column { len: input_len(port), array, encoder })
+    Ok(Column { len: input.byte_len(), array, encoder })
 }
 
-/// Channels and pixels per channel of an input that is given as u8. Inputs that are no images count as one
-/// channel.
-fn channels(port: &Port, options: &ImageOptions) -> (usize, usize, Layout) {
-    let sample = match port.shape.as_slice() {
-        [1, rest @ ..] if rest.len() == 3 => rest,
-        all => all,
-    };
-    match options.geometry(&port.name, sample) {
+/// Channels, pixels per channel and layout of an input that is given as u8. Inputs that are no images count as
+/// one channel.
+fn channels(input: &InputSpec, options: &ImageOptions) -> (usize, usize, Layout) {
+    match options.geometry(input) {
         Ok(g) => (g.channels, g.height * g.width, g.layout),
         Err(_) => (1, 1, Layout::Nhwc),
     }
@@ -265,11 +253,11 @@ fn list(dims: &[usize]) -> String {
 }
 
 /// Refuses elements of another type than the input's, and says what to do.
-pub(crate) fn check_element(port: &Port, found: Element) -> Result<(), DataError> {
-    if found == Element::Tensor(port.dtype) {
+pub(crate) fn check_element(input: &InputSpec, found: Element) -> Result<(), DataError> {
+    if found == Element::Tensor(input.dtype) {
         return Ok(());
     }
-    let numpy = match port.dtype {
+    let numpy = match input.dtype {
         DType::F32 => "float32",
         DType::F16 => "float16",
         DType::I8 => "int8",
@@ -280,24 +268,24 @@ pub(crate) fn check_element(port: &Port, found: Element) -> Result<(), DataError
         DType::Bool => "bool",
     };
     let mut fix = format!("convert them with `x.astype(numpy.{numpy})`");
-    if found == Element::Tensor(DType::U8) && (port.dtype.is_float() || port.quant.is_some()) {
+    if found == Element::Tensor(DType::U8) && (input.dtype.is_float() || input.quant.is_some()) {
         fix += ", or, if they are pixels, say how they become numbers with --scale, --mean, --std";
     }
-    Err(DataError::DType { input: port.name.clone(), wanted: port.dtype.name(), found: found.name(), fix })
+    Err(DataError::DType { input: input.name.clone(), wanted: input.dtype.name(), found: found.name(), fix })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{NamedArray, Normalize, write_npz};
     use super::*;
-    use crate::graph::{Tensor, TensorId};
+    use crate::graph::Tensor;
 
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("ottava-dataset-{}-{name}", std::process::id()))
     }
 
-    fn port(name: &str, dtype: DType, shape: &[usize]) -> Port {
-        Port { tensor: TensorId(0), name: name.into(), dtype, shape: shape.into(), quant: None }
+    fn input(name: &str, dtype: DType, shape: &[usize]) -> InputSpec {
+        InputSpec { name: name.into(), dtype, shape: shape.into(), quant: None }
     }
 
     fn array(name: &str, dtype: DType, shape: &[usize]) -> NamedArray {
@@ -322,14 +310,14 @@ mod tests {
         path
     }
 
-    fn open(path: &Path, inputs: &[Port], options: &ImageOptions) -> Result<Dataset, DataError> {
+    fn open(path: &Path, inputs: &[InputSpec], options: &ImageOptions) -> Result<Dataset, DataError> {
         Dataset::new(Source::open(path, 1 << 20)?, inputs, options)
     }
 
     #[test]
     fn one_input_with_the_batch_dropped_or_kept() {
         let data: Vec<u8> = (0..12).collect();
-        let input = [port("x", DType::U8, &[1, 2, 2])];
+        let input = [input("x", DType::U8, &[1, 2, 2])];
         for shape in ["(3, 2, 2)", "(3, 1, 2, 2)"] {
             let mut set =
                 open(&npy("batch.npy", "|u1", shape, &data), &input, &ImageOptions::default()).unwrap();
@@ -356,17 +344,17 @@ mod tests {
             array("extra", DType::U8, &[1]),
         ];
         write_npz(&path, &arrays).unwrap();
-        let inputs = [port("mask", DType::U8, &[1, 3]), port("ids", DType::I64, &[1, 3])];
+        let inputs = [input("mask", DType::U8, &[1, 3]), input("ids", DType::I64, &[1, 3])];
         let mut set = open(&path, &inputs, &ImageOptions::default()).unwrap();
         assert_eq!(set.len(), 2);
         let sample = set.sample(1).unwrap();
         assert_eq!(sample, [vec![3, 4, 5], (24..48).collect()]);
-        let missing = [port("mask", DType::U8, &[1, 3]), port("types", DType::I64, &[1, 3])];
+        let missing = [input("mask", DType::U8, &[1, 3]), input("types", DType::I64, &[1, 3])];
         let missing = open(&path, &missing, &ImageOptions::default());
         assert!(missing.unwrap_err().to_string().contains("ids"), "the names that are there are told");
         let counts = [array("a", DType::U8, &[2]), array("b", DType::U8, &[3])];
         write_npz(&path, &counts).unwrap();
-        let inputs = [port("a", DType::U8, &[]), port("b", DType::U8, &[])];
+        let inputs = [input("a", DType::U8, &[]), input("b", DType::U8, &[])];
         let counts = open(&path, &inputs, &ImageOptions::default());
         assert!(matches!(counts, Err(DataError::SampleCount { wanted: 2, found: 3, .. })));
     }
@@ -374,7 +362,7 @@ mod tests {
     #[test]
     fn types_must_be_equal_except_for_pixels() {
         let path = npy("pixels.npy", "|u1", "(2, 1, 2)", &[0, 255, 51, 102]);
-        let inputs = [port("x", DType::F32, &[1, 1, 2])];
+        let inputs = [input("x", DType::F32, &[1, 1, 2])];
         let refused = open(&path, &inputs, &ImageOptions::default()).unwrap_err().to_string();
         assert!(refused.contains("f32") && refused.contains("--scale"), "{refused}");
         let normalize = Some(Normalize { scale: 1.0 / 51.0, mean: vec![1.0], std: vec![2.0] });
@@ -393,7 +381,7 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         assert!(matches!(Source::open(&path, 0), Err(DataError::Kind { .. })));
         assert!(matches!(Source::open(&path.join("no"), 0), Err(DataError::Io { .. })));
-        let inputs = [port("a", DType::U8, &[1]), port("b", DType::U8, &[1])];
+        let inputs = [input("a", DType::U8, &[1]), input("b", DType::U8, &[1])];
         let one = open(&npy("one.npy", "|u1", "(1, 1)", &[0]), &inputs, &ImageOptions::default());
         assert!(matches!(one, Err(DataError::InputCount { inputs: 2, .. })));
     }

@@ -1,8 +1,7 @@
 //! A folder of images: decoded one at a time, in the order of their file names.
 
-use super::DataError;
 use super::pixels::{Layout, Normalize, PixelEncoder};
-use crate::run::Port;
+use super::{DataError, InputSpec};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageReader};
 use std::path::{Path, PathBuf};
@@ -31,8 +30,12 @@ pub struct ImageOptions {
 }
 
 impl ImageOptions {
-    /// Channels, height, width and layout of a sample with these dimensions (batch dropped).
-    pub(super) fn geometry(&self, input: &str, sample: &[usize]) -> Result<Geometry, DataError> {
+    /// Where an input has channels, height and width.
+    pub(super) fn geometry(&self, input: &InputSpec) -> Result<Geometry, DataError> {
+        let sample = match input.shape.as_slice() {
+            [1, sample @ ..] if sample.len() == 3 => sample,
+            all => all,
+        };
         let channels = |n: &usize| matches!(n, 1 | 3);
         let layout = match (self.layout, sample) {
             (Some(layout), _) => layout,
@@ -47,8 +50,9 @@ impl ImageOptions {
         };
         if !channels(&c) {
             let what = format!(
-                "input '{input}' takes {sample:?} per sample: images need 1 or 3 channels, height and width \
-                 (see --layout)"
+                "input '{}' takes {sample:?} per sample: images need 1 or 3 channels, height and width \
+                 (see --layout)",
+                input.name
             );
             return Err(DataError::Options(what));
         }
@@ -56,7 +60,7 @@ impl ImageOptions {
             && size != (h, w)
         {
             let (sh, sw) = size;
-            let what = format!("--image-size {sh}x{sw} is not what input '{input}' takes: {h}x{w}");
+            let what = format!("--image-size {sh}x{sw} is not what input '{}' takes: {h}x{w}", input.name);
             return Err(DataError::Options(what));
         }
         Ok(Geometry { channels: c, height: h, width: w, layout })
@@ -83,7 +87,7 @@ pub(super) struct ImageFolder {
 
 impl ImageFolder {
     /// Lists the folder; the images are opened when they are read.
-    pub fn open(path: &Path, port: &Port, options: &ImageOptions) -> Result<ImageFolder, DataError> {
+    pub fn open(path: &Path, input: &InputSpec, options: &ImageOptions) -> Result<ImageFolder, DataError> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path).map_err(|e| DataError::io(path, e))? {
             let file = entry.map_err(|e| DataError::io(path, e))?.path();
@@ -96,13 +100,9 @@ impl ImageFolder {
             return Err(DataError::Empty { path: path.into() });
         }
         files.sort();
-        let sample = match port.shape.as_slice() {
-            [1, rest @ ..] if rest.len() == 3 => rest,
-            all => all,
-        };
-        let geometry = options.geometry(&port.name, sample)?;
+        let geometry = options.geometry(input)?;
         let Geometry { channels, height, width, layout } = geometry;
-        let encoder = PixelEncoder::new(port, options.normalize.as_ref(), channels, height * width, layout)?;
+        let encoder = PixelEncoder::new(input, options.normalize.as_ref(), channels, height * width, layout)?;
         Ok(ImageFolder { files, geometry, resize: options.resize, encoder })
     }
 
@@ -173,7 +173,7 @@ fn cut(image: &DynamicImage, geometry: Geometry, resize: Option<usize>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{DType, TensorId};
+    use crate::graph::DType;
     use image::{GrayImage, RgbImage};
 
     fn folder(name: &str) -> PathBuf {
@@ -183,8 +183,8 @@ mod tests {
         path
     }
 
-    fn port(dtype: DType, shape: &[usize]) -> Port {
-        Port { tensor: TensorId(0), name: "x".into(), dtype, shape: shape.into(), quant: None }
+    fn input(dtype: DType, shape: &[usize]) -> InputSpec {
+        InputSpec { name: "x".into(), dtype, shape: shape.into(), quant: None }
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         RgbImage::from_pixel(2, 2, image::Rgb([1, 2, 3])).save(path.join("a.bmp")).unwrap();
         std::fs::write(path.join("readme.txt"), "not an image").unwrap();
         let nchw =
-            ImageFolder::open(&path, &port(DType::U8, &[1, 3, 2, 2]), &ImageOptions::default()).unwrap();
+            ImageFolder::open(&path, &input(DType::U8, &[1, 3, 2, 2]), &ImageOptions::default()).unwrap();
         assert_eq!(nchw.len(), 2);
         let mut out = [0; 12];
         nchw.read(0, &mut out).unwrap();
@@ -204,7 +204,7 @@ mod tests {
         nchw.read(1, &mut out).unwrap();
         assert_eq!(out, [10, 11, 10, 11, 20, 20, 21, 21, 30, 30, 30, 30]);
         let nhwc =
-            ImageFolder::open(&path, &port(DType::U8, &[1, 2, 2, 3]), &ImageOptions::default()).unwrap();
+            ImageFolder::open(&path, &input(DType::U8, &[1, 2, 2, 3]), &ImageOptions::default()).unwrap();
         nhwc.read(1, &mut out).unwrap();
         assert_eq!(out, [10, 20, 30, 11, 20, 30, 10, 21, 30, 11, 21, 30]);
     }
@@ -214,10 +214,10 @@ mod tests {
         let path = folder("middle");
         // Columns 0..=7: the middle four are 2, 3, 4, 5.
         GrayImage::from_fn(8, 4, |x, _| image::Luma([x as u8])).save(path.join("a.png")).unwrap();
-        let port = port(DType::U8, &[1, 1, 4, 4]);
+        let input = input(DType::U8, &[1, 1, 4, 4]);
         let mut out = [0; 16];
         let read = |options: &ImageOptions, out: &mut [u8]| {
-            ImageFolder::open(&path, &port, options).and_then(|f| f.read(0, out)).unwrap()
+            ImageFolder::open(&path, &input, options).and_then(|f| f.read(0, out)).unwrap()
         };
         read(&ImageOptions::default(), &mut out);
         assert_eq!(out[..4], [2, 3, 4, 5]);
@@ -232,8 +232,8 @@ mod tests {
         let image = path.join("a.png");
         GrayImage::from_pixel(8, 8, image::Luma([200])).save(&image).unwrap();
         let whole = std::fs::read(&image).unwrap();
-        let port = port(DType::U8, &[1, 1, 8, 8]);
-        let open = |options: &ImageOptions| ImageFolder::open(&path, &port, options);
+        let input = input(DType::U8, &[1, 1, 8, 8]);
+        let open = |options: &ImageOptions| ImageFolder::open(&path, &input, options);
         let mut out = [0; 64];
         for length in 0..whole.len() - 12 {
             std::fs::write(&image, &whole[..length]).unwrap();
@@ -250,7 +250,7 @@ mod tests {
         let wrong = ImageOptions { layout: Some(Layout::Nhwc), ..ImageOptions::default() };
         assert!(matches!(open(&wrong), Err(DataError::Options(_))));
         assert!(matches!(
-            ImageFolder::open(&folder("empty"), &port, &ImageOptions::default()),
+            ImageFolder::open(&folder("empty"), &input, &ImageOptions::default()),
             Err(DataError::Empty { .. })
         ));
     }

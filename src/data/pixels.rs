@@ -1,8 +1,7 @@
 //! From bytes of pixels to what a model's input takes.
 
-use super::DataError;
+use super::{DataError, InputSpec};
 use crate::graph::{DType, Quant};
-use crate::run::Port;
 
 /// Where the channels of a sample are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +67,7 @@ pub(super) struct PixelEncoder {
 impl PixelEncoder {
     /// For an input whose sample has `channels` channels, laid out as `layout` says, `plane` pixels each.
     pub fn new(
-        port: &Port,
+        input: &InputSpec,
         normalize: Option<&Normalize>,
         channels: usize,
         plane: usize,
@@ -76,22 +75,22 @@ impl PixelEncoder {
     ) -> Result<PixelEncoder, DataError> {
         let run = if layout == Layout::Nchw { plane } else { 1 };
         let Some(normalize) = normalize else {
-            if port.dtype == DType::U8 {
+            if input.dtype == DType::U8 {
                 return Ok(PixelEncoder { tables: vec![(0..=255).collect()], size: 1, run });
             }
             let fix = "say how pixels become numbers: --scale, --mean, --std for (pixel * scale - mean) / std \
                        (--scale 1 takes them as they are)";
-            return Err(wrong_type(port, fix));
+            return Err(wrong_type(input, fix));
         };
         normalize.check(channels)?;
-        let target = Target::of(port)?;
+        let target = Target::of(input)?;
         let per_channel = normalize.mean.len().max(normalize.std.len());
         let tables = (0..per_channel).map(|c| {
             let mean = normalize.mean[c % normalize.mean.len()];
             let std = normalize.std[c % normalize.std.len()];
             (0..=255u8).flat_map(|p| target.encode((f32::from(p) * normalize.scale - mean) / std)).collect()
         });
-        Ok(PixelEncoder { tables: tables.collect(), size: port.dtype.size(), run })
+        Ok(PixelEncoder { tables: tables.collect(), size: input.dtype.size(), run })
     }
 
     /// Encodes a whole sample; `out` has room for one element per pixel.
@@ -105,20 +104,20 @@ impl PixelEncoder {
 }
 
 impl Target {
-    fn of(port: &Port) -> Result<Target, DataError> {
-        let single = port.quant.as_ref().and_then(Quant::single);
+    fn of(input: &InputSpec) -> Result<Target, DataError> {
+        let single = input.quant.as_ref().and_then(Quant::single);
         let affine = |(scale, zero_point): (f32, i32), low: f32, high: f32| Target::Affine {
             scale,
             zero_point: zero_point as f32,
             low,
             high,
         };
-        match (port.dtype, single) {
+        match (input.dtype, single) {
             (DType::F32, _) => Ok(Target::F32),
             (DType::F16, _) => Ok(Target::F16),
             (DType::U8, Some(quant)) => Ok(affine(quant, 0.0, 255.0)),
             (DType::I8, Some(quant)) => Ok(affine(quant, -128.0, 127.0)),
-            _ => Err(wrong_type(port, "pixels can only become floats or quantized 8-bit integers")),
+            _ => Err(wrong_type(input, "pixels can only become floats or quantized 8-bit integers")),
         }
     }
 
@@ -135,10 +134,10 @@ impl Target {
     }
 }
 
-fn wrong_type(port: &Port, fix: &str) -> DataError {
+fn wrong_type(input: &InputSpec, fix: &str) -> DataError {
     DataError::DType {
-        input: port.name.clone(),
-        wanted: port.dtype.name(),
+        input: input.name.clone(),
+        wanted: input.dtype.name(),
         found: "pixels (u8)",
         fix: fix.to_string(),
     }
@@ -147,10 +146,9 @@ fn wrong_type(port: &Port, fix: &str) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::TensorId;
 
-    fn port(dtype: DType, quant: Option<Quant>) -> Port {
-        Port { tensor: TensorId(0), name: "x".into(), dtype, shape: vec![1, 2, 1, 2], quant }
+    fn input(dtype: DType, quant: Option<Quant>) -> InputSpec {
+        InputSpec { name: "x".into(), dtype, shape: vec![1, 2, 1, 2], quant }
     }
 
     fn imagenet() -> Normalize {
@@ -166,15 +164,15 @@ mod tests {
     #[test]
     fn channels_have_their_own_numbers() {
         let normalize = imagenet();
-        let nchw = PixelEncoder::new(&port(DType::F32, None), Some(&normalize), 2, 2, Layout::Nchw).unwrap();
+        let nchw = PixelEncoder::new(&input(DType::F32, None), Some(&normalize), 2, 2, Layout::Nchw).unwrap();
         assert_eq!(floats(&nchw, &[0, 255, 0, 255]), [-1.0, 1.0, -2.0, 6.0]);
-        let nhwc = PixelEncoder::new(&port(DType::F32, None), Some(&normalize), 2, 2, Layout::Nhwc).unwrap();
+        let nhwc = PixelEncoder::new(&input(DType::F32, None), Some(&normalize), 2, 2, Layout::Nhwc).unwrap();
         assert_eq!(floats(&nhwc, &[0, 0, 255, 255]), [-1.0, -2.0, 1.0, 6.0]);
     }
 
     #[test]
     fn quantized_inputs_take_quantized_reals() {
-        let i8s = port(DType::I8, Some(Quant::per_tensor(1.0, -128)));
+        let i8s = input(DType::I8, Some(Quant::per_tensor(1.0, -128)));
         let encoder = PixelEncoder::new(&i8s, Some(&Normalize::default()), 1, 3, Layout::Nhwc).unwrap();
         let mut out = [0; 3];
         encoder.encode(&[0, 128, 255], &mut out);
@@ -183,7 +181,7 @@ mod tests {
 
     #[test]
     fn bytes_stay_bytes() {
-        let encoder = PixelEncoder::new(&port(DType::U8, None), None, 3, 1, Layout::Nhwc).unwrap();
+        let encoder = PixelEncoder::new(&input(DType::U8, None), None, 3, 1, Layout::Nhwc).unwrap();
         let mut out = [0; 3];
         encoder.encode(&[7, 0, 255], &mut out);
         assert_eq!(out, [7, 0, 255]);
@@ -191,8 +189,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let f32s = port(DType::F32, None);
-        let new = |n: Option<&Normalize>, port: &Port| PixelEncoder::new(port, n, 3, 1, Layout::Nhwc).err();
+        let f32s = input(DType::F32, None);
+        let new =
+            |n: Option<&Normalize>, input: &InputSpec| PixelEncoder::new(input, n, 3, 1, Layout::Nhwc).err();
         assert!(matches!(new(None, &f32s), Some(DataError::DType { .. })));
         assert!(
             matches!(new(Some(&imagenet()), &f32s), Some(DataError::Options(_))),
@@ -201,7 +200,7 @@ mod tests {
         let zero = Normalize { std: vec![0.0], ..Normalize::default() };
         assert!(matches!(new(Some(&zero), &f32s), Some(DataError::Options(_))));
         assert!(matches!(
-            new(Some(&Normalize::default()), &port(DType::I64, None)),
+            new(Some(&Normalize::default()), &input(DType::I64, None)),
             Some(DataError::DType { .. })
         ));
     }
