@@ -120,6 +120,21 @@ pub struct Array {
 }
 
 impl Array {
+    /// An array in memory: elements in C order, little-endian. `name` stands for it in messages too.
+    pub fn new(name: &str, element: Element, shape: &[usize], bytes: Vec<u8>) -> Result<Array, DataError> {
+        let wanted = shape.iter().try_fold(element.size(), |n, d| n.checked_mul(*d));
+        if wanted != Some(bytes.len()) {
+            return Err(DataError::Length {
+                path: name.into(),
+                array: name.into(),
+                wanted: wanted.map_or(u64::MAX, |n| n as u64),
+                found: bytes.len() as u64,
+            });
+        }
+        let (shape, storage) = (shape.to_vec(), Storage::Memory(bytes));
+        Ok(Array { path: name.into(), name: name.into(), element, shape, storage })
+    }
+
     /// Its name in its archive; the file's stem for `.npy`.
     pub fn name(&self) -> &str {
         &self.name

@@ -47,6 +47,12 @@ impl Source {
         Ok(Source { path: path.into(), content })
     }
 
+    /// Takes arrays that are in memory already.
+    pub fn from_arrays(arrays: Vec<Array>) -> Source {
+        let path = arrays.first().map(|a| a.path.clone()).unwrap_or_default();
+        Source { path, content: Content::Arrays(arrays) }
+    }
+
     /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has. Inputs that
     /// the data say nothing about are left out.
     pub fn shapes(&self, graph: &Graph, options: &ImageOptions) -> Vec<(String, Vec<usize>)> {
@@ -253,7 +259,7 @@ fn list(dims: &[usize]) -> String {
 }
 
 /// Refuses elements of another type than the input's, and says what to do.
-pub(crate) fn check_element(input: &InputSpec, found: Element) -> Result<(), DataError> {
+pub(super) fn check_element(input: &InputSpec, found: Element) -> Result<(), DataError> {
     if found == Element::Tensor(input.dtype) {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! What a model's input takes.
 
+use super::dataset::check_element;
+use super::{Array, DataError};
 use crate::graph::{DType, Quant};
 use crate::run::{Port, Session};
 
@@ -20,6 +22,25 @@ impl InputSpec {
     /// The inputs of a session, in its order.
     pub fn of(session: &Session) -> Vec<InputSpec> {
         session.inputs().iter().map(InputSpec::from).collect()
+    }
+
+    /// The bytes of an array that has exactly this type and shape; anything else is refused.
+    pub fn exactly(&self, array: Array) -> Result<Vec<u8>, DataError> {
+        check_element(self, array.element())?;
+        if array.shape() != self.shape {
+            return Err(DataError::Shape {
+                input: self.name.clone(),
+                wanted: format!("{:?}", self.shape),
+                found: array.shape().to_vec(),
+            });
+        }
+        let (path, name) = (array.path.clone(), array.name.clone());
+        let bytes = array.into_bytes()?;
+        if bytes.len() != self.byte_len() {
+            let (wanted, found) = (self.byte_len() as u64, bytes.len() as u64);
+            return Err(DataError::Length { path, array: name, wanted, found });
+        }
+        Ok(bytes)
     }
 
     /// Bytes of the input. Sessions have bound shapes whose sizes were checked when they were planned.

@@ -12,10 +12,14 @@ pub struct Labels {
 impl Labels {
     /// Opens a `.npy` file that must have labels for at least `samples` samples; more are left out.
     pub fn open(path: &Path, samples: usize) -> Result<Labels, DataError> {
-        let array = npy::open(path)?;
+        Labels::new(npy::open(path)?, samples)
+    }
+
+    /// Takes an array, as [`Labels::open`] does.
+    pub fn new(array: Array, samples: usize) -> Result<Labels, DataError> {
         if array.rows() < samples {
-            let what = format!("labels for {} samples, but the data have {samples}", array.rows());
-            return Err(DataError::Labels { path: path.into(), what });
+            let what = format!("labels for {} samples, but the data need {samples}", array.rows());
+            return Err(DataError::Labels { path: array.path, what });
         }
         Ok(Labels { array })
     }
