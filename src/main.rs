@@ -1,2 +1,7 @@
 //! The command `ottava`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ottava::cli::main()
+}

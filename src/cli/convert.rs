@@ -1,0 +1,84 @@
+//! `ottava convert`: to `.8va`, without changing numbers.
+
+use super::failure::Failure;
+use super::options::{LoadArgs, isa_names};
+use super::output::{say, say_json};
+use super::{model, show};
+use crate::SessionOptions;
+use clap::Args;
+use ottava_kernels::Isa;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Write a model as .8va without changing its numbers
+#[derive(Args)]
+#[command(after_help = "Examples:
+  ottava convert model.onnx -o model.8va
+  ottava convert model.8va -o packed.8va --pack avx512vnni")]
+pub(super) struct Convert {
+    /// .8va or .onnx
+    model: PathBuf,
+    /// The file to write
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Store weights ready for an instruction set too: a larger file that loads without packing
+    #[arg(long, value_name = "ISA", value_parser = isa_names())]
+    pack: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// What became of a model's file.
+#[derive(Serialize)]
+pub(super) struct Written {
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub nodes_int8: usize,
+    pub nodes_float: usize,
+    pub seconds: f64,
+}
+
+impl Written {
+    /// A table of it.
+    pub fn table(&self) -> comfy_table::Table {
+        let mut table = show::table(&["", ""], 1);
+        let rows = [
+            ("bytes before", show::bytes(self.bytes_in)),
+            ("bytes after", show::bytes(self.bytes_out)),
+            ("before / after", show::ratio(self.bytes_in as f64, self.bytes_out as f64)),
+            ("nodes in int8", self.nodes_int8.to_string()),
+            ("nodes in float", self.nodes_float.to_string()),
+            ("seconds", format!("{:.2}", self.seconds)),
+        ];
+        for (what, value) in rows {
+            table.add_row([what.to_string(), value]);
+        }
+        table
+    }
+}
+
+impl Convert {
+    pub fn execute(&self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let loaded = model::load(&self.model, &self.load)?;
+        let packed = match &self.pack {
+            None => Vec::new(),
+            Some(isa) => {
+                let isa = Isa::named(isa)?;
+                let limits = self.load.limits();
+                let session =
+                    loaded.model.session(&SessionOptions { isa, limits, ..SessionOptions::default() })?;
+                model::packed_sections(&loaded.model, &session)
+            }
+        };
+        let bytes_out = model::save(&self.output, loaded.model.graph(), &packed)?;
+        let (nodes_int8, nodes_float) = model::count_nodes(loaded.model.graph());
+        let seconds = start.elapsed().as_secs_f64();
+        let written = Written { bytes_in: loaded.file_bytes, bytes_out, nodes_int8, nodes_float, seconds };
+        if self.json { say_json(&written) } else { say(written.table()) }
+    }
+}

@@ -1,0 +1,86 @@
+//! `ottava cpu`: what this machine has, and which kernels run on it.
+
+use super::failure::Failure;
+use super::output::{say, say_json};
+use super::show;
+use clap::Args;
+use ottava_kernels::qconv::QConv;
+use ottava_kernels::{ConvShape, Isa, Output};
+
+/// Show what this processor has and which kernels will run
+#[derive(Args)]
+#[command(after_help = "Examples:
+  ottava cpu
+  ottava cpu --json")]
+pub(super) struct Cpu {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cpu {
+    pub fn execute(&self) -> Result<(), Failure> {
+        let best = Isa::best();
+        let available: Vec<&str> = Isa::available().iter().map(|i| i.name()).collect();
+        let (features, kernels) = (features(), kernels(best));
+        if self.json {
+            return say_json(&serde_json::json!({
+                "isa": best.name(),
+                "available": available,
+                "features": features,
+                "kernels": kernels.iter().map(|(_, k)| k).collect::<Vec<_>>(),
+            }));
+        }
+        let mut table = show::table(&["", ""], 2);
+        table.add_row(["best instruction set", best.name()]);
+        table.add_row(["there are (--isa)", &available.join(", ")]);
+        table.add_row(["processor features", &features.join(" ")]);
+        for (layer, kernel) in &kernels {
+            table.add_row([*layer, kernel]);
+        }
+        say(table)
+    }
+}
+
+/// The kernels that layers of usual shapes get.
+fn kernels(isa: Isa) -> Vec<(&'static str, &'static str)> {
+    let square = |c: usize, kernel: usize, size: usize| ConvShape {
+        n: 1,
+        h: size,
+        w: size,
+        c,
+        oc: 64,
+        kernel: [kernel; 2],
+        strides: [1; 2],
+        dilations: [1; 2],
+        pad: [kernel / 2; 2],
+        oh: size,
+        ow: size,
+        groups: 1,
+    };
+    let layers = [
+        ("convolution 3x3", square(64, 3, 28)),
+        ("convolution 1x1", square(64, 1, 28)),
+        ("first convolution", square(3, 3, 112)),
+        ("linear, one row", ConvShape::linear(1, 256, 64)),
+        ("linear, many rows", ConvShape::linear(128, 256, 64)),
+    ];
+    let out = Output { zero_point: 0, min: 0, max: 255 };
+    layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec()
+}
+
+/// Those instruction set extensions, of the ones that matter here, that the processor has.
+fn features() -> Vec<&'static str> {
+    macro_rules! detected {
+        ($has:ident: $($name:tt)*) => {
+            [$(($name, std::arch::$has!($name)),)*].into_iter().filter(|(_, has)| *has).map(|(n, _)| n).collect()
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    return detected!(is_x86_feature_detected: "sse4.1" "avx" "avx2" "fma" "avxvnni" "avx512f" "avx512bw"
+        "avx512dq" "avx512vl" "avx512vnni" "avx512vbmi");
+    #[cfg(target_arch = "aarch64")]
+    return detected!(is_aarch64_feature_detected: "neon" "dotprod" "i8mm" "sve" "sve2");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return Vec::new();
+}

@@ -1,0 +1,44 @@
+//! What is built in: a network and handwritten digits. `assets/README.md` says where they are from.
+
+use crate::data::{Array, DataError, Element, ImageOptions, Labels, Normalize, Source};
+use crate::graph::DType;
+
+/// A convolutional network for 28x28 digits, in ONNX.
+pub const NETWORK: &[u8] = include_bytes!("../../../assets/mnist_cnn.onnx");
+
+const TEST_DIGITS: &[u8] = include_bytes!("../../../assets/test_digits.bin");
+const TEST_LABELS: &[u8] = include_bytes!("../../../assets/test_labels.bin");
+const CALIBRATION_DIGITS: &[u8] = include_bytes!("../../../assets/calibration_digits.bin");
+
+/// Height and width of a digit.
+const SIDE: usize = 28;
+
+/// What the network was trained with: mean and standard deviation of MNIST.
+pub fn normalization() -> ImageOptions {
+    let normalize = Normalize { scale: 1.0 / 255.0, mean: vec![0.1307], std: vec![0.3081] };
+    ImageOptions { normalize: Some(normalize), ..ImageOptions::default() }
+}
+
+/// Digits to classify.
+pub fn test_digits() -> Result<Source, DataError> {
+    digits(TEST_DIGITS)
+}
+
+/// Digits to calibrate on; none of them is a test digit.
+pub fn calibration_digits() -> Result<Source, DataError> {
+    digits(CALIBRATION_DIGITS)
+}
+
+/// What the test digits are.
+pub fn labels() -> Result<Labels, DataError> {
+    Labels::new(array(TEST_LABELS, &[TEST_LABELS.len()])?, TEST_LABELS.len())
+}
+
+fn digits(pixels: &[u8]) -> Result<Source, DataError> {
+    let shape = [pixels.len() / (SIDE * SIDE), 1, SIDE, SIDE];
+    Ok(Source::from_arrays(vec![array(pixels, &shape)?]))
+}
+
+fn array(bytes: &[u8], shape: &[usize]) -> Result<Array, DataError> {
+    Array::new("built-in digits", Element::Tensor(DType::U8), shape, bytes.to_vec())
+}

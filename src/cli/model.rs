@@ -1,0 +1,81 @@
+//! From a path to a model, whatever its kind.
+
+use super::failure::Failure;
+use super::options::LoadArgs;
+use crate::format::{self, PackedSection};
+use crate::graph::{Graph, Node, TensorId};
+use crate::{Error, Model, Session, import, optimize};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A model and the file it came from.
+pub(super) struct Loaded {
+    /// Ready for sessions.
+    pub model: Model,
+    /// Length of the file.
+    pub file_bytes: u64,
+}
+
+/// Reads a model; the kind is told by content. What is no `.8va` file is imported and optimized.
+pub(super) fn load(path: &Path, args: &LoadArgs) -> Result<Loaded, Failure> {
+    let io = |e| Error::io(path, e);
+    let file = File::open(path).map_err(io)?;
+    let file_bytes = file.metadata().map_err(io)?.len();
+    let mut start = Vec::new();
+    file.take(16).read_to_end(&mut start).map_err(io)?;
+    let model = if format::is_8va(&start) {
+        Model::open(path, &args.limits())?
+    } else {
+        let graph = import::load(path, &args.import())?;
+        Model::from_graph(optimize::float(graph).map_err(Error::from)?)?
+    };
+    Ok(Loaded { model, file_bytes })
+}
+
+/// Maps a `.8va` file that this process has just written to a folder of its own.
+#[allow(unsafe_code)]
+pub(super) fn map_own(path: &Path, limits: &crate::Limits) -> Result<Model, Failure> {
+    // SAFETY: the file lies in a folder that only this process knows; nobody changes it while it is mapped.
+    Ok(unsafe { Model::map(path, limits) }?)
+}
+
+/// Writes a `.8va` file and tells its length. Other kinds are refused.
+pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Result<u64, Failure> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    if extension == "onnx" || extension == "tflite" {
+        let to = extension.to_string_lossy();
+        return Err(Failure::refused(format!(
+            "{}: writing .{to} files is not supported yet; write OUT.8va",
+            path.display()
+        )));
+    }
+    format::save(path, graph, packed)?;
+    Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
+}
+
+/// The packed weights of a session, as sections of the file that its model is written to.
+pub(super) fn packed_sections(model: &Model, session: &Session) -> Vec<PackedSection> {
+    let reads = |node: &Node, weights: TensorId| node.input(1) == Some(weights);
+    let nodes = &model.graph().nodes;
+    let mut sections: Vec<PackedSection> = session
+        .packed_weights()
+        .filter_map(|p| {
+            let node = nodes.iter().position(|n| reads(n, p.tensor))?;
+            Some(PackedSection { node, layout: p.layout, data: p.bytes.clone() })
+        })
+        .collect();
+    sections.sort_by_key(|s| (s.node, s.layout));
+    sections.dedup_by_key(|s| (s.node, s.layout));
+    sections
+}
+
+/// Nodes that compute in 8-bit integers and nodes that compute in floats.
+pub(super) fn count_nodes(graph: &Graph) -> (usize, usize) {
+    let is = |node: &&Node, what: &dyn Fn(&crate::graph::Tensor) -> bool| {
+        node.outputs.first().is_some_and(|id| what(graph.tensor(*id)))
+    };
+    let int8 = |n: &&Node| is(n, &|t| t.dtype.is_8bit() && t.quant.is_some());
+    let float = |n: &&Node| is(n, &|t| t.dtype.is_float());
+    (graph.nodes.iter().filter(int8).count(), graph.nodes.iter().filter(float).count())
+}

@@ -1,0 +1,184 @@
+//! `.npz`: a zip archive of `.npy` arrays.
+
+use super::array::{Array, Storage};
+use super::{DataError, Element, npy};
+use crate::graph::DType;
+use npyz::WriterBuilder;
+use npyz::npz::{NpzArchive, NpzWriter};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The first bytes of a zip archive.
+pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
+
+/// Reads all arrays, sorted by name, into memory. The arrays together may have at most `limit` bytes: a small
+/// archive can unpack to a lot.
+pub fn read_npz(path: &Path, limit: u64) -> Result<Vec<Array>, DataError> {
+    let damaged = |what: String| DataError::Archive { path: path.into(), what };
+    let file = File::open(path).map_err(|e| DataError::io(path, e))?;
+    let mut archive = NpzArchive::new(BufReader::new(file)).map_err(|e| damaged(e.to_string()))?;
+    let mut names: Vec<String> = archive.array_names().map(str::to_string).collect();
+    names.sort();
+    let mut arrays = Vec::new();
+    let mut total = 0u64;
+    for name in names {
+        let entry = archive.zip_archive().by_name(&npyz::npz::file_name_from_array_name(&name));
+        let mut entry = entry.map_err(|e| damaged(format!("array '{name}': {e}")))?;
+        let header = npy::Header::read(&mut entry);
+        let header =
+            header.map_err(|what| DataError::Header { path: path.into(), array: name.clone(), what })?;
+        let (element, wanted) = npy::check(&header, path, &name)?;
+        total = total.saturating_add(wanted);
+        if total > limit {
+            return Err(DataError::TooLarge { path: path.into(), bytes: total, limit });
+        }
+        // Not reserved in advance: the vector grows with what is really there.
+        let mut bytes = Vec::new();
+        let read = entry.take(wanted.saturating_add(1)).read_to_end(&mut bytes);
+        let found = read.map_err(|e| damaged(format!("array '{name}': {e}")))? as u64;
+        if found != wanted {
+            return Err(DataError::Length { path: path.into(), array: name, wanted, found });
+        }
+        let shape = header.shape;
+        arrays.push(Array { path: path.into(), name, element, shape, storage: Storage::Memory(bytes) });
+    }
+    Ok(arrays)
+}
+
+/// An array to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedArray {
+    /// Its key in the archive.
+    pub name: String,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// The elements, little-endian, in C order.
+    pub bytes: Vec<u8>,
+}
+
+/// Writes a `.npz` file: first under a temporary name beside it, so that `path` is either complete or untouched.
+pub fn write_npz(path: &Path, arrays: &[NamedArray]) -> Result<(), DataError> {
+    let temporary = temporary_beside(path);
+    let written = write_to(&temporary, arrays).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|e| {
+        // Nothing half-written stays; if even that fails, the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        DataError::io(path, e)
+    })
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_to(path: &Path, arrays: &[NamedArray]) -> io::Result<()> {
+    let file = File::options().write(true).create_new(true).open(path)?;
+    let mut out = BufWriter::new(file);
+    let mut archive = NpzWriter::new(&mut out);
+    for array in arrays {
+        let descr = Element::Tensor(array.dtype).descr();
+        let element = descr.parse().map_err(|e: npyz::ParseTypeStrError| io::Error::other(e.to_string()))?;
+        let shape: Vec<u64> = array.shape.iter().map(|&d| d as u64).collect();
+        let entry = archive.array::<u8>(&array.name, Default::default())?;
+        let header = entry.dtype(npyz::DType::Plain(element)).shape(&shape);
+        header.write_header_only()?.write_all(&array.bytes)?;
+    }
+    archive.zip_writer().finish().map_err(io::Error::other)?;
+    drop(archive);
+    out.flush()?;
+    out.get_ref().sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("ottava-npz-{}-{name}.npz", std::process::id()))
+    }
+
+    fn arrays() -> Vec<NamedArray> {
+        let array = |name: &str, dtype: DType, shape: &[usize]| {
+            let length = shape.iter().product::<usize>() * dtype.size();
+            NamedArray {
+                name: name.into(),
+                dtype,
+                shape: shape.into(),
+                bytes: (0..length).map(|i| i as u8).collect(),
+            }
+        };
+        let mut all: Vec<NamedArray> = DType::ALL.into_iter().map(|d| array(d.name(), d, &[2, 3])).collect();
+        all.push(array("a/b:0", DType::F32, &[]));
+        all.push(array("empty", DType::I64, &[0, 4]));
+        all
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let path = path("roundtrip");
+        let mut written = arrays();
+        write_npz(&path, &written).unwrap();
+        written.sort_by(|a, b| a.name.cmp(&b.name));
+        let read = read_npz(&path, 1 << 20).unwrap();
+        assert_eq!(read.len(), written.len());
+        for (r, w) in read.into_iter().zip(written) {
+            assert_eq!((r.name(), r.element(), r.shape()), (&*w.name, Element::Tensor(w.dtype), &*w.shape));
+            assert_eq!(r.into_bytes().unwrap(), w.bytes);
+        }
+        // An existing file is replaced, and no temporary file stays.
+        write_npz(&path, &[]).unwrap();
+        assert!(read_npz(&path, 1 << 20).unwrap().is_empty());
+        assert!(!temporary_beside(&path).exists());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let path = path("nowhere").join("x.npz");
+        assert!(matches!(write_npz(&path, &arrays()), Err(DataError::Io { .. })));
+    }
+
+    #[test]
+    fn npyz_reads_it_too() {
+        let path = path("npyz");
+        write_npz(&path, &arrays()).unwrap();
+        let mut archive = NpzArchive::open(&path).unwrap();
+        let npy = archive.by_name("i16").unwrap().unwrap();
+        assert_eq!(npy.shape(), [2, 3]);
+        assert_eq!(npy.into_vec::<i16>().unwrap(), [256, 770, 1284, 1798, 2312, 2826]);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused() {
+        let path = path("limit");
+        let bytes = vec![0; 1 << 20];
+        write_npz(&path, &[NamedArray { name: "x".into(), dtype: DType::U8, shape: vec![1 << 20], bytes }])
+            .unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 1 << 14, "zeros pack well");
+        assert!(matches!(read_npz(&path, 1 << 19), Err(DataError::TooLarge { .. })));
+        assert_eq!(read_npz(&path, 1 << 20).unwrap()[0].shape(), [1 << 20]);
+    }
+
+    #[test]
+    fn damaged_archives_are_errors_not_panics() {
+        let path = path("damaged");
+        write_npz(&path, &arrays()[..2]).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(read_npz(&path, 1 << 20).is_err(), "cut at {length}");
+        }
+        for i in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[i] ^= 0xff;
+            std::fs::write(&path, &bytes).unwrap();
+            // Flips in times or comments are harmless; none may panic.
+            let _ = read_npz(&path, 1 << 20);
+        }
+    }
+}
