@@ -1,12 +1,13 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
-use super::geometry::{Geometry, part};
+use super::geometry::{Geometry, Span, part};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout};
 use super::requantize::Requantize;
 use super::tile::{Ladder, Operation, Tile};
 use crate::isa::Level;
 use crate::{Isa, Output, SLACK, scalar};
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Weights of this many bytes are gone through for one tile of positions after the other, so that they are read
@@ -26,8 +27,8 @@ pub(crate) struct Correlation {
 
 /// Where output positions go.
 pub(crate) struct Target<'a> {
-    /// Outputs.
-    pub y: &'a mut [u8],
+    /// Outputs. Cells: a pointer to one row must not be invalidated by making the next.
+    pub y: &'a [Cell<u8>],
     /// Bytes from one image to the next, from one line to the next, from one pixel to the next.
     pub strides: [usize; 3],
     /// Where in `y` the output of position 0 is; before its start if `y` starts at a later one.
@@ -35,12 +36,11 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Where the `len` outputs of a position go. Panics if that is outside.
-    fn row(&mut self, geometry: &Geometry, row: usize, len: usize) -> &mut [u8] {
-        let p = geometry.position(row);
+    /// Where the rows of `len` outputs of a span go. Panics if that is outside.
+    fn rows(&self, span: &Span, len: usize) -> impl Iterator<Item = &[Cell<u8>]> {
         let [image, line, pixel] = self.strides;
-        let start = (p.n * image + p.y * line + p.x * pixel).wrapping_add_signed(self.start);
-        &mut self.y[start..][..len]
+        let start = (span.n * image + span.y * line + span.x.start * pixel).wrapping_add_signed(self.start);
+        (0..span.x.len()).map(move |i| &self.y[start + i * pixel..][..len])
     }
 }
 
@@ -88,22 +88,20 @@ impl Correlation {
     }
 
     /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another convolution.
-    pub fn run(
-        &self,
-        packed: &[u8],
-        x: &[u8],
-        target: &mut Target<'_>,
-        rows: Range<usize>,
-        scratch: &mut [u8],
-    ) {
+    pub fn run(&self, packed: &[u8], x: &[u8], target: &Target<'_>, rows: Range<usize>, scratch: &mut [u8]) {
         let x_len = self.geometry.x_len();
         assert!(x.len() >= x_len + SLACK, "the input has slack behind it");
         assert!(rows.end <= self.geometry.rows(), "output rows are in range");
         let packed = self.layout.view(packed);
         match ladder(self.isa, packed.has_min) {
-            None => scalar::qconv::run(self, &packed, x, rows, |row, y| {
-                target.row(&self.geometry, row, y.len()).copy_from_slice(y);
-            }),
+            None => {
+                let mut spans = self.geometry.spans(rows);
+                while let Some(span) = spans.next(1) {
+                    for y in target.rows(&span, self.geometry.oc) {
+                        scalar::qconv::pixel(self, &packed, x, &span, y);
+                    }
+                }
+            }
             Some(ladder) => {
                 let x = &x[..x_len];
                 let mut indirection =
@@ -118,7 +116,7 @@ impl Correlation {
         ladder: &Ladder,
         panels: &[u8],
         indirection: &mut Indirection<'_>,
-        target: &mut Target<'_>,
+        target: &Target<'_>,
         rows: Range<usize>,
     ) {
         let (geometry, layout) = (&self.geometry, &self.layout);
@@ -134,30 +132,31 @@ impl Correlation {
         for group in 0..geometry.groups {
             let channel = group * geometry.group_channels();
             for blocks_of_part in (0..parts).map(|i| part(blocks, parts, i)) {
-                for tile in 0..tiles {
-                    let tile_rows = part(rows.len(), tiles, tile);
-                    let tile_rows = rows.start + tile_rows.start..rows.start + tile_rows.end;
-                    let mr = tile_rows.len();
+                let mut spans = geometry.spans(rows.clone());
+                for mr in (0..tiles).map(|i| part(rows.len(), tiles, i).len()) {
                     let mut y = [std::ptr::null_mut(); MAX_ROWS];
-                    for (to, row) in y.iter_mut().zip(tile_rows.clone()) {
-                        let row = &mut target.row(geometry, row, geometry.oc)[group * group_oc..][..group_oc];
-                        *to = row.as_mut_ptr();
+                    let mut filled = 0;
+                    while let Some(span) = spans.next(mr - filled) {
+                        for (to, y) in y[filled..].iter_mut().zip(target.rows(&span, geometry.oc)) {
+                            *to = y[group * group_oc..].as_ptr().cast_mut().cast();
+                        }
+                        indirection.fill(mr, filled, &span, channel);
+                        filled += span.x.len();
                     }
-                    let start = geometry.position(tile_rows.start);
-                    let table = indirection.fill(tile_rows, start, channel);
+                    assert_eq!(filled, mr);
                     for block in blocks_of_part.clone() {
                         let block_panels = part(group_panels, blocks, block);
                         let column = block_panels.start * COLUMNS;
                         let first = (group * group_panels + block_panels.start) * layout.panel_len();
                         let panel = &panels[first..first + block_panels.len() * layout.panel_len()];
-                        let y_block = y.map(|p: *mut u8| p.wrapping_add(column));
                         let call = Tile {
-                            rows: table.cast(),
+                            rows: indirection.table().cast(),
                             taps: layout.taps,
                             quads: layout.quads(),
                             panel: panel.as_ptr(),
                             panel_len: layout.panel_len(),
-                            y: y_block.as_ptr(),
+                            y: y.as_ptr(),
+                            column,
                             columns: (group_oc - column).min(block_panels.len() * COLUMNS),
                             out: &self.out,
                         };

@@ -28,22 +28,22 @@ pub(crate) struct Geometry {
     pub out: [usize; 2],
 }
 
-/// One output position.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
+/// Output positions side by side in one line.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
     /// Image.
     pub n: usize,
-    /// Output row.
+    /// Output line.
     pub y: usize,
-    /// Output column.
-    pub x: usize,
+    /// Output columns.
+    pub x: Range<usize>,
 }
 
 impl Geometry {
     /// Panics if groups do not divide the channels, a stride or dilation is 0, or an offset would not fit.
     pub fn new(shape: &ConvShape) -> Geometry {
         let origin = shape.pad.map(|p| -isize::try_from(p).expect("padding fits isize"));
-        Geometry {
+        let mut geometry = Geometry {
             x: [shape.n, shape.h, shape.w, shape.c],
             oc: shape.oc,
             groups: shape.groups,
@@ -53,7 +53,13 @@ impl Geometry {
             origin,
             out: [shape.oh, shape.ow],
         }
-        .checked()
+        .checked();
+        if geometry.is_dense() {
+            // A matrix product does not care for lines: let it be a single one.
+            geometry.x = [1, 1, shape.rows(), shape.c];
+            geometry.out = [1, shape.rows()];
+        }
+        geometry
     }
 
     /// Asserts what the rest of the module computes with unchecked: every product and every reach fits `isize`.
@@ -127,28 +133,35 @@ impl Geometry {
         self.tap_columns() > 1 && (self.origin[1] < 0 || last > self.x[2] as isize)
     }
 
-    /// The position of an output row.
-    pub fn position(&self, row: usize) -> Position {
+    /// Output rows line by line.
+    pub fn spans(&self, rows: Range<usize>) -> Spans {
         let [oh, ow] = self.out.map(|d| d.max(1));
-        Position { n: row / ow / oh, y: row / ow % oh, x: row % ow }
+        let row = rows.start;
+        Spans { out: [oh, ow], n: row / ow / oh, y: row / ow % oh, x: row % ow, left: rows.len() }
     }
 
-    /// The next position in the order of output rows.
-    pub fn step(&self, p: &mut Position) {
-        p.x += 1;
-        if p.x == self.out[1] {
-            p.x = 0;
-            p.y += 1;
-            if p.y == self.out[0] {
-                p.y = 0;
-                p.n += 1;
-            }
-        }
+    /// Input row under the first tap of an output line; may lie outside.
+    pub fn top(&self, y: usize) -> isize {
+        (y * self.strides[0]) as isize + self.origin[0]
     }
 
-    /// Input row and column under the first tap of a position; may lie outside.
-    pub fn corner(&self, p: &Position) -> [isize; 2] {
-        [(p.y * self.strides[0]) as isize + self.origin[0], (p.x * self.strides[1]) as isize + self.origin[1]]
+    /// Input column under the first tap of an output column; may lie outside.
+    pub fn left(&self, x: usize) -> isize {
+        (x * self.strides[1]) as isize + self.origin[1]
+    }
+
+    /// From the first to the last tap.
+    pub fn reach(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.kernel[axis].saturating_sub(1) * self.dilations[axis])
+    }
+
+    /// The output lines (axis 0) or columns (axis 1) whose windows do not hang over an edge.
+    pub fn inside(&self, axis: usize) -> Range<usize> {
+        let (origin, stride) = (self.origin[axis], self.strides[axis]);
+        let first = if origin < 0 { origin.unsigned_abs().div_ceil(stride) } else { 0 };
+        let room = self.x[1 + axis] as isize - self.reach()[axis] as isize - origin;
+        let end = if room > 0 { (room as usize).div_ceil(stride) } else { 0 };
+        first..end.min(self.out[axis])
     }
 
     /// Where in the input the pixel `at` of image `n` starts; `None` outside.
@@ -164,13 +177,33 @@ impl Geometry {
         let columns = self.tap_columns();
         [ky * self.taps()[1] + kx / columns, kx % columns * self.group_channels()]
     }
+}
 
-    /// True if the whole window at `corner` lies inside the image.
-    pub fn is_inside(&self, corner: [isize; 2]) -> bool {
-        (0..2).all(|axis| {
-            let reach = self.kernel[axis].saturating_sub(1) * self.dilations[axis];
-            corner[axis] >= 0 && corner[axis] as usize + reach < self.x[1 + axis]
-        })
+/// Walks through output positions, line by line.
+pub(crate) struct Spans {
+    out: [usize; 2],
+    n: usize,
+    y: usize,
+    x: usize,
+    left: usize,
+}
+
+impl Spans {
+    /// The next positions, at most `longest`, up to the end of the line; `None` at the end of all.
+    pub fn next(&mut self, longest: usize) -> Option<Span> {
+        let len = longest.min(self.left).min(self.out[1] - self.x);
+        let span = Span { n: self.n, y: self.y, x: self.x..self.x + len };
+        self.left -= len;
+        self.x += len;
+        if self.x == self.out[1] {
+            self.x = 0;
+            self.y += 1;
+            if self.y == self.out[0] {
+                self.y = 0;
+                self.n += 1;
+            }
+        }
+        (len > 0).then_some(span)
     }
 }
 

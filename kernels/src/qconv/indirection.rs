@@ -1,6 +1,6 @@
 //! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col copy.
 
-use super::geometry::{Geometry, Position};
+use super::geometry::{Geometry, Span};
 use super::layout::{Layout, QUAD};
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
@@ -16,6 +16,8 @@ pub(crate) struct Indirection<'a> {
     geometry: &'a Geometry,
     x: &'a [u8],
     x_zero_point: u8,
+    /// Output lines and columns whose windows do not hang over an edge.
+    inside: [Range<usize>; 2],
     /// A tap that lies wholly outside.
     border: &'a [u8],
     /// Copies of taps that lie partly outside, `[row][tap]`. Cells: writing one copy must not invalidate the
@@ -56,64 +58,73 @@ impl<'a> Indirection<'a> {
         let (_, table, _) = unsafe { scratch.align_to_mut::<Pointer>() };
         let table = &mut table[..MAX_ROWS * layout.taps];
         let cut = Cell::from_mut(cut).as_slice_of_cells();
-        Indirection { geometry, x, x_zero_point, border, cut, table }
+        let inside = [0, 1].map(|axis| geometry.inside(axis));
+        Indirection { geometry, x, x_zero_point, inside, border, cut, table }
     }
 
-    /// Computes the pointers `[tap][row]` of `rows` (at most [`MAX_ROWS`]), of the input channels from `channel` on;
-    /// `start` is the position of the first row. Each points to the bytes of a tap that are all readable, and 3 more
-    /// if the input has slack.
-    pub fn fill(&mut self, rows: Range<usize>, start: Position, channel: usize) -> *const Pointer {
-        let mr = rows.len();
-        assert!(mr <= MAX_ROWS && rows.end <= self.geometry.rows());
-        if self.geometry.is_dense() {
-            for (to, row) in self.table.iter_mut().zip(rows) {
-                to.write(self.x[row * self.geometry.x[3] + channel..].as_ptr());
-            }
-            return self.table.as_ptr();
-        }
-        let mut position = start;
-        for i in 0..mr {
-            let corner = self.geometry.corner(&position);
-            match self.geometry.pixel(position.n, corner) {
-                Some(first) if self.geometry.is_inside(corner) => self.fill_inside(i, mr, first + channel),
-                _ => self.fill_border(i, mr, position.n, corner, channel),
-            }
-            self.geometry.step(&mut position);
-        }
+    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all readable, and 3
+    /// more if the input has slack.
+    pub fn table(&self) -> *const Pointer {
         self.table.as_ptr()
     }
 
-    /// The window of row `i` lies wholly inside and starts at byte `corner`.
-    fn fill_inside(&mut self, i: usize, mr: usize, corner: usize) {
+    /// Computes the pointers of the rows `row..` of a tile of `mr` rows (at most [`MAX_ROWS`]), which are the
+    /// positions `span`, to the input channels from `channel` on.
+    pub fn fill(&mut self, mr: usize, row: usize, span: &Span, channel: usize) {
+        assert!(row + span.x.len() <= mr && mr <= MAX_ROWS);
+        let clamp = |x: usize| x.clamp(span.x.start, span.x.end);
+        let whole = self.inside[0].contains(&span.y);
+        let inside = if whole { clamp(self.inside[1].start)..clamp(self.inside[1].end) } else { 0..0 };
+        if inside.is_empty() {
+            self.fill_border(mr, row, span.clone(), channel);
+            return;
+        }
+        let right = row + inside.end - span.x.start;
+        self.fill_border(mr, row, Span { x: span.x.start..inside.start, ..*span }, channel);
+        self.fill_border(mr, right, Span { x: inside.end..span.x.end, ..*span }, channel);
+        self.fill_inside(mr, row + inside.start - span.x.start, Span { x: inside, ..*span }, channel);
+    }
+
+    /// The windows lie wholly inside: equal steps from row to row and from tap to tap.
+    fn fill_inside(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
-        let [taps_y, taps_x] = g.taps();
-        let down = g.dilations[0] * g.x[2] * g.x[3];
-        let right = g.dilations[1] * g.x[3];
-        let mut to = self.table.iter_mut().skip(i).step_by(mr);
-        for y in 0..taps_y {
-            let line = &self.x[corner + y * down..];
-            for x in 0..taps_x {
-                if let Some(to) = to.next() {
-                    to.write(line[x * right..].as_ptr());
+        let c = g.x[3];
+        let ([taps_y, taps_x], reach) = (g.taps(), g.reach());
+        let at = [g.top(span.y), g.left(span.x.start)];
+        let first = g.pixel(span.n, at).expect("the window is inside");
+        let step = g.strides[1] * c;
+        let windows = (span.x.len() - 1) * step + (reach[0] * g.x[2] + reach[1] + 1) * c;
+        let windows = &self.x[first..][..windows];
+        for tap_y in 0..taps_y {
+            for tap_x in 0..taps_x {
+                let offset = (tap_y * g.dilations[0] * g.x[2] + tap_x * g.dilations[1]) * c + channel;
+                let mut pointer = windows.as_ptr().wrapping_add(offset);
+                for to in &mut self.table[(tap_y * taps_x + tap_x) * mr + row..][..span.x.len()] {
+                    to.write(pointer);
+                    pointer = pointer.wrapping_add(step);
                 }
             }
         }
     }
 
-    /// The window of row `i`, its first tap at `corner`, lies partly or wholly outside.
-    fn fill_border(&mut self, i: usize, mr: usize, n: usize, corner: [isize; 2], channel: usize) {
+    /// The windows lie partly or wholly outside: each tap is looked at.
+    fn fill_border(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
         let [taps_y, taps_x] = g.taps();
-        let columns = g.tap_columns() as isize;
-        for tap in 0..taps_y * taps_x {
-            let (y, x) = (tap / taps_x * g.dilations[0], tap % taps_x * g.dilations[1]);
-            let first = [corner[0] + y as isize, corner[1] + x as isize];
-            let last = [first[0], first[1] + columns - 1];
-            let pointer = match (g.pixel(n, first), g.pixel(n, last)) {
-                (Some(first), Some(_)) => self.x[first + channel..].as_ptr(),
-                _ => self.cut_tap(i * taps_y * taps_x + tap, n, first),
-            };
-            self.table[tap * mr + i].write(pointer);
+        let last = g.tap_columns() as isize - 1;
+        for (row, x) in (row..).zip(span.x) {
+            for tap_y in 0..taps_y {
+                let y = g.top(span.y) + (tap_y * g.dilations[0]) as isize;
+                for tap_x in 0..taps_x {
+                    let tap = tap_y * taps_x + tap_x;
+                    let x = g.left(x) + (tap_x * g.dilations[1]) as isize;
+                    let pointer = match (g.pixel(span.n, [y, x]), g.pixel(span.n, [y, x + last])) {
+                        (Some(first), Some(_)) => self.x[first + channel..].as_ptr(),
+                        _ => self.cut_tap(row * taps_y * taps_x + tap, span.n, [y, x]),
+                    };
+                    self.table[tap * mr + row].write(pointer);
+                }
+            }
         }
     }
 

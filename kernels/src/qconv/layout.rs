@@ -48,24 +48,28 @@ pub(crate) struct Layout {
     pub taps: usize,
     tap_len: usize,
     x_zero_point: u8,
+    /// What packed bytes start with, flags 0.
+    header: [u8; HEADER],
 }
 
 impl Layout {
     /// Panics if the packed weights would not fit memory.
     pub fn new(g: &Geometry, x_zero_point: u8) -> Layout {
-        let layout = Layout {
+        let mut layout = Layout {
             id: if g.tap_columns() > 1 { 2 } else { 1 },
             groups: g.groups,
             group_oc: g.oc / g.groups,
             taps: g.taps().iter().product(),
             tap_len: g.tap_len(),
             x_zero_point,
+            header: [0; HEADER],
         };
         let lines = layout.taps.checked_mul(layout.quads()).and_then(|l| l.checked_mul(LINE));
         let panel = lines.and_then(|l| l.checked_add(PANEL_HEADER));
         let panels = layout.panels().checked_mul(layout.groups);
         let len = panel.zip(panels).and_then(|(len, n)| len.checked_mul(n));
         assert!(len.is_some_and(|l| l < isize::MAX as usize - HEADER), "weights too large: {layout:?}");
+        layout.header = layout.header();
         layout
     }
 
@@ -94,12 +98,12 @@ impl Layout {
         HEADER + self.groups * self.panels() * self.panel_len()
     }
 
-    fn header(&self, flags: u32) -> [u8; HEADER] {
+    fn header(&self) -> [u8; HEADER] {
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&MAGIC);
         let words = [
             self.id,
-            flags,
+            0,
             self.groups as u32,
             (self.groups * self.group_oc) as u32,
             self.taps as u32,
@@ -112,13 +116,15 @@ impl Layout {
         header
     }
 
-    /// The flags of packed bytes; `None` if they are of another layout, shape or length.
+    /// Flags in front of packed bytes; `None` if they are of another layout, shape or length.
     fn flags(&self, packed: &[u8]) -> Option<u32> {
         if packed.len() < self.packed_len() {
             return None;
         }
         let flags = u32::from_le_bytes(packed[FLAGS].try_into().ok()?);
-        (flags & !FLAG_HAS_MIN == 0 && packed[..HEADER] == self.header(flags)).then_some(flags)
+        let same = packed[..FLAGS.start] == self.header[..FLAGS.start]
+            && packed[FLAGS.end..HEADER] == self.header[FLAGS.end..];
+        (same && flags & !FLAG_HAS_MIN == 0).then_some(flags)
     }
 
     /// True if the packed bytes are of this layout and shape.
@@ -145,7 +151,8 @@ impl Layout {
         assert_eq!(packed.len(), self.packed_len(), "packed has room for the weights");
         packed.fill(0);
         let has_min = weights.contains(&i8::MIN);
-        packed[..HEADER].copy_from_slice(&self.header(if has_min { FLAG_HAS_MIN } else { 0 }));
+        packed[..HEADER].copy_from_slice(&self.header);
+        packed[FLAGS].copy_from_slice(&if has_min { FLAG_HAS_MIN } else { 0 }.to_le_bytes());
         for channel in 0..oc {
             let (panel, column) = self.place(channel);
             let panel = &mut packed[HEADER + panel * self.panel_len()..][..self.panel_len()];

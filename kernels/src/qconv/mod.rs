@@ -18,6 +18,7 @@ pub use transpose::QConvTranspose;
 use crate::{ConvShape, Isa, Output};
 use driver::Target;
 use geometry::Geometry;
+use std::cell::Cell;
 use std::ops::Range;
 use tile::Operation;
 
@@ -91,7 +92,8 @@ impl QConv {
         let [oh, ow] = self.correlation.geometry.out;
         let line = ow * self.y_stride;
         let start = -((rows.start * self.y_stride) as isize);
-        let mut target = Target { y, strides: [oh * line, line, self.y_stride], start };
-        self.correlation.run(packed, x, &mut target, rows, scratch);
+        let y = Cell::from_mut(y).as_slice_of_cells();
+        let target = Target { y, strides: [oh * line, line, self.y_stride], start };
+        self.correlation.run(packed, x, &target, rows, scratch);
     }
 }

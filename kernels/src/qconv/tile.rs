@@ -15,9 +15,11 @@ pub(crate) struct Tile<'a> {
     pub panel: *const u8,
     /// From one panel to the next.
     pub panel_len: usize,
-    /// `[MR]`: where the outputs of a row go.
+    /// `[MR]`: where the outputs of a row start.
     pub y: *const *mut u8,
-    /// Outputs of a row; the last panel may have columns that are none.
+    /// The first output of a row that is computed here.
+    pub column: usize,
+    /// Outputs of a row that are computed here; the last panel may have columns that are none.
     pub columns: usize,
     /// How they are made.
     pub out: &'a Requantize,
@@ -27,7 +29,8 @@ pub(crate) struct Tile<'a> {
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every row for
-/// `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes to write, and
+/// `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes to write
+/// from `column` on, and
 /// `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 
@@ -54,8 +57,16 @@ pub(crate) trait Columns16 {
     unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
     /// Adds two partial results.
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// Adds the bias of `panel`, requantizes with its multipliers and writes `columns` (1 to 16) bytes.
-    unsafe fn store(acc: Self::Acc, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize);
+    /// Adds the bias of each panel, requantizes with its multipliers and writes `columns` bytes in all, more than
+    /// `16 * (NV - 1)` and at most `16 * NV`.
+    unsafe fn store<const NV: usize>(
+        acc: [Self::Acc; NV],
+        panel: *const u8,
+        panel_len: usize,
+        out: &Requantize,
+        y: *mut u8,
+        columns: usize,
+    );
 }
 
 /// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not wait
@@ -89,17 +100,15 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 line = line.add(LINE);
             }
         }
-        let (first, rest) = acc.split_at_mut(1);
-        for i in 0..MR {
-            let y = *t.y.add(i);
-            for v in 0..NV {
-                let mut sum = first[0][i][v];
-                for chain in rest.iter() {
-                    sum = S::add(sum, chain[i][v]);
+        for chain in 1..CHAINS {
+            for i in 0..MR {
+                for v in 0..NV {
+                    acc[0][i][v] = S::add(acc[0][i][v], acc[chain][i][v]);
                 }
-                let columns = if v + 1 < NV { 16 } else { t.columns - 16 * (NV - 1) };
-                S::store(sum, t.panel.add(v * t.panel_len), t.out, y.add(16 * v), columns);
             }
+        }
+        for (i, &sums) in acc[0].iter().enumerate() {
+            S::store(sums, t.panel, t.panel_len, t.out, (*t.y.add(i)).add(t.column), t.columns);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::driver::{Correlation, Target};
 use super::geometry::{Geometry, assert_fits};
 use super::tile::Operation;
 use crate::{ConvTransposeShape, Isa, Output};
+use std::cell::Cell;
 use std::ops::Range;
 
 /// An integer transposed convolution, with everything decided but the data.
@@ -179,6 +180,7 @@ impl QConvTranspose {
             return;
         }
         let line = ow * self.y_stride;
+        let y = Cell::from_mut(y).as_slice_of_cells();
         for image in lines.start / oh..lines.end.div_ceil(oh) {
             let inside =
                 lines.start.max(image * oh) - image * oh..lines.end.min((image + 1) * oh) - image * oh;
@@ -190,12 +192,12 @@ impl QConvTranspose {
                 let [first, end] = [inside.start, inside.end].map(index);
                 let rows = (image * down.len + first) * right.len..(image * down.len + end) * right.len;
                 let origin = down.phase * line + right.phase * self.y_stride;
-                let mut target = Target {
-                    y: &mut *y,
+                let target = Target {
+                    y,
                     strides: [oh * line, stride_y * line, stride_x * self.y_stride],
                     start: origin as isize - (lines.start * line) as isize,
                 };
-                phase.correlation.run(&packed[range], x, &mut target, rows, scratch);
+                phase.correlation.run(&packed[range], x, &target, rows, scratch);
             }
         }
     }

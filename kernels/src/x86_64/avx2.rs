@@ -60,12 +60,23 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(acc: Halves, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+    unsafe fn store<const NV: usize>(
+        acc: [Halves; NV],
+        panel: *const u8,
+        panel_len: usize,
+        out: &Requantize,
+        y: *mut u8,
+        columns: usize,
+    ) {
         // SAFETY: as above.
         unsafe {
-            let sums = epilogue::load(panel.add(SUMS));
-            let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
-            epilogue::store(Self::add(acc, missing), panel, out, y, columns);
+            let mut whole = acc;
+            for (v, acc) in whole.iter_mut().enumerate() {
+                let sums = epilogue::load(panel.add(v * panel_len + SUMS));
+                let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
+                *acc = Self::add(*acc, missing);
+            }
+            epilogue::store(whole, panel, panel_len, out, y, columns);
         }
     }
 }

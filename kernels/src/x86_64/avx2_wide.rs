@@ -67,14 +67,24 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn store(acc: [__m256i; 4], panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+    unsafe fn store<const NV: usize>(
+        acc: [[__m256i; 4]; NV],
+        panel: *const u8,
+        panel_len: usize,
+        out: &Requantize,
+        y: *mut u8,
+        columns: usize,
+    ) {
         // SAFETY: as above.
         unsafe {
-            // Adding neighbours works within 128-bit lanes: put the quarters back in order.
-            let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
-            let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
-            let sums: Halves = [low, high];
-            epilogue::store(sums, panel, out, y, columns);
+            let mut sums: [Halves; NV] = [[_mm256_setzero_si256(); 2]; NV];
+            for (to, acc) in sums.iter_mut().zip(acc) {
+                // Adding neighbours works within 128-bit lanes: put the quarters back in order.
+                let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
+                let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
+                *to = [low, high];
+            }
+            epilogue::store(sums, panel, panel_len, out, y, columns);
         }
     }
 }

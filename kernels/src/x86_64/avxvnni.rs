@@ -46,9 +46,16 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn store(acc: Halves, panel: *const u8, out: &Requantize, y: *mut u8, columns: usize) {
+    unsafe fn store<const NV: usize>(
+        acc: [Halves; NV],
+        panel: *const u8,
+        panel_len: usize,
+        out: &Requantize,
+        y: *mut u8,
+        columns: usize,
+    ) {
         // SAFETY: as above.
-        unsafe { epilogue::store(acc, panel, out, y, columns) }
+        unsafe { epilogue::store(acc, panel, panel_len, out, y, columns) }
     }
 }
 
