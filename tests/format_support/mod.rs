@@ -1,6 +1,6 @@
 //! Graphs to write, and a way to take files apart and put them together wrongly. The offsets here are those of
 //! `docs/format.md`, written down a second time: that keeps the page and the code honest.
-#![allow(dead_code)] // Each test program uses its own part of this.
+#![allow(dead_code, unused_imports, unused_macros)] // Each test program uses its own part of this.
 
 use ottava::Limits;
 use ottava::format::{self, FormatError, Loaded, PackedSection};
@@ -176,6 +176,13 @@ impl Part {
     pub fn put(&mut self, at: usize, field: &[u8]) {
         put(&mut self.bytes, at, field);
     }
+
+    /// In a section of strings, puts text in the place of text of the same length.
+    pub fn reword(&mut self, from: &str, to: &[u8]) {
+        let text = &mut self.bytes[self.count as usize * 4..];
+        let at = text.windows(from.len()).position(|w| w == from.as_bytes()).expect("the text is there");
+        put(text, at, to);
+    }
 }
 
 impl Parts {
@@ -217,9 +224,9 @@ impl Parts {
                 PACKED => (PACKED_RECORD, 8, packed),
                 _ => continue,
             };
-            for i in 0..s.count as usize {
+            for i in 0..(s.count as usize).min(s.bytes.len() / size) {
                 let at = i * size + field;
-                if at + 8 <= s.bytes.len() && u64_at(&s.bytes, at) != 0 {
+                if u64_at(&s.bytes, at) != 0 {
                     let moved = u64_at(&s.bytes, at).wrapping_add(by);
                     s.put(at, &moved.to_le_bytes());
                 }
@@ -244,4 +251,60 @@ impl Parts {
         format::reseal(&mut file);
         file
     }
+}
+
+/// The sample with these bytes put into a section.
+pub fn patched(kind: u32, at: usize, field: &[u8]) -> Vec<u8> {
+    altered(|p| p.part(kind).put(at, field))
+}
+
+/// The sample with its sections changed.
+pub fn altered(change: impl FnOnce(&mut Parts)) -> Vec<u8> {
+    let mut parts = Parts::of(&packed_file());
+    change(&mut parts);
+    parts.file()
+}
+
+/// The sample with these bytes put anywhere; only length and checksum follow.
+pub fn stamped(at: usize, field: &[u8]) -> Vec<u8> {
+    let mut file = packed_file();
+    put(&mut file, at, field);
+    format::reseal(&mut file);
+    file
+}
+
+/// Where the line of a section starts in the section table of the sample.
+pub fn line(kind: u32) -> usize {
+    HEADER + (kind as usize - 1) * LINE
+}
+
+/// Where a section of the sample starts.
+pub fn section(kind: u32) -> usize {
+    u64_at(&packed_file(), line(kind) + 8) as usize
+}
+
+/// Refused with this variant.
+macro_rules! refused {
+    ($file:expr, $pattern:pat $(if $guard:expr)?) => {{
+        let error = refusal(&$file);
+        assert!(matches!(error, $pattern $(if $guard)?), "{error:?}");
+    }};
+}
+
+pub(crate) use refused;
+
+/// Refused by the graph's own rules with a message that contains the text.
+pub fn refused_by_graph(file: &[u8], text: &str) {
+    let error = refusal(file);
+    assert!(matches!(error, FormatError::Graph(_)) && error.to_string().contains(text), "{error:?}");
+}
+
+/// The sample with one of STRINGS replaced by another of the same length.
+pub fn renamed(from: &str, to: &[u8]) -> Vec<u8> {
+    altered(|p| p.part(STRINGS).reword(from, to))
+}
+
+/// The sample with one of WORDS replaced by another of the same length.
+pub fn patched_word(from: &str, to: &[u8]) -> Vec<u8> {
+    altered(|p| p.part(WORDS).reword(from, to))
 }
