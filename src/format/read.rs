@@ -68,16 +68,17 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// In the order of the file: counts in the header are never trusted with memory, only followed until the
-    /// section they count in has no more.
+    /// In the order of the file. Memory is taken for as much as the sections hold, never for what a count says.
     fn graph(&mut self) -> Result<Graph, FormatError> {
         let (tensors, nodes) = (self.tensors.len(), self.nodes.len());
         check_limit("tensors", "tensors".to_string(), tensors, self.limits.tensors)?;
         check_limit("nodes", "nodes".to_string(), nodes, self.limits.nodes)?;
         let name = self.string("the graph's name", 0)?;
-        let dims = (0..self.header.free_dims).map(|i| self.string("free dimension", i as usize));
-        let dims = dims.collect::<Result<Vec<_>, _>>()?;
-        let mut graph = Graph { name, dims, ..Graph::default() };
+        let mut graph = Graph { name, ..Graph::default() };
+        graph.dims.reserve_exact(self.strings.len().min(self.header.free_dims as usize));
+        for i in 0..self.header.free_dims as usize {
+            graph.dims.push(self.string("free dimension", i)?);
+        }
         graph.tensors.reserve_exact(tensors);
         for i in 0..tensors {
             graph.tensors.push(self.tensor(i)?);
@@ -88,6 +89,7 @@ impl<'a> Decoder<'a> {
         for i in 0..nodes {
             graph.nodes.push(self.node(i)?);
         }
+        graph.metadata.reserve_exact(self.strings.len().min(self.header.metadata as usize));
         for i in 0..self.header.metadata as usize {
             let key = self.string("key of metadata", i)?;
             graph.metadata.push((key, self.string("value of metadata", i)?));
