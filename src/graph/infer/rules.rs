@@ -67,6 +67,9 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::BatchNorm(op) => batch_norm(site, op)?,
         Op::Binary(_) => broadcast(site, 2)?,
         Op::Where(_) => broadcast(site, 3)?,
+        Op::Unary(op) if op.alpha.is_nan() || op.beta.is_nan() => {
+            return Err(format!("has the parameters {} and {}, they can't be NaN", op.alpha, op.beta));
+        }
         Op::Unary(_) | Op::Cast(_) | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => {
             unchanged(site)?
         }

@@ -115,13 +115,40 @@ fn input() -> impl Strategy<Value = In> {
     ]
 }
 
-/// A node and its inputs: `None` for one that is left out, an index among the tensors so far otherwise.
+/// A node: operator, inputs (an index among the tensors so far, or left out), outputs and their type.
 type Step = (Op, Vec<Option<usize>>, usize, Option<DType>);
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let source = prop_oneof![9 => (0..64usize).prop_map(Some), 1 => Just(None)];
-    let want = prop_oneof![2 => Just(None), 1 => proptest::sample::select(&DType::ALL[..]).prop_map(Some)];
-    vec((op(), vec(source, 0..6), 0..4usize, want), 1..24)
+fn step() -> impl Strategy<Value = Step> {
+    let source = prop_oneof![40 => (0..64usize).prop_map(Some), 1 => Just(None)];
+    let want = prop_oneof![3 => Just(None), 1 => proptest::sample::select(&DType::ALL[..]).prop_map(Some)];
+    let inputs = prop_oneof![4 => Just(None), 1 => (0..6usize).prop_map(Some)];
+    let count = prop_oneof![6 => Just(1), 1 => 0..4usize];
+    (op(), vec(source, 6), inputs, count, want).prop_map(|(op, mut sources, inputs, count, want)| {
+        sources.truncate(inputs.unwrap_or(usual_inputs(&op)));
+        (op, sources, count, want)
+    })
+}
+
+/// How many inputs an operator mostly has: nodes with another number are soon refused and test little.
+fn usual_inputs(op: &Op) -> usize {
+    match op.name() {
+        "BatchNorm" => 5,
+        "Slice" | "Where" => 3,
+        "Conv" | "ConvTranspose" | "Linear" | "MatMul" | "Binary" | "Concat" => 2,
+        "Pad" | "Resize" | "Reshape" | "Expand" | "Gather" | "Fill" | "Tile" => 2,
+        _ => 1,
+    }
+}
+
+/// Tensors that go together, so that random nodes over them often are fine.
+fn company() -> Vec<In> {
+    let mut company: Vec<In> =
+        [&[-1, 4, 4, 2][..], &[1, 4, 4, 2], &[2, 1, 1, 2], &[4, 2], &[2, 2], &[2], &[]].map(f).into();
+    company.push(In::Typed(DType::Bool, vec![2]));
+    company.push(In::Typed(DType::U8, vec![-1, 4, 4, 2]));
+    company.push(In::Typed(DType::I8, vec![2, 1, 1, 2]));
+    company.extend([&[0][..], &[1], &[2], &[-1], &[1, 1], &[-1, 2], &[1, 2, 2, 1]].map(ints));
+    company
 }
 
 proptest! {
@@ -137,10 +164,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_graph_never_panics(inputs in vec(input(), 1..6), steps in steps(), default in 0..5usize) {
+    fn a_graph_never_panics(strangers in vec(input(), 0..3), steps in vec(step(), 1..32), default in 0..5usize) {
         let mut b = builder();
         let mut ids = vec![];
-        for (i, input) in inputs.iter().enumerate() {
+        for (i, input) in company().iter().chain(&strangers).enumerate() {
             match input {
                 In::F32(d) => ids.push(b.input(&format!("x{i}"), DType::F32, shape(d))),
                 In::Typed(t, d) => ids.push(b.input(&format!("x{i}"), *t, shape(d))),
@@ -150,7 +177,7 @@ proptest! {
             }
         }
         for (i, (op, sources, count, want)) in steps.into_iter().enumerate() {
-            let pick = |s: Option<usize>| s.filter(|_| !ids.is_empty()).map(|s| ids[s % ids.len()]);
+            let pick = |s: Option<usize>| s.map(|s| ids[s % ids.len()]);
             let inputs = sources.into_iter().map(pick).collect();
             let node = Node { name: format!("node{i}"), op, inputs, outputs: vec![] };
             let made = match want {
@@ -159,11 +186,12 @@ proptest! {
             };
             ids.extend(made.unwrap_or_default());
         }
-        let Some(&last) = ids.last() else { return Ok(()) };
-        let graph = b.finish(&[last]).unwrap();
+        let graph = b.finish(&ids[ids.len() - 1..]).unwrap();
         let mut again = graph.clone();
         super::super::graph(&mut again).unwrap();
-        prop_assert_eq!(&again, &graph);
+        // Not the whole graphs: attributes may be NaN, which equals nothing.
+        prop_assert_eq!(&again.tensors, &graph.tensors);
+        prop_assert_eq!(&again.dims, &graph.dims);
         let Ok(bound) = bind(&graph, &[], default) else { return Ok(()) };
         bound.validate().unwrap();
         for node in &bound.nodes {
