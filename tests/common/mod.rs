@@ -1,6 +1,8 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod nets;
+
 use std::path::PathBuf;
 
 /// A path in the shared test material. Tests that call this carry `#[cfg_attr(not(shared), ignore)]`.

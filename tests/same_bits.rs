@@ -1,0 +1,62 @@
+//! The same bits on every instruction set, for any number of threads.
+
+mod common;
+
+use common::nets::{Noise, one_of_everything};
+use ottava::{Model, SessionOptions};
+use ottava_kernels::Isa;
+use ottava_kernels::isa::Level;
+
+fn outputs(model: &Model, isa: Isa, threads: usize) -> Vec<Vec<u8>> {
+    let mut session = model.session(&SessionOptions { isa, threads, ..Default::default() }).unwrap();
+    let mut noise = Noise::new(3);
+    session.input_mut::<f32>(0).unwrap().iter_mut().for_each(|x| *x = noise.unit() * 5.0 - 2.5);
+    session.run().unwrap();
+    (0..session.outputs().len()).map(|i| session.output_bytes(i).unwrap().to_vec()).collect()
+}
+
+#[test]
+fn every_instruction_set_and_thread_count_gives_the_scalar_bits() {
+    for size in [32, 75, 160] {
+        let model = Model::from_graph(one_of_everything(size)).unwrap();
+        let want = outputs(&model, Isa::SCALAR, 1);
+        let spread: std::collections::HashSet<&u8> = want[1].iter().collect();
+        assert!(spread.len() > 50, "the network has something to say: {} values", spread.len());
+        for isa in Isa::available() {
+            for threads in [1, 2, 3] {
+                assert!(outputs(&model, isa, threads) == want, "{isa}, {threads} threads, {size} pixels");
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn no_instruction_set_of_this_machine_is_skipped() {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = flags.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
+    let has = |flag: &str| flags.split_whitespace().any(|f| f == flag);
+    for (flag, level) in
+        [("avx2", Level::Avx2), ("avx_vnni", Level::AvxVnni), ("avx512_vnni", Level::Avx512Vnni)]
+    {
+        assert_eq!(has(flag), Isa::new(level).is_some(), "{flag}");
+    }
+}
+
+#[test]
+fn observing_changes_nothing() {
+    let graph = one_of_everything(64);
+    let model = Model::from_graph(graph.clone()).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    session.input_mut::<f32>(0).unwrap().fill(0.7);
+    session.run().unwrap();
+    let want = session.output_bytes(0).unwrap().to_vec();
+    let mut seen = Vec::new();
+    session.run_observed(&mut |id, bytes| seen.push((id, bytes.len()))).unwrap();
+    assert_eq!(session.output_bytes(0).unwrap(), want);
+    let computed = graph.nodes.iter().flat_map(|n| &n.outputs).count();
+    assert_eq!(seen.len(), computed + 1, "each node's output and the input");
+    for (id, len) in seen {
+        assert_eq!(graph.tensor(id).byte_len(), Some(len));
+    }
+}
