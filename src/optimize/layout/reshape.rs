@@ -29,6 +29,7 @@ pub(super) fn push(walk: &mut Walk, node: &Node) -> Option<()> {
         return emit(walk, node, source, &target, Some(&seen_through(&groups, &order)));
     }
     join_for_linear(walk, node, source, &perm, &groups)
+        .or_else(|| join_channels(walk, node, x, &perm, &groups))
 }
 
 /// Reshapes the source; the node's output is that, seen through a permutation.
@@ -98,6 +99,25 @@ fn source_order(groups: &[Group], perm: &[usize]) -> Option<Vec<usize>> {
 fn seen_through(groups: &[Group], order: &[usize]) -> Vec<usize> {
     let stored: Vec<usize> = order.iter().flat_map(|&g| groups[g].1.clone()).collect();
     perm::inverse(&stored)
+}
+
+/// Groups that don't lie together have to be moved by a Transpose, whatever is done. The one that leaves an image
+/// channels last (a channel shuffle) is as cheap as the one that computes the view, and the only one needed.
+fn join_channels(walk: &mut Walk, node: &Node, x: TensorId, perm: &[usize], groups: &[Group]) -> Option<()> {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    // What is innermost stays innermost.
+    order.sort_by_key(|&g| {
+        groups[..=g].iter().rev().find(|g| !g.0.is_empty()).and_then(|g| perm[g.0.clone()].iter().max())
+    });
+    let seen = seen_through(groups, &order);
+    perm::is_channels_first(&seen).then_some(())?;
+    let to = walk.shape(node.outputs[0]);
+    let shape = Shape(order.iter().flat_map(|&g| to[groups[g].1.clone()].to_vec()).collect());
+    let stored: Vec<usize> = order.iter().flat_map(|&g| groups[g].0.clone()).collect();
+    let from = Shape(perm::apply(&stored, &walk.shape(x).0));
+    let target = reshape_target(&from, &shape)?;
+    let source = walk.turn(x, &stored);
+    emit(walk, node, source, &target, Some(&seen))
 }
 
 /// The last group joins dimensions into the rows that Linear nodes multiply with; the others stay in place.
