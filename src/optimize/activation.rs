@@ -1,0 +1,55 @@
+//! Relu and Clip move into the node before them.
+//!
+//! Matches `Unary(Relu | Clip)` that alone reads the output of a Conv, ConvTranspose, Linear or Binary. These
+//! clamp their result as a last step, so the same comparisons are made on the same values.
+
+use super::edit::Edit;
+use crate::graph::{Clamp, Graph, Op, UnaryKind};
+
+pub(super) fn run(graph: &mut Graph) -> bool {
+    let mut edit = Edit::new(graph);
+    for i in edit.indices() {
+        let Some(bounds) = bounds(&edit.node(i).op) else { continue };
+        let Some(x) = edit.node(i).input(0).filter(|&x| edit.is_f32(x)) else { continue };
+        let Some(p) = edit.sole_producer(x).filter(|&p| clamp_of(&edit.node(p).op).is_some()) else {
+            continue;
+        };
+        if let Some(clamp) = clamp_mut(&mut edit.node_mut(p).op) {
+            *clamp = clamp.then(bounds);
+        }
+        edit.absorb(p, i);
+    }
+    edit.finish()
+}
+
+/// The bounds of a function that only clamps.
+fn bounds(op: &Op) -> Option<Clamp> {
+    let Op::Unary(u) = op else { return None };
+    match u.kind {
+        UnaryKind::Relu => Some(Clamp::RELU),
+        UnaryKind::Clip if u.alpha <= u.beta => Some(Clamp { min: u.alpha, max: u.beta }),
+        _ => None,
+    }
+}
+
+/// The fused activation of an operator that can have one.
+pub(super) fn clamp_of(op: &Op) -> Option<Clamp> {
+    match op {
+        Op::Conv(o) => Some(o.clamp),
+        Op::ConvTranspose(o) => Some(o.clamp),
+        Op::Linear(o) => Some(o.clamp),
+        Op::Binary(o) => Some(o.clamp),
+        _ => None,
+    }
+}
+
+/// The fused activation of an operator that can have one, to change.
+pub(super) fn clamp_mut(op: &mut Op) -> Option<&mut Clamp> {
+    match op {
+        Op::Conv(o) => Some(&mut o.clamp),
+        Op::ConvTranspose(o) => Some(&mut o.clamp),
+        Op::Linear(o) => Some(&mut o.clamp),
+        Op::Binary(o) => Some(&mut o.clamp),
+        _ => None,
+    }
+}
