@@ -26,7 +26,7 @@ struct Block {
     columns: usize,
 }
 
-/// Elements of input that a block may need, and that one of its rows may need.
+/// Elements of input that a block may need, and that one of several rows of it may need.
 const BLOCK_ELEMENTS: usize = 96 << 10;
 const LINE_ELEMENTS: usize = 8 << 10;
 
@@ -56,7 +56,8 @@ impl FConv {
         let variant = Variant::new(isa);
         let fit =
             |room: usize, axis: usize| room.saturating_sub(reach(&shape, axis, 1)) / shape.strides[axis] + 1;
-        let columns = fit(LINE_ELEMENTS / shape.c.max(1), 1).next_multiple_of(variant.rows());
+        let room = if shape.oh == 1 { BLOCK_ELEMENTS } else { LINE_ELEMENTS };
+        let columns = fit(room / shape.c.max(1), 1).next_multiple_of(variant.rows());
         let columns = columns.min(shape.ow).max(1);
         let line = reach(&shape, 1, columns) * shape.c.max(1);
         let lines = fit(BLOCK_ELEMENTS / line, 0).min(shape.oh).max(1);

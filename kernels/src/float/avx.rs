@@ -1,7 +1,8 @@
 //! Vectors of eight and sixteen floats with fused multiply-add.
 
-use super::{Floats, Tile, tile};
+use super::{Depthwise, Floats, Tile, depthwise, tile};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 pub(crate) struct Avx2;
 
@@ -16,6 +17,16 @@ impl Floats for Avx2 {
     unsafe fn load(from: *const f32) -> __m256 {
         // SAFETY: the trait's contract.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> __m256 {
+        let mut all = [0f32; 8];
+        // SAFETY: the trait's contract: `from` has `n` elements, at most a vector.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, all.as_mut_ptr(), n);
+            _mm256_loadu_ps(all.as_ptr())
+        }
     }
 
     #[inline(always)]
@@ -70,6 +81,12 @@ impl Floats for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> __m512 {
+        // SAFETY: the trait's contract; the mask keeps the load within `n` elements.
+        unsafe { _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, from) }
+    }
+
+    #[inline(always)]
     unsafe fn store(word: __m512, to: *mut f32) {
         // SAFETY: the trait's contract.
         unsafe { _mm512_storeu_ps(to, word) }
@@ -113,4 +130,30 @@ pub(crate) unsafe fn run_avx2(tile: &Tile<'_>, panel: &[f32], channels: usize, y
 pub(crate) unsafe fn run_avx512(tile: &Tile<'_>, panel: &[f32], channels: usize, y: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe { tile::run::<Avx512>(tile, panel, channels, y) }
+}
+
+/// Safety: the processor has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn depthwise_avx2(
+    call: &Depthwise<'_>,
+    packed: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+    rows: Range<usize>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { depthwise::run::<Avx2>(call, packed, x, y, rows) }
+}
+
+/// Safety: the processor has AVX-512 F.
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn depthwise_avx512(
+    call: &Depthwise<'_>,
+    packed: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+    rows: Range<usize>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { depthwise::run::<Avx512>(call, packed, x, y, rows) }
 }

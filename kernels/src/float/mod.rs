@@ -6,17 +6,20 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx;
+mod depthwise;
 mod plain;
 mod tile;
 
 use crate::Isa;
 use crate::isa::Level;
+use std::ops::Range;
 
+pub(crate) use depthwise::Depthwise;
 pub(crate) use tile::{Panels, Taps, Tile, cover};
 
 /// The float vectors of one instruction set.
 ///
-/// Safety: all functions need the instruction set; pointers are good for one vector (`store_part`: `n` elements).
+/// Safety: all functions need the instruction set; pointers are good for one vector (`_part`: `n` elements).
 pub(crate) trait Floats {
     /// A vector register.
     type Word: Copy;
@@ -25,6 +28,8 @@ pub(crate) trait Floats {
     /// Most rows of a tile that is two vectors wide: what the registers hold.
     const ROWS: usize;
     unsafe fn load(from: *const f32) -> Self::Word;
+    /// The first `n` elements; the rest is 0.
+    unsafe fn load_part(from: *const f32, n: usize) -> Self::Word;
     unsafe fn store(word: Self::Word, to: *mut f32);
     unsafe fn store_part(word: Self::Word, to: *mut f32, n: usize);
     unsafe fn splat(v: f32) -> Self::Word;
@@ -101,6 +106,27 @@ impl Variant {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512 => unsafe { avx::run_avx512(tile, panel, channels, y) },
+        }
+    }
+
+    /// Computes output rows of a depthwise convolution.
+    pub(crate) fn run_depthwise(
+        self,
+        call: &Depthwise<'_>,
+        packed: &[f32],
+        x: &[f32],
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) {
+        match self {
+            // SAFETY: plain code needs no instruction set.
+            Variant::Plain => unsafe { depthwise::run::<plain::Plain>(call, packed, x, y, rows) },
+            // SAFETY: the variant was made from an `Isa` of this level.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => unsafe { avx::depthwise_avx2(call, packed, x, y, rows) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512 => unsafe { avx::depthwise_avx512(call, packed, x, y, rows) },
         }
     }
 }

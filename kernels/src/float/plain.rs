@@ -17,6 +17,14 @@ impl Floats for Plain {
     }
 
     #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> [f32; 8] {
+        let mut word = [0.0; 8];
+        // SAFETY: the trait's contract: `from` has `n` elements, at most a vector.
+        unsafe { std::ptr::copy_nonoverlapping(from, word.as_mut_ptr(), n) };
+        word
+    }
+
+    #[inline(always)]
     unsafe fn store(word: [f32; 8], to: *mut f32) {
         // SAFETY: the trait's contract.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(word) }
