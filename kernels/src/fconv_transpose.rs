@@ -1,82 +1,116 @@
 //! Float transposed convolution over NHWC.
 
-use crate::{ConvTransposeShape, Isa};
+use crate::fconv::FConv;
 use crate::math::clip;
+use crate::{ConvShape, ConvTransposeShape, Isa};
 use std::ops::Range;
 
 /// A float transposed convolution with everything decided but the data.
+///
+/// For every output row and each kernel row that reaches it, one matrix product makes the contributions of an input
+/// row; they are then added to the output row in the order of kernel rows, kernel columns and input pixels.
 #[derive(Clone, Debug)]
 pub struct FConvTranspose {
-    isa: Isa,
     shape: ConvTransposeShape,
     clamp: [f32; 2],
+    /// Input row `[w][c]` times weights of one kernel row: `[w]`, then per group `[kw][oc/groups]`.
+    product: FConv,
 }
 
 impl FConvTranspose {
     /// `clamp`: lowest and highest result.
+    ///
+    /// Panics if the groups don't divide the channels.
     pub fn new(isa: Isa, shape: ConvTransposeShape, clamp: [f32; 2]) -> FConvTranspose {
-        FConvTranspose { isa, shape, clamp }
+        let n = shape.oc * shape.kernel[1];
+        let linear = ConvShape::linear(1, shape.c, n);
+        let row = ConvShape { w: shape.w, ow: shape.w, groups: shape.groups, ..linear };
+        let product = FConv::new(isa, row, [f32::NEG_INFINITY, f32::INFINITY], n);
+        FConvTranspose { shape, clamp, product }
     }
 
     /// What runs, for people.
     pub fn kernel(&self) -> &'static str {
-        "fconv_transpose"
+        "float transposed conv"
     }
 
     /// f32 elements of the packed weights.
     pub fn packed_len(&self) -> usize {
-        let s = &self.shape;
-        s.oc * (1 + s.kernel[0] * s.kernel[1] * (s.c / s.groups))
+        self.shape.oc + self.shape.kernel[0] * self.product.packed_len()
     }
 
     /// Packs `[oc][kh][kw][c/groups]` weights and `bias[oc]` (or none).
     ///
     /// Panics if a slice is too short.
     pub fn pack(&self, weights: &[f32], bias: &[f32], packed: &mut [f32]) {
-        let (b, w) = packed.split_at_mut(self.shape.oc);
+        let s = &self.shape;
+        let ([kh, kw], cg, og) = (s.kernel, s.c / s.groups, s.oc / s.groups);
+        let (to_bias, packed) = packed.split_at_mut(s.oc);
         if bias.is_empty() {
-            b.fill(0.0)
+            to_bias.fill(0.0)
         } else {
-            b.copy_from_slice(&bias[..self.shape.oc])
+            to_bias.copy_from_slice(&bias[..s.oc])
         }
-        let len = w.len();
-        w.copy_from_slice(&weights[..len]);
+        // One kernel row, as the weights [group][kw][oc/groups][c/groups] of a matrix product.
+        let mut row = vec![0.0; s.oc * kw * cg];
+        for (ky, packed) in packed.chunks_exact_mut(self.product.packed_len().max(1)).take(kh).enumerate() {
+            for (i, to) in row.chunks_exact_mut(cg.max(1)).enumerate() {
+                let (g, kx, o) = (i / (kw * og), i / og % kw, i % og);
+                to.copy_from_slice(&weights[(((g * og + o) * kh + ky) * kw + kx) * cg..][..cg]);
+            }
+            self.product.pack(&row, &[], packed);
+        }
     }
 
     /// f32 elements of scratch that one call of `run` needs.
     pub fn scratch_len(&self) -> usize {
-        let _ = self.isa;
-        0
+        self.shape.w * self.shape.oc * self.shape.kernel[1]
     }
 
     /// Computes output rows `rows` of `n * oh`; `y` starts at the first of them.
     ///
     /// Panics if a slice is too short.
     pub fn run(&self, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>, scratch: &mut [f32]) {
-        let _ = scratch;
         let s = &self.shape;
-        let (bias, weights) = packed.split_at(s.oc);
-        let (cg, og) = (s.c / s.groups, s.oc / s.groups);
-        let pixels = rows.flat_map(|row| (0..s.ow).map(move |ox| (row / s.oh, row % s.oh, ox)));
-        for ((image, oy, ox), y) in pixels.zip(y.chunks_exact_mut(s.oc)) {
-            for (o, y) in y.iter_mut().enumerate() {
-                let mut sum = bias[o];
-                for ky in 0..s.kernel[0] {
-                    for kx in 0..s.kernel[1] {
-                        let Some(iy) = source(oy + s.pad[0], ky * s.dilations[0], s.strides[0], s.h) else {
-                            continue;
-                        };
-                        let Some(ix) = source(ox + s.pad[1], kx * s.dilations[1], s.strides[1], s.w) else {
-                            continue;
-                        };
-                        let x = &x[((image * s.h + iy) * s.w + ix) * s.c + o / og * cg..][..cg];
-                        let w = &weights[((o * s.kernel[0] + ky) * s.kernel[1] + kx) * cg..][..cg];
-                        for (x, w) in x.iter().zip(w) {
-                            sum += x * w;
-                        }
+        assert!(rows.end <= s.n * s.oh, "no such output rows");
+        let (bias, packed) = packed.split_at(s.oc);
+        let scratch = &mut scratch[..self.scratch_len()];
+        if s.ow * s.oc == 0 {
+            return;
+        }
+        for (row, y) in rows.zip(y.chunks_exact_mut(s.ow * s.oc)) {
+            for y in y.chunks_exact_mut(s.oc) {
+                y.copy_from_slice(bias);
+            }
+            for (ky, packed) in
+                packed.chunks_exact(self.product.packed_len().max(1)).take(s.kernel[0]).enumerate()
+            {
+                let reached = row % s.oh + s.pad[0];
+                let Some(iy) = source(reached, ky * s.dilations[0], s.strides[0], s.h) else { continue };
+                let x = &x[(row / s.oh * s.h + iy) * s.w * s.c..][..s.w * s.c];
+                self.product.run(packed, x, scratch, 0..s.w, &mut []);
+                self.add(scratch, y);
+            }
+            for y in y {
+                *y = clip(*y, self.clamp[0], self.clamp[1]);
+            }
+        }
+    }
+
+    /// Adds the contributions of one input row to an output row.
+    fn add(&self, contributions: &[f32], y: &mut [f32]) {
+        let s = &self.shape;
+        let (kw, og) = (s.kernel[1], s.oc / s.groups);
+        for (ix, from) in contributions.chunks_exact(s.oc * kw).enumerate() {
+            for kx in 0..kw {
+                let at = (ix * s.strides[1] + kx * s.dilations[1]).checked_sub(s.pad[1]);
+                let Some(ox) = at.filter(|&ox| ox < s.ow) else { continue };
+                for g in 0..s.groups {
+                    let from = &from[(g * kw + kx) * og..][..og];
+                    for (y, v) in y[ox * s.oc + g * og..].iter_mut().zip(from) {
+                        *y += v;
                     }
                 }
-                *y = clip(sum, self.clamp[0], self.clamp[1]);
             }
         }
     }
@@ -85,5 +119,75 @@ impl FConvTranspose {
 /// The input place that reaches place `at` of the full output through a tap at `tap`.
 fn source(at: usize, tap: usize, stride: usize, len: usize) -> Option<usize> {
     let scaled = at.checked_sub(tap)?;
-    (scaled % stride == 0 && scaled / stride < len).then_some(scaled / stride)
+    (scaled.is_multiple_of(stride) && scaled / stride < len).then_some(scaled / stride)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    /// The definition: every input element goes to every tap, in f64.
+    fn oracle(s: &ConvTransposeShape, weights: &[f32], bias: &[f32], x: &[f32]) -> Vec<f64> {
+        let (cg, og) = (s.c / s.groups, s.oc / s.groups);
+        let mut y: Vec<f64> = (0..s.y_len()).map(|i| f64::from(bias[i % s.oc])).collect();
+        for (i, &v) in x.iter().enumerate() {
+            let (pixel, c) = (i / s.c, i % s.c);
+            let (image, iy, ix) = (pixel / s.w / s.h, pixel / s.w % s.h, pixel % s.w);
+            for ky in 0..s.kernel[0] {
+                for kx in 0..s.kernel[1] {
+                    let oy = (iy * s.strides[0] + ky * s.dilations[0]).wrapping_sub(s.pad[0]);
+                    let ox = (ix * s.strides[1] + kx * s.dilations[1]).wrapping_sub(s.pad[1]);
+                    if oy >= s.oh || ox >= s.ow {
+                        continue;
+                    }
+                    for o in c / cg * og..(c / cg + 1) * og {
+                        let w = weights[((o * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c % cg];
+                        y[((image * s.oh + oy) * s.ow + ox) * s.oc + o] += f64::from(v) * f64::from(w);
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for (c, oc, groups) in [(1, 1, 1), (5, 3, 1), (16, 33, 1), (6, 4, 2), (4, 4, 4)] {
+            for (kernel, strides, dilations, pad, extra) in [
+                ([2, 2], [2, 2], [1, 1], [0, 0], 0),
+                ([3, 3], [2, 2], [1, 1], [1, 1], 1),
+                ([4, 3], [1, 3], [2, 1], [2, 0], 0),
+                ([1, 1], [3, 2], [1, 1], [0, 0], 1),
+            ] {
+                let out = |len: usize, i: usize| {
+                    (len - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + extra - 2 * pad[i]
+                };
+                let (n, h, w) = (2, 4, 5);
+                let (oh, ow) = (out(h, 0), out(w, 1));
+                let s =
+                    ConvTransposeShape { n, h, w, c, oc, kernel, strides, dilations, pad, oh, ow, groups };
+                let mut random = Random::new(c as u64);
+                let weights = random.floats(oc * kernel[0] * kernel[1] * c / groups, 1.0);
+                let (bias, x) = (random.floats(oc, 1.0), random.floats(s.x_len(), 1.0));
+                let expected = oracle(&s, &weights, &bias, &x);
+                on_every_isa(|isa| {
+                    let conv = FConvTranspose::new(isa, s, [-0.5, 1.5]);
+                    let mut packed = vec![f32::NAN; conv.packed_len()];
+                    conv.pack(&weights, &bias, &mut packed);
+                    let mut scratch = vec![f32::NAN; conv.scratch_len()];
+                    let mut y = vec![f32::NAN; s.y_len()];
+                    let (half, line) = (oh + 1, ow * oc);
+                    conv.run(&packed, &x, &mut y[..half * line], 0..half, &mut scratch);
+                    conv.run(&packed, &x, &mut y[half * line..], half..2 * oh, &mut scratch);
+                    for (y, e) in y.iter().zip(&expected) {
+                        assert!(
+                            (f64::from(*y) - e.clamp(-0.5, 1.5)).abs() < 1e-5,
+                            "{isa} {s:?}: {y} for {e}"
+                        );
+                    }
+                });
+            }
+        }
+    }
 }

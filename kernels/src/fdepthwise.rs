@@ -1,17 +1,16 @@
 //! Float depthwise convolution over NHWC.
 
-use crate::math::clip;
-use crate::multiversion::multiversion;
+use crate::float::{Depthwise, Variant};
 use crate::{ConvShape, Isa};
 use std::ops::Range;
 
 /// A float depthwise convolution with everything decided but the data.
 ///
-/// The sum takes taps row by row, left to right, starting from the bias; multiplications and additions are rounded
-/// one by one.
+/// Every output is one chain of multiply-adds: the bias, then the taps that lie in the image, row by row, left to
+/// right. Between instruction sets results differ where one of them has no fused multiply-add.
 #[derive(Clone, Debug)]
 pub struct FDepthwise {
-    isa: Isa,
+    variant: Variant,
     shape: ConvShape,
     clamp: [f32; 2],
     y_stride: usize,
@@ -20,38 +19,41 @@ pub struct FDepthwise {
 impl FDepthwise {
     /// `clamp`: lowest and highest result. `y_stride` >= `shape.oc`: elements between output pixels.
     ///
-    /// Panics if the shape is not depthwise.
+    /// Panics if the shape is not depthwise or output pixels overlap.
     pub fn new(isa: Isa, shape: ConvShape, clamp: [f32; 2], y_stride: usize) -> FDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
         assert!(y_stride >= shape.oc, "output pixels overlap");
-        FDepthwise { isa, shape, clamp, y_stride }
+        FDepthwise { variant: Variant::new(isa), shape, clamp, y_stride }
     }
 
-    /// What runs, for people.
+    /// What runs, for people: operation, vectors.
     pub fn kernel(&self) -> &'static str {
-        "fdepthwise"
+        match self.variant.name() {
+            "avx512" => "float depthwise avx512",
+            "avx2" => "float depthwise avx2",
+            _ => "float depthwise scalar",
+        }
     }
 
-    /// f32 elements of the packed weights: `bias[c]`, then `[kh][kw][c]`.
+    /// f32 elements of the packed weights.
     pub fn packed_len(&self) -> usize {
-        self.shape.c * (1 + self.shape.kernel[0] * self.shape.kernel[1])
+        let taps = self.shape.kernel[0] * self.shape.kernel[1];
+        self.shape.c.next_multiple_of(self.variant.lanes()).saturating_mul(taps + 1)
     }
 
     /// Packs `[c][kh][kw]` weights and `bias[c]` (or none).
     ///
     /// Panics if a slice is too short.
     pub fn pack(&self, weights: &[f32], bias: &[f32], packed: &mut [f32]) {
-        let c = self.shape.c;
-        let taps = self.shape.kernel[0] * self.shape.kernel[1];
-        let (b, w) = packed.split_at_mut(c);
-        if bias.is_empty() {
-            b.fill(0.0)
-        } else {
-            b.copy_from_slice(&bias[..c])
-        }
-        for (tap, w) in w[..taps * c].chunks_exact_mut(c.max(1)).enumerate() {
-            for (i, w) in w.iter_mut().enumerate() {
-                *w = weights[i * taps + tap];
+        let (taps, lanes) = (self.shape.kernel[0] * self.shape.kernel[1], self.variant.lanes());
+        let packed = &mut packed[..self.packed_len()];
+        packed.fill(0.0);
+        for (b, packed) in packed.chunks_exact_mut((taps + 1) * lanes).enumerate() {
+            for (i, c) in (b * lanes..self.shape.c).take(lanes).enumerate() {
+                packed[i] = if bias.is_empty() { 0.0 } else { bias[c] };
+                for tap in 0..taps {
+                    packed[(tap + 1) * lanes + i] = weights[c * taps + tap];
+                }
             }
         }
     }
@@ -64,42 +66,96 @@ impl FDepthwise {
     /// Computes output rows `rows` of `n * oh`; `y` starts at the first of them.
     ///
     /// Panics if a slice is too short.
-    pub fn run(&self, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>, scratch: &mut [f32]) {
-        let _ = scratch;
-        run(self.isa, self, packed, x, y, rows);
+    pub fn run(&self, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>, _scratch: &mut [f32]) {
+        assert!(rows.end <= self.shape.n * self.shape.oh, "no such output rows");
+        let call = Depthwise { shape: &self.shape, clamp: self.clamp, y_stride: self.y_stride };
+        self.variant.run_depthwise(&call, &packed[..self.packed_len()], x, y, rows);
     }
 }
 
-multiversion! {
-    fn run(conv: &FDepthwise, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>) => run_body
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::math::clip;
+    use crate::testing::{Random, on_every_isa};
 
-#[inline(always)]
-fn run_body(conv: &FDepthwise, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>) {
-    let s = &conv.shape;
-    let c = s.c;
-    let (bias, weights) = packed.split_at(c);
-    for (i, y) in y.chunks_mut(conv.y_stride).take(rows.len() * s.ow).enumerate() {
-        let (row, ox) = (rows.start + i / s.ow, i % s.ow);
-        let (image, oy) = (row / s.oh, row % s.oh);
-        let y = &mut y[..c];
-        y.copy_from_slice(bias);
-        for ky in 0..s.kernel[0] {
-            for kx in 0..s.kernel[1] {
-                let iy = (oy * s.strides[0] + ky * s.dilations[0]).wrapping_sub(s.pad[0]);
-                let ix = (ox * s.strides[1] + kx * s.dilations[1]).wrapping_sub(s.pad[1]);
-                if iy >= s.h || ix >= s.w {
-                    continue;
+    /// The definition, in f64.
+    fn oracle(s: &ConvShape, weights: &[f32], bias: &[f32], clamp: [f32; 2], x: &[f32]) -> Vec<f32> {
+        let mut y = Vec::new();
+        for i in 0..s.y_len() {
+            let (pixel, c) = (i / s.c, i % s.c);
+            let (image, oy, ox) = (pixel / s.ow / s.oh, pixel / s.ow % s.oh, pixel % s.ow);
+            let mut sum = f64::from(bias[c]);
+            for ky in 0..s.kernel[0] {
+                for kx in 0..s.kernel[1] {
+                    let iy = (oy * s.strides[0] + ky * s.dilations[0]).wrapping_sub(s.pad[0]);
+                    let ix = (ox * s.strides[1] + kx * s.dilations[1]).wrapping_sub(s.pad[1]);
+                    if iy < s.h && ix < s.w {
+                        let w = weights[(c * s.kernel[0] + ky) * s.kernel[1] + kx];
+                        sum += f64::from(x[((image * s.h + iy) * s.w + ix) * s.c + c]) * f64::from(w);
+                    }
                 }
-                let x = &x[((image * s.h + iy) * s.w + ix) * c..][..c];
-                let w = &weights[(ky * s.kernel[1] + kx) * c..][..c];
-                for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                    *y += x * w;
+            }
+            y.push(clip(sum as f32, clamp[0], clamp[1]));
+        }
+        y
+    }
+
+    fn check(s: ConvShape, extra: usize) {
+        let mut random = Random::new(s.c as u64);
+        let taps = s.kernel[0] * s.kernel[1];
+        let weights = random.floats(s.c * taps, 1.0);
+        let bias = random.floats(s.c, 1.0);
+        let x = random.floats(s.x_len(), 1.0);
+        let clamp = [-1.5, 2.0];
+        let expected = oracle(&s, &weights, &bias, clamp, &x);
+        on_every_isa(|isa| {
+            let conv = FDepthwise::new(isa, s, clamp, s.c + extra);
+            let mut packed = vec![f32::NAN; conv.packed_len()];
+            conv.pack(&weights, &bias, &mut packed);
+            let mut y = vec![77.0; s.rows() * conv.y_stride];
+            for row in 0..s.n * s.oh {
+                conv.run(&packed, &x, &mut y[row * s.ow * conv.y_stride..], row..row + 1, &mut []);
+            }
+            for (y, e) in y.chunks_exact(conv.y_stride).zip(expected.chunks_exact(s.c)) {
+                assert!(y[s.c..].iter().all(|&v| v == 77.0));
+                for (y, e) in y.iter().zip(e) {
+                    assert!(
+                        (y - e).abs() <= 1e-7 * (taps + 1) as f32 * taps as f32,
+                        "{isa} {s:?}: {y} for {e}"
+                    );
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for c in [2, 7, 8, 9, 15, 16, 17, 24, 33, 48] {
+            for kernel in [[3, 3], [1, 1], [5, 5], [2, 4]] {
+                for (strides, dilations, pad) in [
+                    ([1, 1], [1, 1], [1, 1]),
+                    ([2, 2], [1, 1], [0, 1]),
+                    ([1, 3], [2, 1], [3, 2]),
+                    ([1, 1], [1, 2], [0, 0]),
+                ] {
+                    let linear = ConvShape::linear(1, c, c);
+                    let mut s =
+                        ConvShape { n: 2, h: 9, w: 23, kernel, strides, dilations, pad, groups: c, ..linear };
+                    let out = |len: usize, i: usize| {
+                        (len + 2 * pad[i] - (kernel[i] - 1) * dilations[i] - 1) / strides[i] + 1
+                    };
+                    (s.oh, s.ow) = (out(s.h, 0), out(s.w, 1));
+                    check(s, c % 3);
                 }
             }
         }
-        for y in y {
-            *y = clip(*y, conv.clamp[0], conv.clamp[1]);
-        }
+    }
+
+    #[test]
+    fn image_smaller_than_kernel() {
+        let linear = ConvShape::linear(1, 9, 9);
+        check(ConvShape { kernel: [5, 5], pad: [2, 2], groups: 9, ..linear }, 0);
+        check(ConvShape { kernel: [5, 5], pad: [4, 4], oh: 5, ow: 5, groups: 9, ..linear }, 0);
     }
 }

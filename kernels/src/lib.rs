@@ -15,6 +15,7 @@ pub mod copy;
 pub mod fconv;
 pub mod fconv_transpose;
 pub mod fdepthwise;
+mod float;
 pub mod isa;
 mod math;
 pub mod matmul;

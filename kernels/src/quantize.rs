@@ -111,19 +111,46 @@ multiversion! {
     ) => quantize_nchw_body
 }
 
+/// Pixels that are worked on at a time, a plane at a time, in a buffer that stays in registers or nearly so.
+const STRIP: usize = 64;
+
 #[inline(always)]
 fn quantize_nchw_body<T: Int8>(shape: Planes, x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
     let Planes { n, c, pixels } = shape;
     let image = c * pixels;
     assert!(x.len() == n * image && y.len() == n * image);
+    if image == 0 {
+        return;
+    }
     let q = Quantizer::new(scale, zero_point);
-    for i in 0..n {
-        let (x, y) = (&x[i * image..][..image], &mut y[i * image..][..image]);
-        for (p, y) in y.chunks_exact_mut(c.max(1)).enumerate() {
-            for (j, y) in y.iter_mut().enumerate() {
-                *y = q.apply(x[j * pixels + p]);
+    for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
+        for (strip, y) in y.chunks_mut(STRIP * c).enumerate() {
+            let count = y.len() / c;
+            for (channel, plane) in x.chunks_exact(pixels).enumerate() {
+                let mut quantized = [zero_point; STRIP];
+                for (to, &v) in quantized.iter_mut().zip(&plane[strip * STRIP..][..count]) {
+                    *to = q.apply(v);
+                }
+                interleave(&quantized[..count], channel, c, y);
             }
         }
+    }
+}
+
+/// `y[i * c + channel] = x[i]`, with constant strides for the numbers of channels that images have.
+#[inline(always)]
+fn interleave<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
+    #[inline(always)]
+    fn strided<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
+        for (pixel, &v) in y.chunks_exact_mut(c).zip(x) {
+            pixel[channel] = v;
+        }
+    }
+    match c {
+        1 => y.copy_from_slice(x),
+        3 => strided(x, channel, 3, y),
+        4 => strided(x, channel, 4, y),
+        _ => strided(x, channel, c, y),
     }
 }
 
@@ -139,11 +166,143 @@ fn dequantize_nchw_body<T: Int8>(shape: Planes, x: &[T], scale: f32, zero_point:
     let Planes { n, c, pixels } = shape;
     let image = c * pixels;
     assert!(x.len() == n * image && y.len() == n * image);
-    for i in 0..n {
-        let (x, y) = (&x[i * image..][..image], &mut y[i * image..][..image]);
-        for (j, y) in y.chunks_exact_mut(pixels.max(1)).enumerate() {
-            for (p, y) in y.iter_mut().enumerate() {
-                *y = (x[p * c + j].widen() - zero_point.widen()) as f32 * scale;
+    if image == 0 {
+        return;
+    }
+    for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
+        for (strip, x) in x.chunks(STRIP * c).enumerate() {
+            let count = x.len() / c;
+            for (channel, plane) in y.chunks_exact_mut(pixels).enumerate() {
+                let mut gathered = [zero_point; STRIP];
+                deinterleave(x, channel, c, &mut gathered[..count]);
+                for (to, v) in plane[strip * STRIP..][..count].iter_mut().zip(gathered) {
+                    *to = (v.widen() - zero_point.widen()) as f32 * scale;
+                }
+            }
+        }
+    }
+}
+
+/// `y[i] = x[i * c + channel]`
+#[inline(always)]
+fn deinterleave<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
+    #[inline(always)]
+    fn strided<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
+        for (y, pixel) in y.iter_mut().zip(x.chunks_exact(c)) {
+            *y = pixel[channel];
+        }
+    }
+    match c {
+        1 => y.copy_from_slice(x),
+        3 => strided(x, channel, 3, y),
+        4 => strided(x, channel, 4, y),
+        _ => strided(x, channel, c, y),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    /// The definition, with the standard library's rounding.
+    fn reference(x: f32, scale: f32, zero_point: i32, lowest: i32, highest: i32) -> i32 {
+        let rounded = f64::from((x / scale).round_ties_even());
+        if rounded.is_nan() {
+            zero_point
+        } else {
+            (rounded + f64::from(zero_point)).clamp(f64::from(lowest), f64::from(highest)) as i32
+        }
+    }
+
+    fn values() -> Vec<f32> {
+        let mut x: Vec<f32> = (-1200..1200).map(|i| i as f32 * 0.25).collect();
+        x.extend([
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            f32::MIN,
+            -0.0,
+            1e-40,
+            127.49999,
+            -128.50001,
+        ]);
+        x.extend(Random::new(1).floats(1000, 300.0));
+        x
+    }
+
+    #[test]
+    fn quantizes_by_the_definition() {
+        let x = values();
+        for scale in [0.5, 1.0, 0.1, 1e-30, 3e38] {
+            for zero_point in [0u8, 1, 100, 255] {
+                on_every_isa(|isa| {
+                    let mut y = vec![0; x.len()];
+                    quantize(isa, &x, scale, zero_point, &mut y);
+                    for (&x, &y) in x.iter().zip(&y) {
+                        assert_eq!(
+                            i32::from(y),
+                            reference(x, scale, i32::from(zero_point), 0, 255),
+                            "{isa} {x} / {scale}"
+                        );
+                    }
+                });
+            }
+            for zero_point in [-128i8, -1, 0, 127] {
+                on_every_isa(|isa| {
+                    let mut y = vec![0; x.len()];
+                    quantize(isa, &x, scale, zero_point, &mut y);
+                    for (&x, &y) in x.iter().zip(&y) {
+                        assert_eq!(
+                            i32::from(y),
+                            reference(x, scale, i32::from(zero_point), -128, 127),
+                            "{isa} {x} / {scale}"
+                        );
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn dequantizes_every_value() {
+        let x: Vec<u8> = (0..=255).collect();
+        on_every_isa(|isa| {
+            for zero_point in [0, 3, 255] {
+                let mut y = vec![0.0; 256];
+                dequantize(isa, &x, 0.3, zero_point, &mut y);
+                for (&x, &y) in x.iter().zip(&y) {
+                    assert_eq!(y, (f32::from(x) - f32::from(zero_point)) * 0.3);
+                }
+            }
+            let mut y = [0.0; 3];
+            dequantize(isa, &[-128i8, 0, 127], 0.5, -1, &mut y);
+            assert_eq!(y, [-63.5, 0.5, 64.0]);
+        });
+    }
+
+    #[test]
+    fn planes_equal_elements() {
+        for n in [1, 2] {
+            for c in [1, 2, 3, 4, 5, 17] {
+                for pixels in [0, 1, 63, 64, 65, 200] {
+                    let shape = Planes { n, c, pixels };
+                    let x = Random::new(c as u64).floats(n * c * pixels, 20.0);
+                    on_every_isa(|isa| {
+                        let mut flat = vec![0u8; x.len()];
+                        quantize(isa, &x, 0.1, 99, &mut flat);
+                        let mut y = vec![0u8; x.len()];
+                        quantize_nchw(isa, shape, &x, 0.1, 99u8, &mut y);
+                        let mut back = vec![0.0; x.len()];
+                        dequantize_nchw(isa, shape, &y, 0.1, 99u8, &mut back);
+                        for i in 0..x.len() {
+                            let (image, channel, pixel) = (i / (c * pixels), i / pixels % c, i % pixels);
+                            assert_eq!(y[(image * pixels + pixel) * c + channel], flat[i], "{isa} {shape:?}");
+                            assert_eq!(back[i], (f32::from(flat[i]) - 99.0) * 0.1, "{isa} {shape:?}");
+                        }
+                    });
+                }
             }
         }
     }

@@ -93,15 +93,27 @@ impl Vectors for Avx2 {
     unsafe fn requantize(sums: [__m256i; 4], multipliers: [__m256i; 4], bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
         unsafe {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|v| {
-                let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), _mm256_castsi256_ps(multipliers[v]));
-                _mm256_cvtps_epi32(_mm256_min_ps(scaled, bounds.ceiling))
-            });
+            let a = scaled(sums[0], multipliers[0], bounds.ceiling);
+            let b = scaled(sums[1], multipliers[1], bounds.ceiling);
+            let c = scaled(sums[2], multipliers[2], bounds.ceiling);
+            let d = scaled(sums[3], multipliers[3], bounds.ceiling);
             let low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), bounds.zero_point);
             let high = _mm256_adds_epi16(_mm256_packs_epi32(c, d), bounds.zero_point);
             let bytes = _mm256_packus_epi16(low, high);
             _mm256_min_epu8(_mm256_max_epu8(bytes, bounds.min), bounds.max)
         }
+    }
+}
+
+/// Accumulators times multipliers, rounded to integers.
+///
+/// Safety: the processor has the instruction set.
+#[inline(always)]
+unsafe fn scaled(sum: __m256i, multiplier: __m256i, ceiling: __m256) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
+        _mm256_cvtps_epi32(_mm256_min_ps(v, ceiling))
     }
 }
 

@@ -88,15 +88,27 @@ impl Vectors for Avx512Vnni {
     unsafe fn requantize(sums: [__m512i; 4], multipliers: [__m512i; 4], bounds: Bounds) -> __m512i {
         // SAFETY: the trait's contract.
         unsafe {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|v| {
-                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), _mm512_castsi512_ps(multipliers[v]));
-                _mm512_cvtps_epi32(_mm512_min_ps(scaled, bounds.ceiling))
-            });
+            let a = scaled(sums[0], multipliers[0], bounds.ceiling);
+            let b = scaled(sums[1], multipliers[1], bounds.ceiling);
+            let c = scaled(sums[2], multipliers[2], bounds.ceiling);
+            let d = scaled(sums[3], multipliers[3], bounds.ceiling);
             let low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), bounds.zero_point);
             let high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), bounds.zero_point);
             let bytes = _mm512_packus_epi16(low, high);
             _mm512_min_epu8(_mm512_max_epu8(bytes, bounds.min), bounds.max)
         }
+    }
+}
+
+/// Accumulators times multipliers, rounded to integers.
+///
+/// Safety: the processor has the instruction set.
+#[inline(always)]
+unsafe fn scaled(sum: __m512i, multiplier: __m512i, ceiling: __m512) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
+        _mm512_cvtps_epi32(_mm512_min_ps(v, ceiling))
     }
 }
 

@@ -9,6 +9,9 @@
 //! Where a pixel has so few channels that several fill a vector (and the stride is 1), a vector covers that many
 //! neighbouring pixels instead.
 //!
+//! The loops are plain functions that are always inlined into one entry point per instruction set; no closures,
+//! as these would be compiled without it.
+//!
 //! Packed, per block: bias i32, multiplier f32 (both in word order), then for each kernel column and each group of
 //! kernel rows four vectors of weight words.
 
@@ -165,6 +168,13 @@ struct RowSource {
     step: usize,
 }
 
+/// What all parts of one call share.
+struct Call<'a, V: Vectors> {
+    conv: &'a QDepthwise,
+    layout: Layout,
+    bounds: V::Bounds,
+}
+
 /// Safety: the processor has `V`'s instruction set; the slices are as [`QDepthwise::run`] has checked them.
 #[inline(always)]
 pub(crate) unsafe fn run<V: Vectors>(
@@ -182,8 +192,9 @@ pub(crate) unsafe fn run<V: Vectors>(
     border[..V::BYTES].fill(conv.x_zero_point);
     let border = RowSource { start: border.as_ptr(), step: 0 };
     let packed = &packed[..layout.blocks * layout.block_bytes];
-    // SAFETY (of all calls below): the caller has the instruction set.
-    let bounds = unsafe { V::bounds(conv.out) };
+    // SAFETY: the caller has the instruction set.
+    let call = Call::<V> { conv, bounds: unsafe { V::bounds(conv.out) }, layout };
+    let layout = &call.layout;
     for (i, row) in rows.enumerate() {
         let (image, oy) = (row / s.oh, row % s.oh);
         for (b, packed) in packed.chunks_exact(layout.block_bytes).enumerate() {
@@ -204,13 +215,12 @@ pub(crate) unsafe fn run<V: Vectors>(
                     });
                     let to = &mut columns[g * 4 * V::BYTES..];
                     // SAFETY: see `fill_columns`; image rows are inside `x`.
-                    unsafe { fill_columns::<V>(conv, &layout, sources, left, width, to) };
+                    unsafe { fill_columns::<V>(conv, layout, sources, left, width, to) };
                 }
                 let at = (i * s.ow + left) * conv.y_stride + c0;
-                // SAFETY: the columns of this tile have been filled.
-                unsafe {
-                    dot_tile::<V>(conv, &layout, packed, columns, bounds, width, s.c - c0, &mut y[at..])
-                };
+                let y = &mut y[at..];
+                // SAFETY: the instruction set is the caller's promise.
+                unsafe { dot_tile::<V>(&call, packed, columns, width, s.c - c0, y) };
             }
         }
     }
@@ -249,7 +259,13 @@ unsafe fn fill_columns<V: Vectors>(
         // SAFETY: pixels `ix .. ix + together` are in the image; a vector that reaches behind the last one ends
         // within the slack. `count` columns fit `to`, as asserted.
         unsafe {
-            let rows = sources.map(|r| V::load(r.start.add(ix * r.step)));
+            let [a, b, c, d] = sources;
+            let rows = [
+                V::load(a.start.add(ix * a.step)),
+                V::load(b.start.add(ix * b.step)),
+                V::load(c.start.add(ix * c.step)),
+                V::load(d.start.add(ix * d.step)),
+            ];
             store_column::<V>(V::interleave(rows), to);
         }
         to = to.wrapping_add(layout.column);
@@ -264,16 +280,30 @@ unsafe fn fill_columns<V: Vectors>(
 /// Safety: `to` has room for four vectors.
 #[inline(always)]
 unsafe fn store_column<V: Vectors>(words: [V::Word; 4], to: *mut u8) {
-    for (v, word) in words.into_iter().enumerate() {
+    for v in 0..4 {
         // SAFETY: the caller's promise.
-        unsafe { V::store(word, to.add(v * V::BYTES)) };
+        unsafe { V::store(words[v], to.add(v * V::BYTES)) };
+    }
+}
+
+/// Safety: `from` is followed by four vectors.
+#[inline(always)]
+unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        [
+            V::load(from),
+            V::load(from.add(V::BYTES)),
+            V::load(from.add(2 * V::BYTES)),
+            V::load(from.add(3 * V::BYTES)),
+        ]
     }
 }
 
 /// A column of which some pixels, or all, lie beside the image.
 ///
 /// Safety: as [`fill_columns`]; `to` has room for four vectors.
-#[inline(never)]
+#[inline(always)]
 unsafe fn edge_column<V: Vectors>(
     conv: &QDepthwise,
     layout: &Layout,
@@ -293,43 +323,49 @@ unsafe fn edge_column<V: Vectors>(
             }
         }
     }
+    let [a, b, c, d] = &bytes;
     // SAFETY: 64 bytes are a vector at least, and the caller has the instruction set.
-    unsafe { store_column::<V>(V::interleave(bytes.map(|b| V::load(b.as_ptr()))), to) };
+    unsafe {
+        let rows = [V::load(a.as_ptr()), V::load(b.as_ptr()), V::load(c.as_ptr()), V::load(d.as_ptr())];
+        store_column::<V>(V::interleave(rows), to);
+    }
 }
 
 /// Computes `width` output pixels from their columns; `left` channels are in this block or behind it.
 ///
 /// Safety: the processor has `V`'s instruction set.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the state of one loop nest, split for reading")]
 unsafe fn dot_tile<V: Vectors>(
-    conv: &QDepthwise,
-    layout: &Layout,
+    call: &Call<'_, V>,
     packed: &[u8],
     columns: &[u8],
-    bounds: V::Bounds,
     width: usize,
     left: usize,
     y: &mut [u8],
 ) {
-    let s = &conv.shape;
+    let (layout, y_stride) = (&call.layout, call.conv.y_stride);
+    let s = &call.conv.shape;
     let step = s.strides[1] * layout.together * layout.column;
     let mut done = 0;
     while done < width {
         let vectors = (width - done).div_ceil(layout.together).min(V::PIXELS);
         let at = done / layout.together * step;
         // A vector past the last pixel computes the last one again: its columns are filled.
-        let starts = std::array::from_fn(|p| at + p.min(vectors - 1) * step);
+        let mut starts = [at; MAX_PIXELS];
+        for (p, start) in starts.iter_mut().enumerate() {
+            *start += p.min(vectors - 1) * step;
+        }
         // SAFETY: the caller's promise.
-        let results = unsafe { dot_pixels::<V>(conv, layout, packed, columns, starts, bounds) };
-        for (p, &result) in results.iter().enumerate().take(vectors) {
+        let results = unsafe { dot_pixels::<V>(call, packed, columns, starts) };
+        for p in 0..vectors {
+            let result = results[p];
             let pixel = done + p * layout.together;
             let bytes = if layout.together > 1 {
                 (width - pixel).min(layout.together) * s.c
             } else {
                 left.min(V::BYTES)
             };
-            let y = &mut y[pixel * conv.y_stride..][..bytes];
+            let y = &mut y[pixel * y_stride..][..bytes];
             // SAFETY: `y` has `bytes` bytes, at most a vector.
             unsafe {
                 if bytes == V::BYTES {
@@ -349,33 +385,30 @@ unsafe fn dot_tile<V: Vectors>(
 /// Safety: the processor has `V`'s instruction set.
 #[inline(always)]
 unsafe fn dot_pixels<V: Vectors>(
-    conv: &QDepthwise,
-    layout: &Layout,
+    call: &Call<'_, V>,
     packed: &[u8],
     columns: &[u8],
     starts: [usize; MAX_PIXELS],
-    bounds: V::Bounds,
 ) -> [V::Word; MAX_PIXELS] {
-    let kernel = &conv.shape.kernel;
-    let column_step = conv.shape.dilations[1] * layout.column;
-    let reach = (kernel[1] - 1) * column_step + layout.column;
-    assert!(packed.len() >= 8 * V::BYTES + kernel[1] * layout.column);
+    let (conv, layout, bounds) = (call.conv, &call.layout, call.bounds);
+    let (kw, groups, column) = (conv.shape.kernel[1], layout.groups, layout.column);
+    let column_step = conv.shape.dilations[1] * column;
+    let reach = (kw - 1) * column_step + column;
+    assert!(packed.len() >= 8 * V::BYTES + kw * column);
     assert!(starts.iter().all(|&s| s + reach <= columns.len()));
-    let quad = |from: *const u8| {
-        // SAFETY: only called where four vectors lie in a slice, by the asserts above.
-        [0, 1, 2, 3].map(|v| unsafe { V::load(from.add(v * V::BYTES)) })
-    };
-    let mut sums = [quad(packed.as_ptr()); MAX_PIXELS];
+    // SAFETY: by the assert, `packed` starts with four vectors of bias.
+    let mut sums = [unsafe { load_four::<V>(packed.as_ptr()) }; MAX_PIXELS];
     // SAFETY: by the assert, a block holds bias, multipliers and `kw * groups` quads of weights.
     let mut weights = unsafe { packed.as_ptr().add(8 * V::BYTES) };
-    for kx in 0..kernel[1] {
-        for g in 0..layout.groups {
-            let w = quad(weights);
+    for kx in 0..kw {
+        for g in 0..groups {
+            // SAFETY: as said where `weights` was made.
+            let w = unsafe { load_four::<V>(weights) };
             weights = weights.wrapping_add(4 * V::BYTES);
             let at = kx * column_step + g * 4 * V::BYTES;
             for p in 0..V::PIXELS {
                 // SAFETY: by the assert, `reach` bytes from every start lie in `columns`.
-                let x = quad(unsafe { columns.as_ptr().add(starts[p] + at) });
+                let x = unsafe { load_four::<V>(columns.as_ptr().add(starts[p] + at)) };
                 for v in 0..4 {
                     // SAFETY: the caller has the instruction set.
                     sums[p][v] = unsafe { V::dot(sums[p][v], x[v], w[v]) };
@@ -384,7 +417,7 @@ unsafe fn dot_pixels<V: Vectors>(
         }
     }
     // SAFETY: by the assert, the multipliers follow the bias.
-    let multipliers = quad(unsafe { packed.as_ptr().add(4 * V::BYTES) });
+    let multipliers = unsafe { load_four::<V>(packed.as_ptr().add(4 * V::BYTES)) };
     // SAFETY: the caller has the instruction set.
     let mut results = [unsafe { V::requantize(sums[0], multipliers, bounds) }; MAX_PIXELS];
     for p in 1..V::PIXELS {
