@@ -1,6 +1,6 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
-use super::geometry::{Geometry, Span, part};
+use super::geometry::{Geometry, Parts, Span};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout};
 use super::requantize::Requantize;
@@ -36,11 +36,14 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Where the rows of `len` outputs of a span go. Panics if that is outside.
-    fn rows(&self, span: &Span, len: usize) -> impl Iterator<Item = &[Cell<u8>]> {
+    /// Where the rows of `len` outputs of a span go: the first one, and from one to the next. Panics if a row is
+    /// outside.
+    fn rows(&self, span: &Span, len: usize) -> (usize, usize) {
         let [image, line, pixel] = self.strides;
-        let start = (span.n * image + span.y * line + span.x.start * pixel).wrapping_add_signed(self.start);
-        (0..span.x.len()).map(move |i| &self.y[start + i * pixel..][..len])
+        let first = (span.n * image + span.y * line + span.x.start * pixel).wrapping_add_signed(self.start);
+        let last = first.checked_add((span.x.len() - 1) * pixel + len);
+        assert!(last.is_some_and(|last| last <= self.y.len()), "the output has room for every row");
+        (first, pixel)
     }
 }
 
@@ -72,11 +75,10 @@ impl Correlation {
 
     /// The name of the micro-kernel that runs as part of `operation`.
     pub fn kernel(&self, operation: Operation) -> &'static str {
-        let blocks = |ladder: &'static Ladder| self.layout.panels().div_ceil(ladder.len()).max(1);
         match ladder(self.isa, false) {
             Some(ladder) => {
-                let widest = self.layout.panels().div_ceil(blocks(ladder)).max(1);
-                ladder[widest - 1].names[operation as usize]
+                let widest = Parts::at_most(ladder.len(), self.layout.panels()).longest();
+                ladder[widest.max(1) - 1].names[operation as usize]
             }
             None => scalar::qconv::NAMES[operation as usize],
         }
@@ -89,21 +91,18 @@ impl Correlation {
 
     /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another convolution.
     pub fn run(&self, packed: &[u8], x: &[u8], target: &Target<'_>, rows: Range<usize>, scratch: &mut [u8]) {
-        let x_len = self.geometry.x_len();
-        assert!(x.len() >= x_len + SLACK, "the input has slack behind it");
+        assert!(x.len() >= self.geometry.x_len() + SLACK, "the input has slack behind it");
         assert!(rows.end <= self.geometry.rows(), "output rows are in range");
         let packed = self.layout.view(packed);
         match ladder(self.isa, packed.has_min) {
             None => {
                 let mut spans = self.geometry.spans(rows);
                 while let Some(span) = spans.next(1) {
-                    for y in target.rows(&span, self.geometry.oc) {
-                        scalar::qconv::pixel(self, &packed, x, &span, y);
-                    }
+                    let (first, _) = target.rows(&span, self.geometry.oc);
+                    scalar::qconv::pixel(self, &packed, x, &span, &target.y[first..][..self.geometry.oc]);
                 }
             }
             Some(ladder) => {
-                let x = &x[..x_len];
                 let mut indirection =
                     Indirection::new(&self.geometry, &self.layout, x, self.x_zero_point, scratch);
                 self.run_tiles(ladder, packed.panels, &mut indirection, target, rows);
@@ -123,48 +122,49 @@ impl Correlation {
         if rows.is_empty() || geometry.oc == 0 {
             return;
         }
-        let (group_panels, group_oc) = (layout.panels(), geometry.oc / geometry.groups);
-        let blocks = group_panels.div_ceil(ladder.len());
-        let widest = group_panels.div_ceil(blocks);
-        let most_rows = ladder[widest - 1].tiles.len();
-        let tiles = rows.len().div_ceil(most_rows);
-        let parts = (group_panels * layout.panel_len()).div_ceil(CACHED_WEIGHTS).min(blocks);
+        let group_oc = geometry.oc / geometry.groups;
+        let blocks = Parts::at_most(ladder.len(), layout.panels());
+        let tiles = Parts::at_most(ladder[blocks.longest() - 1].tiles.len(), rows.len());
+        let group_weights = layout.panels() * layout.panel_len();
+        let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
+        let mut y = [std::ptr::null_mut(); MAX_ROWS];
         for group in 0..geometry.groups {
-            let channel = group * geometry.group_channels();
-            for blocks_of_part in (0..parts).map(|i| part(blocks, parts, i)) {
+            let panels = &panels[group * group_weights..][..group_weights];
+            for part in (0..parts.count).map(|i| parts.range(i)) {
                 let mut spans = geometry.spans(rows.clone());
-                for mr in (0..tiles).map(|i| part(rows.len(), tiles, i).len()) {
-                    let mut y = [std::ptr::null_mut(); MAX_ROWS];
+                for mr in (0..tiles.count).map(|i| tiles.len(i)) {
                     let mut filled = 0;
                     while let Some(span) = spans.next(mr - filled) {
-                        for (to, y) in y[filled..].iter_mut().zip(target.rows(&span, geometry.oc)) {
-                            *to = y[group * group_oc..].as_ptr().cast_mut().cast();
+                        let (first, step) = target.rows(&span, geometry.oc);
+                        let mut row = target.y.as_ptr().wrapping_add(first + group * group_oc);
+                        for to in &mut y[filled..][..span.x.len()] {
+                            *to = row.cast_mut().cast();
+                            row = row.wrapping_add(step);
                         }
-                        indirection.fill(mr, filled, &span, channel);
+                        indirection.fill(mr, filled, &span, group * geometry.group_channels());
                         filled += span.x.len();
                     }
                     assert_eq!(filled, mr);
-                    for block in blocks_of_part.clone() {
-                        let block_panels = part(group_panels, blocks, block);
-                        let column = block_panels.start * COLUMNS;
-                        let first = (group * group_panels + block_panels.start) * layout.panel_len();
-                        let panel = &panels[first..first + block_panels.len() * layout.panel_len()];
-                        let call = Tile {
+                    for block in part.clone().map(|i| blocks.range(i)) {
+                        let column = block.start * COLUMNS;
+                        let tile = Tile {
                             rows: indirection.table().cast(),
                             taps: layout.taps,
                             quads: layout.quads(),
-                            panel: panel.as_ptr(),
+                            panel: panels[block.start * layout.panel_len()..block.end * layout.panel_len()]
+                                .as_ptr(),
                             panel_len: layout.panel_len(),
                             y: y.as_ptr(),
                             column,
-                            columns: (group_oc - column).min(block_panels.len() * COLUMNS),
+                            columns: (group_oc - column).min(block.len() * COLUMNS),
                             out: &self.out,
                         };
-                        let kernel = ladder[block_panels.len() - 1].tiles[mr - 1];
+                        let kernel = ladder[block.len() - 1].tiles[mr - 1];
                         // SAFETY: `isa` proves the instruction set. `fill` wrote a pointer for every tap and row to
                         // bytes of a tap inside `x` (3 more are slack), the border or a copy. The slice `panel` holds
-                        // the panels of the block. Each `y` is a slice of `group_oc` bytes, no two of them overlap.
-                        unsafe { kernel(&call) };
+                        // the panels of the block. `rows` has checked that each `y` has `oc` bytes, of which these are
+                        // a part; they are cells, so nothing else is said about them.
+                        unsafe { kernel(&tile) };
                     }
                 }
             }

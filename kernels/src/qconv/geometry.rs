@@ -213,9 +213,40 @@ pub(crate) fn assert_fits(sizes: &[usize]) {
     assert!(product.is_some_and(|p| p <= isize::MAX as usize / 64), "convolution too large: {sizes:?}");
 }
 
-/// Part `i` of `total` split into `parts` whose sizes differ by at most one.
-pub(crate) fn part(total: usize, parts: usize, i: usize) -> Range<usize> {
-    let (size, longer) = (total / parts, total % parts);
-    let start = i * size + i.min(longer);
-    start..start + size + usize::from(i < longer)
+/// A whole split into parts whose sizes differ by at most one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    /// How many there are.
+    pub count: usize,
+    size: usize,
+    longer: usize,
+}
+
+impl Parts {
+    /// The fewest parts of at most `most`.
+    pub fn at_most(most: usize, total: usize) -> Parts {
+        Parts::new(total, total.div_ceil(most))
+    }
+
+    /// This many parts (at least 1).
+    pub fn new(total: usize, count: usize) -> Parts {
+        let count = count.max(1);
+        Parts { count, size: total / count, longer: total % count }
+    }
+
+    /// The size of the largest part.
+    pub fn longest(&self) -> usize {
+        self.len(0)
+    }
+
+    /// The size of part `i`.
+    pub fn len(&self, i: usize) -> usize {
+        self.size + usize::from(i < self.longer)
+    }
+
+    /// Part `i`.
+    pub fn range(&self, i: usize) -> Range<usize> {
+        let start = i * self.size + i.min(self.longer);
+        start..start + self.len(i)
+    }
 }

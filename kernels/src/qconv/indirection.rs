@@ -2,6 +2,7 @@
 
 use super::geometry::{Geometry, Span};
 use super::layout::{Layout, QUAD};
+use crate::SLACK;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::ops::Range;
@@ -43,7 +44,7 @@ pub(crate) fn scratch_len(geometry: &Geometry, layout: &Layout) -> usize {
 }
 
 impl<'a> Indirection<'a> {
-    /// `x`: the whole input. Panics if the scratch is too short.
+    /// `x`: the whole input and its slack. Panics if the scratch is too short.
     pub fn new(
         geometry: &'a Geometry,
         layout: &Layout,
@@ -79,9 +80,13 @@ impl<'a> Indirection<'a> {
             self.fill_border(mr, row, span.clone(), channel);
             return;
         }
-        let right = row + inside.end - span.x.start;
-        self.fill_border(mr, row, Span { x: span.x.start..inside.start, ..*span }, channel);
-        self.fill_border(mr, right, Span { x: inside.end..span.x.end, ..*span }, channel);
+        if span.x.start < inside.start {
+            self.fill_border(mr, row, Span { x: span.x.start..inside.start, ..*span }, channel);
+        }
+        if inside.end < span.x.end {
+            let row = row + inside.end - span.x.start;
+            self.fill_border(mr, row, Span { x: inside.end..span.x.end, ..*span }, channel);
+        }
         self.fill_inside(mr, row + inside.start - span.x.start, Span { x: inside, ..*span }, channel);
     }
 
@@ -94,11 +99,11 @@ impl<'a> Indirection<'a> {
         let first = g.pixel(span.n, at).expect("the window is inside");
         let step = g.strides[1] * c;
         let windows = (span.x.len() - 1) * step + (reach[0] * g.x[2] + reach[1] + 1) * c;
-        let windows = &self.x[first..][..windows];
+        assert!(first + windows + SLACK <= self.x.len());
         for tap_y in 0..taps_y {
             for tap_x in 0..taps_x {
                 let offset = (tap_y * g.dilations[0] * g.x[2] + tap_x * g.dilations[1]) * c + channel;
-                let mut pointer = windows.as_ptr().wrapping_add(offset);
+                let mut pointer = self.x.as_ptr().wrapping_add(first + offset);
                 for to in &mut self.table[(tap_y * taps_x + tap_x) * mr + row..][..span.x.len()] {
                     to.write(pointer);
                     pointer = pointer.wrapping_add(step);
@@ -119,7 +124,7 @@ impl<'a> Indirection<'a> {
                     let tap = tap_y * taps_x + tap_x;
                     let x = g.left(x) + (tap_x * g.dilations[1]) as isize;
                     let pointer = match (g.pixel(span.n, [y, x]), g.pixel(span.n, [y, x + last])) {
-                        (Some(first), Some(_)) => self.x[first + channel..].as_ptr(),
+                        (Some(first), Some(_)) => self.x.as_ptr().wrapping_add(first + channel),
                         _ => self.cut_tap(row * taps_y * taps_x + tap, span.n, [y, x]),
                     };
                     self.table[tap * mr + row].write(pointer);

@@ -42,6 +42,8 @@ pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 pub(crate) trait Columns16 {
     /// 16 accumulators.
     type Acc: Copy;
+    /// 16 rounded results.
+    type Scaled: Copy;
     /// A line of weights: 16 columns x 4.
     type Line: Copy;
     /// 4 activations, made ready for products with every column.
@@ -57,16 +59,10 @@ pub(crate) trait Columns16 {
     unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
     /// Adds two partial results.
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// Adds the bias of each panel, requantizes with its multipliers and writes `columns` bytes in all, more than
-    /// `16 * (NV - 1)` and at most `16 * NV`.
-    unsafe fn store<const NV: usize>(
-        acc: [Self::Acc; NV],
-        panel: *const u8,
-        panel_len: usize,
-        out: &Requantize,
-        y: *mut u8,
-        columns: usize,
-    );
+    /// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet added.
+    unsafe fn scale(acc: Self::Acc, panel: *const u8, out: &Requantize) -> Self::Scaled;
+    /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 * NV`.
+    unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
 }
 
 /// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not wait
@@ -107,8 +103,15 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
         }
-        for (i, &sums) in acc[0].iter().enumerate() {
-            S::store(sums, t.panel, t.panel_len, t.out, (*t.y.add(i)).add(t.column), t.columns);
+        // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
+        let mut scaled = [[S::scale(acc[0][0][0], t.panel, t.out); NV]; MR];
+        for v in 0..NV {
+            for i in 0..MR {
+                scaled[i][v] = S::scale(acc[0][i][v], t.panel.add(v * t.panel_len), t.out);
+            }
+        }
+        for (i, &row) in scaled.iter().enumerate() {
+            S::write(row, t.out, (*t.y.add(i)).add(t.column), t.columns);
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Signed {
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for Avx2 {
     type Acc = Halves;
+    type Scaled = Halves;
     type Line = Halves;
     type Quad = Signed;
 
@@ -60,24 +61,19 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(
-        acc: [Halves; NV],
-        panel: *const u8,
-        panel_len: usize,
-        out: &Requantize,
-        y: *mut u8,
-        columns: usize,
-    ) {
+    unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
         // SAFETY: as above.
         unsafe {
-            let mut whole = acc;
-            for (v, acc) in whole.iter_mut().enumerate() {
-                let sums = epilogue::load(panel.add(v * panel_len + SUMS));
-                let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
-                *acc = Self::add(*acc, missing);
-            }
-            epilogue::store(whole, panel, panel_len, out, y, columns);
+            let sums = epilogue::load(panel.add(SUMS));
+            let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
+            epilogue::scale(Self::add(acc, missing), panel, out)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write(row, out, y, columns) }
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) struct Avx2Wide;
 impl Columns16 for Avx2Wide {
     /// Each register holds 4 columns, two partial sums of each.
     type Acc = [__m256i; 4];
+    type Scaled = Halves;
     /// 4 columns each.
     type Line = [__m256i; 4];
     type Quad = __m256i;
@@ -67,25 +68,20 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(
-        acc: [[__m256i; 4]; NV],
-        panel: *const u8,
-        panel_len: usize,
-        out: &Requantize,
-        y: *mut u8,
-        columns: usize,
-    ) {
+    unsafe fn scale(acc: [__m256i; 4], panel: *const u8, out: &Requantize) -> Halves {
         // SAFETY: as above.
         unsafe {
-            let mut sums: [Halves; NV] = [[_mm256_setzero_si256(); 2]; NV];
-            for (to, acc) in sums.iter_mut().zip(acc) {
-                // Adding neighbours works within 128-bit lanes: put the quarters back in order.
-                let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
-                let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
-                *to = [low, high];
-            }
-            epilogue::store(sums, panel, panel_len, out, y, columns);
+            // Adding neighbours works within 128-bit lanes: put the quarters back in order.
+            let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
+            let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
+            epilogue::scale([low, high], panel, out)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write(row, out, y, columns) }
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) struct Avx512Vnni;
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for Avx512Vnni {
     type Acc = __m512i;
+    type Scaled = __m512i;
     type Line = __m512i;
     type Quad = __m512i;
 
@@ -44,37 +45,34 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(
-        acc: [__m512i; NV],
-        panel: *const u8,
-        panel_len: usize,
-        out: &Requantize,
-        y: *mut u8,
-        columns: usize,
-    ) {
+    unsafe fn scale(acc: __m512i, panel: *const u8, out: &Requantize) -> __m512i {
+        // SAFETY: as above.
+        unsafe {
+            let acc = _mm512_add_epi32(acc, _mm512_loadu_si512(panel.cast()));
+            let real = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(panel.add(MULTIPLIERS).cast()));
+            // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
+            _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(out.high)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write<const NV: usize>(row: [__m512i; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe {
             let mut q = [_mm512_setzero_si512(); 4];
-            for (v, (q, acc)) in q.iter_mut().zip(acc).enumerate() {
-                let panel = panel.add(v * panel_len);
-                let acc = _mm512_add_epi32(acc, _mm512_loadu_si512(panel.cast()));
-                let multiplier = _mm512_loadu_ps(panel.add(MULTIPLIERS).cast());
-                let real = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier);
-                // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
-                *q = _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(out.high)));
-            }
-            let zero_point = _mm512_set1_epi16(out.zero_point as i16);
+            q[..NV].copy_from_slice(&row);
+            let zero_point = _mm512_set1_epi16(out.zero_point.into());
             let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero_point);
             let high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero_point);
             let bytes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8));
             // Packing works within 128-bit lanes, quads of bytes come out as `[lane][panel]`.
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             let bytes = _mm512_permutexvar_epi32(order, bytes);
-            match columns {
-                64 => _mm512_storeu_si512(y.cast(), bytes),
-                32 => _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes)),
-                16 => _mm_storeu_si128(y.cast(), _mm512_castsi512_si128(bytes)),
-                _ => _mm512_mask_storeu_epi8(y.cast(), (1 << columns) - 1, bytes),
+            match NV {
+                4 if columns == 64 => _mm512_storeu_si512(y.cast(), bytes),
+                2 if columns == 32 => _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes)),
+                1 if columns == 16 => _mm_storeu_si128(y.cast(), _mm512_castsi512_si128(bytes)),
+                _ => _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (64 - columns), bytes),
             }
         }
     }

@@ -10,6 +10,7 @@ pub(crate) struct AvxVnni;
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for AvxVnni {
     type Acc = Halves;
+    type Scaled = Halves;
     type Line = Halves;
     type Quad = __m256i;
 
@@ -46,16 +47,15 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(
-        acc: [Halves; NV],
-        panel: *const u8,
-        panel_len: usize,
-        out: &Requantize,
-        y: *mut u8,
-        columns: usize,
-    ) {
+    unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::store(acc, panel, panel_len, out, y, columns) }
+        unsafe { epilogue::scale(acc, panel, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write(row, out, y, columns) }
     }
 }
 

@@ -17,26 +17,38 @@ pub(super) unsafe fn load(p: *const u8) -> Halves {
     unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
 }
 
-/// Adds the bias of each panel, requantizes with its multipliers and writes `columns` bytes in all, more than
-/// `16 * (NV - 1)` and at most `16 * NV`.
+/// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet added.
 ///
 /// # Safety
-/// The headers of the panels can be read and `columns` bytes at `y` written; the processor has AVX2.
+/// The header of `panel` can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn store<const NV: usize>(
-    acc: [Halves; NV],
-    panel: *const u8,
-    panel_len: usize,
-    out: &Requantize,
-    y: *mut u8,
-    columns: usize,
-) {
+pub(super) unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (bias, multiplier) = (load(panel), load(panel.add(MULTIPLIERS)));
+        let mut scaled = acc;
+        for (half, acc) in scaled.iter_mut().enumerate() {
+            let sum = _mm256_add_epi32(*acc, bias[half]);
+            let real = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier[half]));
+            // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
+            *acc = _mm256_cvtps_epi32(_mm256_min_ps(real, _mm256_set1_ps(out.high)));
+        }
+        scaled
+    }
+}
+
+/// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 * NV`.
+///
+/// # Safety
+/// `columns` bytes at `y` can be written; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
     // SAFETY: the caller's promise; a short row goes through a buffer of its own.
     unsafe {
-        for (v, acc) in acc.into_iter().enumerate() {
-            let (panel, y) = (panel.add(v * panel_len), y.add(16 * v));
-            let words = _mm256_packs_epi32(scale(acc[0], panel, out), scale(acc[1], panel.add(32), out));
-            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(out.zero_point as i16));
+        for (v, [low, high]) in row.into_iter().enumerate() {
+            let y = y.add(16 * v);
+            let words = _mm256_packs_epi32(low, high);
+            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(out.zero_point.into()));
             // Packing works within 128-bit lanes: put the quarters back in order.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
             let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
@@ -44,25 +56,10 @@ pub(super) unsafe fn store<const NV: usize>(
             if v + 1 < NV || columns == 16 * NV {
                 _mm_storeu_si128(y.cast(), bytes);
             } else {
-                let mut row = [0u8; 16];
-                _mm_storeu_si128(row.as_mut_ptr().cast(), bytes);
-                std::ptr::copy_nonoverlapping(row.as_ptr(), y, columns - 16 * (NV - 1));
+                let mut short = [0u8; 16];
+                _mm_storeu_si128(short.as_mut_ptr().cast(), bytes);
+                std::ptr::copy_nonoverlapping(short.as_ptr(), y, columns - 16 * (NV - 1));
             }
         }
-    }
-}
-
-/// Rounded, below the upper bound, without the zero point.
-///
-/// # Safety
-/// The half of a panel's header at `panel` can be read; the processor has AVX2.
-#[inline(always)]
-unsafe fn scale(acc: __m256i, panel: *const u8, out: &Requantize) -> __m256i {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let acc = _mm256_add_epi32(acc, _mm256_loadu_si256(panel.cast()));
-        let real = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(panel.add(MULTIPLIERS).cast()));
-        // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
-        _mm256_cvtps_epi32(_mm256_min_ps(real, _mm256_set1_ps(out.high)))
     }
 }
