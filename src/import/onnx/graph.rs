@@ -62,23 +62,24 @@ pub(super) fn import(
 }
 
 fn opset(model: &ModelProto) -> Result<i64, ImportError> {
-    let mut own = model.opset_import.iter().filter(|o| is_own(&o.domain));
-    let Some(opset) = own.next() else {
+    let mut own = model.opset_import.iter().filter(|o| is_own(&o.domain)).map(|o| o.version);
+    let Some(version) = own.next() else {
         return Err(ImportError::model("it does not say which version of ONNX's operator set it uses"));
     };
-    if own.next().is_some() {
-        return Err(ImportError::model("it names ONNX's operator set twice"));
+    // Some exporters name it by both of its names.
+    if let Some(other) = own.find(|other| *other != version) {
+        let what = format!("it uses versions {version} and {other} of ONNX's operator set at once");
+        return Err(ImportError::model(what));
     }
-    if !OPSETS.contains(&opset.version) {
+    if !OPSETS.contains(&version) {
         let (first, last) = (OPSETS.start(), OPSETS.end());
         let what = format!(
-            "it uses version {} of ONNX's operator set; {first} to {last} are supported: export it again or \
-             convert it with onnx.version_converter",
-            opset.version
+            "it uses version {version} of ONNX's operator set; {first} to {last} are supported: export it again \
+             or convert it with onnx.version_converter"
         );
         return Err(ImportError::model(what));
     }
-    Ok(opset.version)
+    Ok(version)
 }
 
 /// True for the name of ONNX's own operator set.
@@ -181,10 +182,13 @@ fn take_constants(state: &mut State, graph: &GraphProto) -> Result<(), ImportErr
 
 fn take_nodes<'a>(state: &mut State<'a>, nodes: &'a [NodeProto], order: &[usize]) -> Result<(), ImportError> {
     let mut problems = vec![];
+    let mut names = HashSet::new();
     for &i in order {
         let node = &nodes[i];
         let name = match node.name.as_str() {
             "" => format!("{}_{i}", node.op_type),
+            // Made unique here: tensors are named after nodes, and many equal names would be slow to tell apart.
+            name if !names.insert(name) => format!("{name}_{i}"),
             name => name.to_string(),
         };
         let made = take_node(state, node, &name).unwrap_or_else(|stop| {

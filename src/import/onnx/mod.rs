@@ -1,4 +1,4 @@
-//! ONNX -> graph: operator sets 7 to 23, float networks.
+//! ONNX -> graph: operator sets 7 to 25, float networks.
 //!
 //! ONNX is NCHW, the graph is NHWC: every spatial operator gets a `Transpose` in front and behind, which the
 //! optimizer cancels or moves; weights of convolutions are reordered here, once. Graph inputs and outputs keep
@@ -25,7 +25,7 @@ use prost::bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// Versions of ONNX's operator set that can be taken in.
-pub const OPSETS: RangeInclusive<i64> = 7..=23;
+pub const OPSETS: RangeInclusive<i64> = 7..=25;
 
 /// Takes an ONNX model that is in memory.
 ///

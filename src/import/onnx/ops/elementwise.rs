@@ -7,9 +7,9 @@ use crate::graph::{
 };
 
 /// A function of one value and its parameters; the attributes that hold them, with ONNX's defaults.
-fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Option<Unary>, Stop> {
+fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Unary, Stop> {
     let plain = |kind| Unary { kind, alpha: 0.0, beta: 0.0 };
-    Ok(Some(match op {
+    Ok(match op {
         "Relu" => plain(UnaryKind::Relu),
         "LeakyRelu" => Unary { alpha: attrs.float_or("alpha", 0.01)?, ..plain(UnaryKind::LeakyRelu) },
         "Sigmoid" => plain(UnaryKind::Sigmoid),
@@ -34,13 +34,13 @@ fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Option<Unary>, Stop> {
         "Round" => plain(UnaryKind::Round),
         "Sign" => plain(UnaryKind::Sign),
         "Not" => plain(UnaryKind::Not),
-        _ => return Ok(None),
-    }))
+        _ => return Err(unknown()),
+    })
 }
 
 pub(super) fn unary(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
-    let op = unary_of(&cx.node.op_type, &mut attrs)?.ok_or_else(unknown)?;
+    let op = unary_of(&cx.node.op_type, &mut attrs)?;
     attrs.finish()?;
     let x = cx.input(0)?;
     cx.emit(op, &[Some(x)])
@@ -83,8 +83,9 @@ fn binary_of(op: &str) -> Result<BinaryKind, Stop> {
     })
 }
 
+/// For a name in the table of operators that is in none of these.
 fn unknown() -> Stop {
-    Stop::because("this operator is not supported")
+    Stop::because("this function is not supported")
 }
 
 /// The exponent may be of another type than the base, whose type the result has.

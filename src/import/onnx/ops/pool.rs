@@ -42,7 +42,6 @@ fn pool(
     for axis in 0..2 {
         let reach = window.reach(axis);
         if pads[axis] >= reach || pads[axis + 2] >= reach {
-            let pads = &window.pads;
             return Err(Stop::because(format!("its padding {pads:?} is as large as its window, {reach}")));
         }
     }

@@ -58,7 +58,26 @@ pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         Some(axes) => on_all_axes(cx, x, target, axes)?,
         None => target,
     };
-    resized(cx, op, x, target)
+    match (cx.opset(), &target) {
+        (10, Target::Scales(scales)) => first_version(cx, op, x, *scales),
+        _ => resized(cx, op, x, target),
+    }
+}
+
+/// The first versions did not say which sample is nearest: the one before when enlarging, as for Upsample, the
+/// one behind when reducing.
+fn first_version(cx: &mut Context, op: Resize, x: TensorId, scales: TensorId) -> Result<Vec<TensorId>, Stop> {
+    let nearest = match (op.mode, cx.const_floats(scales)) {
+        (ResizeMode::Linear, _) => op.nearest,
+        (_, Some(s)) if s.iter().all(|&s| s >= 1.0) => NearestMode::Floor,
+        (_, Some(s)) if s.iter().all(|&s| s <= 1.0) => NearestMode::Ceil,
+        _ => {
+            return Err(Stop::because(
+                "its scales must be constant and either enlarge or reduce: export it with operator set 11 or later",
+            ));
+        }
+    };
+    resized(cx, Resize { nearest, ..op }, x, Target::Scales(scales))
 }
 
 /// The operator before Resize: scales as an attribute first, as an input in operator set 9.
@@ -76,7 +95,7 @@ pub(super) fn upsample(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         }
     };
     let op = Resize { mode, coord: ResizeCoord::Asymmetric, nearest: NearestMode::Floor };
-    resized(cx, op, x, Target::Scales(scales))
+    first_version(cx, op, x, scales)
 }
 
 fn unsupported(name: &str, value: &str) -> Stop {
