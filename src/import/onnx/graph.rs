@@ -1,0 +1,367 @@
+//! A decoded model -> a graph.
+
+use super::super::{ImportError, ImportOptions, Problem};
+use super::context::{Context, State, Stop};
+use super::external::ExternalData;
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
+use super::tensor::{computed_dtype, constant, type_name};
+use super::{OPSETS, ops, sort};
+use crate::Limits;
+use crate::graph::{Cast, DType, Dim, Graph, GraphBuilder, Shape, Tensor, TensorId, Transpose};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+
+/// Constants made by the import may take this many times the file's bytes: each weight a few times in different
+/// orders, never a bomb of copies of one weight.
+const ROOM_FACTOR: u64 = 8;
+
+/// Free dimensions of the inputs: more make no sense, and each is looked up by name.
+const FREE_DIMS: usize = 1024;
+
+/// Bytes that they may always take.
+const ROOM_FLOOR: u64 = 16 << 20;
+
+/// The graph of a model whose file has `file_bytes` bytes.
+pub(super) fn import(
+    model: &ModelProto,
+    file_bytes: u64,
+    options: &ImportOptions,
+) -> Result<Graph, ImportError> {
+    let Some(graph) = &model.graph else {
+        return Err(ImportError::damaged("it has no graph: it is cut off, empty or of another kind"));
+    };
+    let opset = opset(model)?;
+    if !graph.sparse_initializer.is_empty() {
+        return Err(ImportError::model("it has sparse constants: store them dense"));
+    }
+    let mut state = State {
+        build: GraphBuilder::new(graph.name.as_str()),
+        values: HashMap::new(),
+        read: read_names(graph),
+        opset,
+        external: ExternalData {
+            folder: options.external_data.as_deref(),
+            left: Cell::new(options.limits.file_bytes),
+        },
+        room: 0,
+        reordered: HashMap::new(),
+    };
+    let given = take_inputs(&mut state, graph)?;
+    let order = sort::order(&graph.node, &given)?;
+    take_constants(&mut state, graph)?;
+    let external = options.limits.file_bytes - state.external.left.get();
+    let room = file_bytes.saturating_add(external).saturating_mul(ROOM_FACTOR).saturating_add(ROOM_FLOOR);
+    state.room = usize::try_from(room).unwrap_or(usize::MAX);
+    take_nodes(&mut state, &graph.node, &order)?;
+    let mut done = take_outputs(state, graph)?;
+    done.metadata = metadata(model, opset);
+    done.sweep();
+    check_limits(&done, &options.limits)?;
+    done.validate()?;
+    Ok(done)
+}
+
+fn opset(model: &ModelProto) -> Result<i64, ImportError> {
+    let mut own = model.opset_import.iter().filter(|o| is_own(&o.domain)).map(|o| o.version);
+    let Some(version) = own.next() else {
+        return Err(ImportError::model("it does not say which version of ONNX's operator set it uses"));
+    };
+    // Some exporters name it by both of its names.
+    if let Some(other) = own.find(|other| *other != version) {
+        let what = format!("it uses versions {version} and {other} of ONNX's operator set at once");
+        return Err(ImportError::model(what));
+    }
+    if !OPSETS.contains(&version) {
+        let (first, last) = (OPSETS.start(), OPSETS.end());
+        let what = format!(
+            "it uses version {version} of ONNX's operator set; {first} to {last} are supported: export it again \
+             or convert it with onnx.version_converter"
+        );
+        return Err(ImportError::model(what));
+    }
+    Ok(version)
+}
+
+/// True for the name of ONNX's own operator set.
+fn is_own(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
+/// Adds the graph inputs. Returns the names of all tensors that are there before a node runs.
+fn take_inputs<'a>(state: &mut State, graph: &'a GraphProto) -> Result<HashSet<&'a str>, ImportError> {
+    let mut given = HashSet::new();
+    for tensor in &graph.initializer {
+        if tensor.name.is_empty() {
+            return Err(ImportError::model("it has a constant without a name"));
+        }
+        if !given.insert(tensor.name.as_str()) {
+            return Err(ImportError::tensor(&tensor.name, "there are two constants with this name"));
+        }
+    }
+    let mut listed = HashSet::new();
+    for input in &graph.input {
+        if input.name.is_empty() {
+            return Err(ImportError::model("it has an input without a name"));
+        }
+        if !listed.insert(input.name.as_str()) {
+            return Err(ImportError::tensor(&input.name, "there are two inputs with this name"));
+        }
+        // Constants that are listed as inputs are defaults: they stay constants.
+        if given.insert(input.name.as_str()) {
+            let id = take_input(state, input)?;
+            state.values.insert(input.name.clone(), Some(id));
+        }
+    }
+    Ok(given)
+}
+
+fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, ImportError> {
+    let fault = |what: String| ImportError::tensor(&input.name, what);
+    let dtype = border_dtype(input)?;
+    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let Some(shape) = tensor.and_then(|t| t.shape.as_ref()) else {
+        return Err(fault("the input has no shape: its rank at least must be known".into()));
+    };
+    if shape.dim.len() > crate::graph::MAX_RANK {
+        return Err(fault(format!("its rank is {}, more than {}", shape.dim.len(), crate::graph::MAX_RANK)));
+    }
+    let mut dims = Vec::with_capacity(shape.dim.len());
+    for (i, dim) in shape.dim.iter().enumerate() {
+        dims.push(match (dim.dim_value, dim.dim_param.as_deref()) {
+            (Some(0) | Some(..-1), _) => {
+                let value = dim.dim_value.unwrap_or_default();
+                return Err(fault(format!("dimension {i} of the input is {value}")));
+            }
+            (Some(-1) | None, None | Some("")) => state.build.free_dim(&format!("{}_d{i}", input.name)),
+            (Some(-1) | None, Some(name)) => state.build.free_dim(name),
+            (Some(n), _) => {
+                let n = usize::try_from(n);
+                Dim::Fixed(n.map_err(|_| fault(format!("dimension {i} of the input is too large")))?)
+            }
+        });
+    }
+    if state.build.graph().dims.len() > FREE_DIMS {
+        return Err(ImportError::model(format!("its inputs have more than {FREE_DIMS} free dimensions")));
+    }
+    let id = state.build.input(&input.name, dtype, Shape(dims));
+    if dtype != DType::F16 {
+        return Ok(id);
+    }
+    let name = format!("{}/f32", input.name);
+    let wide = Tensor::value(name.as_str(), DType::F32, Shape::default());
+    Ok(state.build.node_as(&name, Cast {}, &[id], wide)?)
+}
+
+/// The element type of a graph input or output, which stays as it is in the file.
+fn border_dtype(value: &ValueInfoProto) -> Result<DType, ImportError> {
+    let fault = |what: String| ImportError::tensor(&value.name, what);
+    let Some(tensor) = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
+        return Err(fault(
+            "it is not declared as a tensor: sequences, maps and the like can't be imported".into(),
+        ));
+    };
+    match tensor.elem_type {
+        data_type::FLOAT16 => Ok(DType::F16),
+        other @ (data_type::DOUBLE | data_type::BFLOAT16) => {
+            let name = type_name(other);
+            Err(fault(format!("it is {name}, which inputs and outputs can't be: export them as FLOAT")))
+        }
+        other => computed_dtype(other)
+            .ok_or_else(|| fault(format!("its element type {} can't be imported", type_name(other)))),
+    }
+}
+
+fn take_constants(state: &mut State, graph: &GraphProto) -> Result<(), ImportError> {
+    for proto in &graph.initializer {
+        let tensor = constant(&proto.name, proto, &state.external)?;
+        let id = state.build.tensor(tensor);
+        state.values.insert(proto.name.clone(), Some(id));
+    }
+    Ok(())
+}
+
+fn take_nodes<'a>(state: &mut State<'a>, nodes: &'a [NodeProto], order: &[usize]) -> Result<(), ImportError> {
+    let mut problems = vec![];
+    let mut names = HashSet::new();
+    for &i in order {
+        let node = &nodes[i];
+        let name = match node.name.as_str() {
+            "" => format!("{}_{i}", node.op_type),
+            // Made unique here: tensors are named after nodes, and many equal names would be slow to tell apart.
+            name if !names.insert(name) => format!("{name}_{i}"),
+            name => name.to_string(),
+        };
+        let made = take_node(state, node, &name).unwrap_or_else(|stop| {
+            if let Stop::Problem(reason) = stop {
+                problems.push((i, Problem { node: name.clone(), op: full_op(node), reason }));
+            }
+            vec![]
+        });
+        for (o, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            state.values.insert(output.clone(), made.get(o).copied());
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.sort_by_key(|(i, _)| *i);
+    Err(ImportError::Unsupported { problems: problems.into_iter().map(|(_, p)| p).collect() })
+}
+
+/// Everything that a node reads or the graph gives out.
+fn read_names(graph: &GraphProto) -> HashSet<&str> {
+    let inputs = graph.node.iter().flat_map(|n| &n.input);
+    inputs.chain(graph.output.iter().map(|o| &o.name)).map(|n| n.as_str()).filter(|n| !n.is_empty()).collect()
+}
+
+fn full_op(node: &NodeProto) -> String {
+    match is_own(&node.domain) {
+        true => node.op_type.clone(),
+        false => format!("{}.{}", node.domain, node.op_type),
+    }
+}
+
+fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Result<Vec<TensorId>, Stop> {
+    if !is_own(&node.domain) {
+        return Err(Stop::because(format!("operators of the domain '{}' are not supported", node.domain)));
+    }
+    let operator = ops::find(&node.op_type).ok_or_else(|| Stop::because("this operator is not supported"))?;
+    let mut context = Context { state, node, name };
+    operator.check(&context)?;
+    (operator.import)(&mut context)
+}
+
+/// Gives the graph outputs their names and element types.
+fn take_outputs(mut state: State, graph: &GraphProto) -> Result<Graph, ImportError> {
+    if graph.output.is_empty() {
+        return Err(ImportError::model("the graph has no output"));
+    }
+    let mut ids: Vec<TensorId> = vec![];
+    let mut taken: HashSet<TensorId> = state.build.graph().inputs.iter().copied().collect();
+    let mut names: HashSet<String> =
+        taken.iter().map(|&id| state.build.graph().tensor(id).name.clone()).collect();
+    for output in &graph.output {
+        if !names.insert(output.name.clone()) {
+            return Err(ImportError::tensor(
+                &output.name,
+                "it is a graph output, and an input or output already",
+            ));
+        }
+        let id = match state.values.get(&output.name) {
+            Some(Some(id)) => *id,
+            _ => {
+                return Err(ImportError::tensor(
+                    &output.name,
+                    "it is a graph output, but nothing computes it",
+                ));
+            }
+        };
+        check_output(state.build.graph(), output, id)?;
+        let id = own_tensor(&mut state.build, output, id, &taken)?;
+        taken.insert(id);
+        ids.push(id);
+    }
+    let mut done = state.build.finish(&ids)?;
+    rename(&mut done, graph);
+    Ok(done)
+}
+
+/// Holds the declared type and shape of an output against what came out.
+fn check_output(graph: &Graph, output: &ValueInfoProto, id: TensorId) -> Result<(), ImportError> {
+    let found = graph.tensor(id);
+    let declared = match border_dtype(output)? {
+        DType::F16 => DType::F32,
+        other => other,
+    };
+    if declared != found.dtype {
+        let what = format!("it is declared to be {declared}, but {} is computed", found.dtype);
+        return Err(ImportError::tensor(&output.name, what));
+    }
+    let shape = output.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref());
+    // Some exporters declare a shape without dimensions where they know nothing.
+    let Some(shape) = shape.filter(|s| !s.dim.is_empty()) else {
+        return Ok(());
+    };
+    let agrees = |(declared, found): (&Option<i64>, &Dim)| match (declared, found) {
+        (Some(d @ 0..), Dim::Fixed(f)) => u64::try_from(*d) == Ok(*f as u64),
+        _ => true,
+    };
+    let declared: Vec<Option<i64>> = shape.dim.iter().map(|d| d.dim_value).collect();
+    if declared.len() != found.shape.rank() || !declared.iter().zip(found.shape.iter()).all(agrees) {
+        let show = |d: &Option<i64>| d.map_or("?".to_string(), |d| d.to_string());
+        let declared: Vec<String> = declared.iter().map(show).collect();
+        let what = format!(
+            "it is declared to have the shape [{}], but {} is computed",
+            declared.join(", "),
+            graph.show_shape(&found.shape)
+        );
+        return Err(ImportError::tensor(&output.name, what));
+    }
+    Ok(())
+}
+
+/// A tensor that is only this output: not an input, a constant or another output at the same time.
+fn own_tensor(
+    build: &mut GraphBuilder,
+    output: &ValueInfoProto,
+    id: TensorId,
+    taken: &HashSet<TensorId>,
+) -> Result<TensorId, ImportError> {
+    let name = &output.name;
+    if border_dtype(output)? == DType::F16 {
+        let narrow = Tensor::value(name.as_str(), DType::F16, Shape::default());
+        return Ok(build.node_as(&format!("{name}/f16"), Cast {}, &[id], narrow)?);
+    }
+    let tensor = build.graph().tensor(id);
+    if tensor.data.is_none() && !taken.contains(&id) {
+        return Ok(id);
+    }
+    let perm = (0..tensor.shape.rank()).collect();
+    Ok(build.node(&format!("{name}/copy"), Transpose { perm }, &[id])?)
+}
+
+/// Names the outputs as the file does. Whatever else got that name inside gives way.
+fn rename(done: &mut Graph, graph: &GraphProto) {
+    let mut holders: HashMap<String, TensorId> =
+        done.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), TensorId(i as u32))).collect();
+    for (id, output) in done.outputs.clone().into_iter().zip(&graph.output) {
+        let name = &output.name;
+        let holder = holders.get(name).copied();
+        if holder == Some(id) {
+            continue;
+        }
+        let old = std::mem::replace(&mut done.tensor_mut(id).name, name.clone());
+        // The two swap names: both stay unique.
+        if let Some(other) = holder {
+            done.tensor_mut(other).name = old.clone();
+            holders.insert(old, other);
+        } else {
+            holders.remove(&old);
+        }
+        holders.insert(name.clone(), id);
+    }
+}
+
+fn metadata(model: &ModelProto, opset: i64) -> Vec<(String, String)> {
+    let producer = format!("{} {}", model.producer_name, model.producer_version);
+    let mut metadata = vec![
+        ("onnx.producer".to_string(), producer.trim().to_string()),
+        ("onnx.opset".to_string(), opset.to_string()),
+    ];
+    metadata.extend(model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())));
+    metadata
+}
+
+fn check_limits(graph: &Graph, limits: &Limits) -> Result<(), ImportError> {
+    let rank = graph.tensors.iter().map(|t| t.shape.rank()).max().unwrap_or(0);
+    for (what, found, limit) in [
+        ("nodes", graph.nodes.len(), limits.nodes),
+        ("tensors", graph.tensors.len(), limits.tensors),
+        ("dimensions in one tensor", rank, limits.rank),
+    ] {
+        if found > limit {
+            return Err(ImportError::Limit { what, found: found as u64, limit: limit as u64 });
+        }
+    }
+    Ok(())
+}

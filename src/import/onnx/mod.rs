@@ -1,0 +1,59 @@
+//! ONNX -> graph: operator sets 7 to 25, float networks.
+//!
+//! ONNX is NCHW, the graph is NHWC: every spatial operator gets a `Transpose` in front and behind, which the
+//! optimizer cancels or moves; weights of convolutions are reordered here, once. Graph inputs and outputs keep
+//! the file's names, element types and NCHW shapes. All floats are computed in f32; an f16 input or output stays
+//! f16 through a `Cast` at the border.
+
+mod attrs;
+mod constants;
+mod context;
+mod element;
+mod external;
+mod graph;
+mod ops;
+pub mod proto;
+mod scan;
+mod sort;
+mod tensor;
+mod window;
+
+use super::{ImportError, ImportOptions};
+use crate::graph::Graph;
+use prost::Message;
+use prost::bytes::Bytes;
+use std::ops::RangeInclusive;
+
+/// Versions of ONNX's operator set that can be taken in.
+pub const OPSETS: RangeInclusive<i64> = 7..=25;
+
+/// Takes an ONNX model that is in memory.
+///
+/// # Errors
+/// The bytes are no ONNX model, exceed `options.limits`, are not well formed, or need something that can't be
+/// imported; in the last case the error lists all such nodes.
+pub fn from_bytes(bytes: impl Into<Vec<u8>>, options: &ImportOptions) -> Result<Graph, ImportError> {
+    let bytes = Bytes::from(bytes.into());
+    let found = bytes.len() as u64;
+    let limit = options.limits.file_bytes;
+    if found > limit {
+        return Err(ImportError::Limit { what: "bytes", found, limit });
+    }
+    scan::check(&bytes, &options.limits).map_err(|e| better(e, &bytes))?;
+    let model = proto::ModelProto::decode(bytes.clone()).map_err(|e| better(undecodable(e), &bytes))?;
+    graph::import(&model, found, options).map_err(|e| better(e, &bytes))
+}
+
+/// What can't be decoded may be of another kind, which says more than where decoding failed.
+fn better(error: ImportError, bytes: &[u8]) -> ImportError {
+    match (&error, super::sniff::kind(bytes)) {
+        (ImportError::Damaged { .. }, super::sniff::Kind::Other { looks_like, advice }) => {
+            ImportError::Kind { looks_like, advice }
+        }
+        _ => error,
+    }
+}
+
+fn undecodable(error: prost::DecodeError) -> ImportError {
+    ImportError::damaged(format!("it can't be decoded ({error}): it is cut off, damaged or of another kind"))
+}

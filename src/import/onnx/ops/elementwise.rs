@@ -1,0 +1,206 @@
+//! Functions of each element.
+
+use super::super::attrs::Attrs;
+use super::super::context::{Context, Stop};
+use crate::graph::{
+    Binary, BinaryKind, Cast, Clamp, DType, Shape, Tensor, TensorId, Unary, UnaryKind, Where,
+};
+
+/// A function of one value and its parameters; the attributes that hold them, with ONNX's defaults.
+fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Unary, Stop> {
+    let plain = |kind| Unary { kind, alpha: 0.0, beta: 0.0 };
+    Ok(match op {
+        "Relu" => plain(UnaryKind::Relu),
+        "LeakyRelu" => Unary { alpha: attrs.float_or("alpha", 0.01)?, ..plain(UnaryKind::LeakyRelu) },
+        "Sigmoid" => plain(UnaryKind::Sigmoid),
+        "HardSigmoid" => Unary {
+            kind: UnaryKind::HardSigmoid,
+            alpha: attrs.float_or("alpha", 0.2)?,
+            beta: attrs.float_or("beta", 0.5)?,
+        },
+        "HardSwish" => plain(UnaryKind::HardSwish),
+        "Tanh" => plain(UnaryKind::Tanh),
+        "Erf" => plain(UnaryKind::Erf),
+        "Elu" => Unary { alpha: attrs.float_or("alpha", 1.0)?, ..plain(UnaryKind::Elu) },
+        "Softplus" => plain(UnaryKind::Softplus),
+        "Exp" => plain(UnaryKind::Exp),
+        "Log" => plain(UnaryKind::Log),
+        "Sqrt" => plain(UnaryKind::Sqrt),
+        "Reciprocal" => plain(UnaryKind::Reciprocal),
+        "Abs" => plain(UnaryKind::Abs),
+        "Neg" => plain(UnaryKind::Neg),
+        "Floor" => plain(UnaryKind::Floor),
+        "Ceil" => plain(UnaryKind::Ceil),
+        "Round" => plain(UnaryKind::Round),
+        "Sign" => plain(UnaryKind::Sign),
+        "Not" => plain(UnaryKind::Not),
+        _ => return Err(unknown()),
+    })
+}
+
+pub(super) fn unary(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let op = unary_of(&cx.node.op_type, &mut attrs)?;
+    attrs.finish()?;
+    let x = cx.input(0)?;
+    cx.emit(op, &[Some(x)])
+}
+
+pub(super) fn gelu(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let kind = match attrs.text_or("approximate", "none")? {
+        "none" => UnaryKind::Gelu,
+        "tanh" => UnaryKind::GeluTanh,
+        other => {
+            return Err(Stop::because(format!("attribute 'approximate' is '{other}': not none or tanh")));
+        }
+    };
+    attrs.finish()?;
+    let x = cx.input(0)?;
+    cx.emit(Unary { kind, alpha: 0.0, beta: 0.0 }, &[Some(x)])
+}
+
+pub(super) fn binary(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let kind = binary_of(&cx.node.op_type)?;
+    cx.attrs().finish()?;
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+}
+
+fn binary_of(op: &str) -> Result<BinaryKind, Stop> {
+    Ok(match op {
+        "Add" | "Sum" => BinaryKind::Add,
+        "Sub" => BinaryKind::Sub,
+        "Mul" => BinaryKind::Mul,
+        "Div" => BinaryKind::Div,
+        "Min" => BinaryKind::Min,
+        "Max" => BinaryKind::Max,
+        "PRelu" => BinaryKind::PRelu,
+        "Equal" => BinaryKind::Equal,
+        "Less" => BinaryKind::Less,
+        "Greater" => BinaryKind::Greater,
+        _ => return Err(unknown()),
+    })
+}
+
+/// For a name in the table of operators that is in none of these.
+fn unknown() -> Stop {
+    Stop::because("this function is not supported")
+}
+
+/// The exponent may be of another type than the base, whose type the result has.
+pub(super) fn pow(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let (base, mut exponent) = (cx.input(0)?, cx.input(1)?);
+    let op = Binary { kind: BinaryKind::Pow, clamp: Clamp::NONE };
+    let (to, from) = (cx.dtype(base), cx.dtype(exponent));
+    if to != from {
+        if to != DType::F32 {
+            return Err(Stop::because(format!("a base of {to} with an exponent of {from} is not supported")));
+        }
+        exponent = cx.cast("exponent", exponent, to)?;
+    }
+    cx.emit(op, &[Some(base), Some(exponent)])
+}
+
+/// Any number of inputs, combined from left to right.
+pub(super) fn variadic(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let op = Binary { kind: binary_of(&cx.node.op_type)?, clamp: Clamp::NONE };
+    cx.attrs().finish()?;
+    let inputs = cx.inputs()?;
+    let (Some((&first, middle)), last) = (inputs.split_first(), inputs.last().copied()) else {
+        return Err(Stop::because("it has no inputs"));
+    };
+    let Some(middle) = middle.split_last().map(|(_, middle)| middle) else {
+        return Ok(vec![first]);
+    };
+    let mut sofar = first;
+    for (i, &input) in middle.iter().enumerate() {
+        sofar = cx.inner(&format!("part{i}"), op.clone(), &[Some(sofar), Some(input)])?;
+    }
+    cx.emit(op, &[Some(sofar), last])
+}
+
+pub(super) fn select(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let inputs = cx.inputs()?.into_iter().map(Some).collect::<Vec<_>>();
+    cx.emit(Where {}, &inputs)
+}
+
+/// The bounds are attributes at first, inputs from operator set 11 on.
+pub(super) fn clip(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let given = match cx.opset() {
+        ..11 => Some((attrs.float("min")?, attrs.float("max")?)),
+        _ => None,
+    };
+    attrs.finish()?;
+    let x = cx.input(0)?;
+    if let Some((min, max)) = given {
+        return clip_between(cx, x, min, max);
+    }
+    let (min, max) = (cx.optional(1)?, cx.optional(2)?);
+    let constant = |bound: Option<TensorId>| match bound {
+        None => Some(None),
+        Some(id) => match cx.const_floats(id)?[..] {
+            [value] => Some(Some(value)),
+            _ => None,
+        },
+    };
+    if cx.dtype(x) == DType::F32
+        && let (Some(min), Some(max)) = (constant(min), constant(max))
+    {
+        return clip_between(cx, x, min, max);
+    }
+    clip_by_tensors(cx, x, min, max)
+}
+
+fn clip_between(
+    cx: &mut Context,
+    x: TensorId,
+    min: Option<f32>,
+    max: Option<f32>,
+) -> Result<Vec<TensorId>, Stop> {
+    let (min, max) = (min.unwrap_or(f32::NEG_INFINITY), max.unwrap_or(f32::INFINITY));
+    if min.is_nan() || max.is_nan() {
+        return Err(Stop::because("a bound is not a number"));
+    }
+    cx.need_float(x)?;
+    // Where the bounds are crossed, ONNX gives the upper one everywhere.
+    cx.emit(Unary { kind: UnaryKind::Clip, alpha: min.min(max), beta: max }, &[Some(x)])
+}
+
+/// Bounds that are computed, or integers.
+fn clip_by_tensors(
+    cx: &mut Context,
+    x: TensorId,
+    min: Option<TensorId>,
+    max: Option<TensorId>,
+) -> Result<Vec<TensorId>, Stop> {
+    for bound in [min, max].into_iter().flatten() {
+        let elements = cx.shape(bound).elements();
+        if elements != Some(1) {
+            return Err(Stop::because(format!("its bound '{}' must be one value", cx.tensor(bound).name)));
+        }
+    }
+    let op = |kind| Binary { kind, clamp: Clamp::NONE };
+    match (min, max) {
+        (None, None) => Ok(vec![x]),
+        (Some(min), None) => cx.emit(op(BinaryKind::Max), &[Some(x), Some(min)]),
+        (None, Some(max)) => cx.emit(op(BinaryKind::Min), &[Some(x), Some(max)]),
+        (Some(min), Some(max)) => {
+            let above = cx.inner("min", op(BinaryKind::Max), &[Some(x), Some(min)])?;
+            cx.emit(op(BinaryKind::Min), &[Some(above), Some(max)])
+        }
+    }
+}
+
+/// To another element type; floats of all widths are one.
+pub(super) fn to_dtype(cx: &mut Context, x: TensorId, dtype: DType) -> Result<Vec<TensorId>, Stop> {
+    if cx.dtype(x) == dtype {
+        return Ok(vec![x]);
+    }
+    let output = cx.node.output.first().cloned().unwrap_or_default();
+    let output = Tensor::value(output, dtype, Shape::default());
+    Ok(vec![cx.state.build.node_as(cx.name, Cast {}, &[x], output)?])
+}

@@ -1,0 +1,144 @@
+//! The operators of ONNX: one table, one handler each.
+
+mod conv;
+mod elementwise;
+mod gather;
+mod linear;
+mod normalize;
+mod pad;
+mod pool;
+mod reduce;
+mod resize;
+mod shape;
+mod slice;
+mod source;
+mod spatial;
+
+use super::context::{Context, Stop};
+use crate::graph::TensorId;
+use std::ops::RangeInclusive;
+
+/// Imports one node: returns its outputs in ONNX's order. A handler first reads all attributes, then its inputs,
+/// so that bad attributes are reported even where an input could not be imported.
+type Handler = for<'s, 'a> fn(&mut Context<'s, 'a>) -> Result<Vec<TensorId>, Stop>;
+
+/// What is known of an operator before its handler runs.
+pub(super) struct Operator {
+    /// First operator set that has it in a form that can be taken in.
+    since: i64,
+    /// Last operator set that has it.
+    until: i64,
+    inputs: RangeInclusive<usize>,
+    outputs: usize,
+    pub import: Handler,
+}
+
+const MANY: usize = usize::MAX;
+
+impl Operator {
+    fn new(since: i64, inputs: RangeInclusive<usize>, outputs: usize, import: Handler) -> Option<Operator> {
+        Some(Operator { since, until: i64::MAX, inputs, outputs, import })
+    }
+
+    /// Refuses a node that the operator does not have in this version, or with other inputs and outputs.
+    pub fn check(&self, cx: &Context) -> Result<(), Stop> {
+        if cx.opset() < self.since || cx.opset() > self.until {
+            return Err(Stop::because(format!("the operator does not exist in operator set {}", cx.opset())));
+        }
+        let inputs = cx.node.input.iter().rposition(|n| !n.is_empty()).map_or(0, |last| last + 1);
+        if !self.inputs.contains(&inputs) {
+            let (least, most) = (self.inputs.start(), self.inputs.end());
+            let range = match *most {
+                MANY => format!("at least {least}"),
+                most if most == *least => format!("{least}"),
+                most => format!("{least} to {most}"),
+            };
+            return Err(Stop::because(format!("it has {inputs} inputs, it must have {range}")));
+        }
+        if cx.named_outputs() == 0 {
+            return Err(Stop::because("it has no output"));
+        }
+        match (self.outputs..cx.node.output.len()).find(|&i| cx.is_read(i)) {
+            None => Ok(()),
+            Some(i) => {
+                let name = &cx.node.output[i];
+                Err(Stop::because(format!("its output {i} ('{name}') is used, which is not supported")))
+            }
+        }
+    }
+}
+
+/// The operator with this name in ONNX's own domain.
+pub(super) fn find(name: &str) -> Option<Operator> {
+    let op = Operator::new;
+    match name {
+        "Conv" => op(1, 2..=3, 1, conv::conv),
+        "ConvTranspose" => op(1, 2..=3, 1, conv::conv_transpose),
+        "MaxPool" => op(1, 1..=1, 1, pool::max),
+        "AveragePool" => op(1, 1..=1, 1, pool::average),
+        "GlobalMaxPool" => op(1, 1..=1, 1, pool::global_max),
+        "GlobalAveragePool" => op(1, 1..=1, 1, pool::global_average),
+        "Gemm" => op(7, 2..=3, 1, linear::gemm),
+        "MatMul" => op(1, 2..=2, 1, linear::matmul),
+        "BatchNormalization" => op(7, 5..=5, 1, normalize::batch_norm),
+        "Softmax" => op(1, 1..=1, 1, normalize::softmax),
+        "LogSoftmax" => op(1, 1..=1, 1, normalize::log_softmax),
+        "HardSwish" => op(14, 1..=1, 1, elementwise::unary),
+        "Gelu" => op(20, 1..=1, 1, elementwise::gelu),
+        "Erf" | "Sign" => op(9, 1..=1, 1, elementwise::unary),
+        "Round" => op(11, 1..=1, 1, elementwise::unary),
+        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "Tanh" | "Elu" | "Softplus" | "Exp" | "Log"
+        | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Floor" | "Ceil" | "Not" => {
+            op(1, 1..=1, 1, elementwise::unary)
+        }
+        "Clip" => op(6, 1..=3, 1, elementwise::clip),
+        "Add" | "Sub" | "Mul" | "Div" | "PRelu" | "Equal" | "Less" | "Greater" => {
+            op(7, 2..=2, 1, elementwise::binary)
+        }
+        "Pow" => op(7, 2..=2, 1, elementwise::pow),
+        "Min" | "Max" | "Sum" => op(6, 1..=MANY, 1, elementwise::variadic),
+        "Where" => op(9, 3..=3, 1, elementwise::select),
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => op(1, 1..=2, 1, reduce::reduce),
+        "ArgMax" => op(1, 1..=1, 1, reduce::arg_max),
+        "Concat" => op(4, 1..=MANY, 1, gather::concat),
+        "Gather" => op(1, 2..=2, 1, gather::gather),
+        "Split" => op(2, 1..=2, MANY, slice::split),
+        "Slice" => op(1, 1..=5, 1, slice::slice),
+        "Pad" => op(2, 1..=4, 1, pad::pad),
+        "Resize" => op(10, 1..=4, 1, resize::resize),
+        "Upsample" => op(7, 1..=2, 1, resize::upsample).map(|o| Operator { until: 9, ..o }),
+        "Reshape" => op(5, 2..=2, 1, shape::reshape),
+        "Flatten" => op(1, 1..=1, 1, shape::flatten),
+        "Transpose" => op(1, 1..=1, 1, shape::transpose),
+        "Squeeze" => op(1, 1..=2, 1, shape::squeeze),
+        "Unsqueeze" => op(1, 1..=2, 1, shape::unsqueeze),
+        "Expand" => op(8, 2..=2, 1, shape::expand),
+        "Tile" => op(6, 2..=2, 1, shape::tile),
+        "Shape" => op(1, 1..=1, 1, shape::shape_of),
+        "Cast" => op(6, 1..=1, 1, source::cast),
+        "Constant" => op(1, 0..=0, 1, source::constant),
+        "ConstantOfShape" => op(9, 1..=1, 1, source::constant_of_shape),
+        "Identity" => op(1, 1..=1, 1, source::identity),
+        "Dropout" => op(7, 1..=3, 1, source::dropout),
+        _ => None,
+    }
+}
+
+/// A dimension of a tensor of this rank; negative ones count from the end.
+fn axis(axis: i64, rank: usize) -> Result<usize, Stop> {
+    let from_end = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
+    match from_end.and_then(|a| usize::try_from(a).ok()) {
+        Some(a) if a < rank => Ok(a),
+        _ => Err(Stop::because(format!("axis {axis} is out of range for rank {rank}"))),
+    }
+}
+
+/// Dimensions of a tensor of this rank, sorted, each once.
+fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>, Stop> {
+    let mut sorted = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(sorted),
+        Some(pair) => Err(Stop::because(format!("axis {} is named twice", pair[0]))),
+    }
+}

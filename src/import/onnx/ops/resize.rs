@@ -1,0 +1,218 @@
+//! Scaling of images.
+
+use super::super::attrs::Attrs;
+use super::super::context::{Context, Stop};
+use super::axis;
+use super::spatial::{self, TO_NHWC};
+use crate::graph::{DType, Data, Gather, NearestMode, Resize, ResizeCoord, ResizeMode, TensorId};
+
+/// What the output's size is.
+enum Target {
+    /// i64, for all dimensions.
+    Sizes(TensorId),
+    /// f32, for all dimensions.
+    Scales(TensorId),
+}
+
+pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let op = Resize {
+        mode: mode(&mut attrs)?,
+        coord: if cx.opset() < 11 { ResizeCoord::Asymmetric } else { coord(&mut attrs)? },
+        nearest: if cx.opset() < 11 { NearestMode::Floor } else { nearest(&mut attrs)? },
+    };
+    if cx.opset() >= 11 {
+        // Parameters of modes that are refused above.
+        attrs.ignore(&["cubic_coeff_a", "extrapolation_value"]);
+        if attrs.flag("exclude_outside", false)? {
+            return Err(Stop::because("attribute 'exclude_outside' is 1, which is not supported"));
+        }
+    }
+    let mut axes = None;
+    if cx.opset() >= 18 {
+        if attrs.flag("antialias", false)? {
+            return Err(Stop::because("attribute 'antialias' is 1, which is not supported"));
+        }
+        let policy = attrs.text_or("keep_aspect_ratio_policy", "stretch")?;
+        if policy != "stretch" {
+            return Err(Stop::because(format!(
+                "attribute 'keep_aspect_ratio_policy' is '{policy}', which is not supported"
+            )));
+        }
+        axes = attrs.ints("axes")?;
+    }
+    attrs.finish()?;
+    let x = cx.input(0)?;
+    // Operator set 10 has no region of interest in front of the scales.
+    let (scales, sizes) = match cx.opset() {
+        10 => (cx.optional(1)?, None),
+        _ => (cx.optional(2)?, cx.optional(3)?),
+    };
+    let some = |id: &TensorId| cx.extent(*id, 0) != Some(0);
+    let target = match (scales.filter(some), sizes.filter(some)) {
+        (Some(scales), None) => Target::Scales(scales),
+        (None, Some(sizes)) => Target::Sizes(sizes),
+        _ => return Err(Stop::because("it must have either scales or sizes")),
+    };
+    let target = match axes {
+        Some(axes) => on_all_axes(cx, x, target, axes)?,
+        None => target,
+    };
+    match (cx.opset(), &target) {
+        (10, Target::Scales(scales)) => first_version(cx, op, x, *scales),
+        _ => resized(cx, op, x, target),
+    }
+}
+
+/// The first versions did not say which sample is nearest: the one before when enlarging, as for Upsample, the
+/// one behind when reducing.
+fn first_version(cx: &mut Context, op: Resize, x: TensorId, scales: TensorId) -> Result<Vec<TensorId>, Stop> {
+    let nearest = match (op.mode, cx.const_floats(scales)) {
+        (ResizeMode::Linear, _) => op.nearest,
+        (_, Some(s)) if s.iter().all(|&s| s >= 1.0) => NearestMode::Floor,
+        (_, Some(s)) if s.iter().all(|&s| s <= 1.0) => NearestMode::Ceil,
+        _ => {
+            return Err(Stop::because(
+                "its scales must be constant and either enlarge or reduce: export it with operator set 11 or later",
+            ));
+        }
+    };
+    resized(cx, Resize { nearest, ..op }, x, Target::Scales(scales))
+}
+
+/// The operator before Resize: scales as an attribute first, as an input in operator set 9.
+pub(super) fn upsample(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let mode = mode(&mut attrs)?;
+    let given = if cx.opset() < 9 { attrs.floats("scales")? } else { None };
+    attrs.finish()?;
+    let (x, input) = (cx.input(0)?, cx.optional(1)?);
+    let scales = match (given, input) {
+        (Some(given), None) => cx.constant("scales", DType::F32, &[given.len()], Data::from_slice(given))?,
+        (None, Some(input)) if cx.opset() >= 9 => input,
+        _ => {
+            return Err(Stop::because("its scales are missing, or are not where this operator set has them"));
+        }
+    };
+    let op = Resize { mode, coord: ResizeCoord::Asymmetric, nearest: NearestMode::Floor };
+    first_version(cx, op, x, scales)
+}
+
+fn unsupported(name: &str, value: &str) -> Stop {
+    Stop::because(format!("attribute '{name}' is '{value}', which is not supported"))
+}
+
+fn mode(attrs: &mut Attrs) -> Result<ResizeMode, Stop> {
+    match attrs.text_or("mode", "nearest")? {
+        "nearest" => Ok(ResizeMode::Nearest),
+        // What the first exporters of Upsample wrote.
+        "linear" | "bilinear" => Ok(ResizeMode::Linear),
+        other => Err(unsupported("mode", other)),
+    }
+}
+
+fn coord(attrs: &mut Attrs) -> Result<ResizeCoord, Stop> {
+    match attrs.text_or("coordinate_transformation_mode", "half_pixel")? {
+        "half_pixel" => Ok(ResizeCoord::HalfPixel),
+        "pytorch_half_pixel" => Ok(ResizeCoord::PytorchHalfPixel),
+        "align_corners" => Ok(ResizeCoord::AlignCorners),
+        "asymmetric" => Ok(ResizeCoord::Asymmetric),
+        other => Err(unsupported("coordinate_transformation_mode", other)),
+    }
+}
+
+fn nearest(attrs: &mut Attrs) -> Result<NearestMode, Stop> {
+    match attrs.text_or("nearest_mode", "round_prefer_floor")? {
+        "round_prefer_floor" => Ok(NearestMode::RoundPreferFloor),
+        "round_prefer_ceil" => Ok(NearestMode::RoundPreferCeil),
+        "floor" => Ok(NearestMode::Floor),
+        "ceil" => Ok(NearestMode::Ceil),
+        other => Err(unsupported("nearest_mode", other)),
+    }
+}
+
+/// A target that is given for some axes only, for all of them.
+fn on_all_axes(cx: &mut Context, x: TensorId, target: Target, axes: &[i64]) -> Result<Target, Stop> {
+    let rank = cx.rank(x);
+    let axes = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
+    let count = |found: usize| match found == axes.len() {
+        true => Ok(()),
+        false => Err(Stop::because(format!("it has {found} sizes or scales for {} axes", axes.len()))),
+    };
+    match target {
+        Target::Scales(id) => {
+            let given = cx.const_floats(id);
+            let given = given.ok_or_else(|| Stop::because("scales along some axes only must be constant"))?;
+            count(given.len())?;
+            let mut all = vec![1.0f32; rank];
+            axes.iter().zip(given).for_each(|(&axis, scale)| all[axis] = scale);
+            Ok(Target::Scales(cx.constant("scales", DType::F32, &[rank], Data::from_slice(&all))?))
+        }
+        Target::Sizes(id) => {
+            let given = cx.need_ints(id, "sizes along some axes only")?;
+            count(given.len())?;
+            let mut all = Vec::with_capacity(rank);
+            for d in 0..rank {
+                let size = match axes.iter().position(|&a| a == d) {
+                    Some(i) => Some(given[i]),
+                    None => cx.extent(x, d).and_then(|n| i64::try_from(n).ok()),
+                };
+                all.push(size.ok_or_else(|| {
+                    Stop::because("sizes along some axes only need fixed extents along the others")
+                })?);
+            }
+            Ok(Target::Sizes(cx.int_vector("sizes", &all)?))
+        }
+    }
+}
+
+/// Images are resized in NHWC, others as they are.
+fn resized(cx: &mut Context, op: Resize, x: TensorId, target: Target) -> Result<Vec<TensorId>, Stop> {
+    let image = cx.rank(x) == 4;
+    match target {
+        Target::Sizes(id) => {
+            let id = cx.as_i64(id)?;
+            let id = if image { in_nhwc_order(cx, id)? } else { id };
+            placed(cx, op, x, &[Some(id), None], image)
+        }
+        Target::Scales(id) => {
+            cx.need_float(id)?;
+            let id = if image { in_nhwc_order(cx, id)? } else { id };
+            placed(cx, op, x, &[None, Some(id)], image)
+        }
+    }
+}
+
+fn placed(
+    cx: &mut Context,
+    op: Resize,
+    x: TensorId,
+    target: &[Option<TensorId>; 2],
+    image: bool,
+) -> Result<Vec<TensorId>, Stop> {
+    match image {
+        true => spatial::in_nhwc(cx, op, x, target),
+        false => cx.emit(op, &[Some(x), target[0], target[1]]),
+    }
+}
+
+/// One value per dimension, from NCHW to NHWC.
+fn in_nhwc_order(cx: &mut Context, id: TensorId) -> Result<TensorId, Stop> {
+    if cx.shape(id).dims().is_some_and(|d| d != [4]) {
+        let shape = cx.shape(id);
+        return Err(Stop::because(format!("it has {:?} sizes or scales for 4 dimensions", shape.dims())));
+    }
+    if let Some(v) = cx.const_floats(id)
+        && let &[n, c, h, w] = &v[..]
+    {
+        return cx.constant("scales_nhwc", DType::F32, &[4], Data::from_slice(&[n, h, w, c]));
+    }
+    if cx.dtype(id) == DType::I64
+        && let Some(v) = cx.const_ints(id)
+        && let &[n, c, h, w] = &v[..]
+    {
+        return cx.int_vector("sizes_nhwc", &[n, h, w, c]);
+    }
+    let order = cx.int_vector("order", &TO_NHWC.map(|d| d as i64))?;
+    cx.inner("sizes_nhwc", Gather { axis: 0 }, &[Some(id), Some(order)])
+}

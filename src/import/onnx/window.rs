@@ -1,0 +1,193 @@
+//! Windows: kernel, strides, padding and dilations of convolutions and pools, one or two dimensions wide.
+
+use super::attrs::Attrs;
+use super::context::Stop;
+use crate::graph::Dim;
+
+/// How padding is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AutoPad {
+    /// It is given.
+    Explicit,
+    /// Output as large as input / stride, an odd row at the end.
+    SameUpper,
+    /// Output as large as input / stride, an odd row at the beginning.
+    SameLower,
+    /// None.
+    Valid,
+}
+
+/// The attributes as the file gives them.
+pub(super) struct RawWindow<'a> {
+    kernel: Option<&'a [i64]>,
+    strides: Option<&'a [i64]>,
+    dilations: Option<&'a [i64]>,
+    pads: Option<&'a [i64]>,
+    auto_pad: AutoPad,
+}
+
+/// A window over height and width. A window over one dimension has height 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    /// Top, left, bottom, right; meant if `auto_pad` says so.
+    pub pads: [usize; 4],
+    pub auto_pad: AutoPad,
+}
+
+impl<'a> RawWindow<'a> {
+    /// Reads the attributes that all windows have. `dilations` is read only where the operator has them.
+    pub fn read(attrs: &mut Attrs<'a>, has_dilations: bool) -> Result<RawWindow<'a>, Stop> {
+        let auto_pad = match attrs.text_or("auto_pad", "NOTSET")? {
+            "NOTSET" | "" => AutoPad::Explicit,
+            "SAME_UPPER" => AutoPad::SameUpper,
+            "SAME_LOWER" => AutoPad::SameLower,
+            "VALID" => AutoPad::Valid,
+            other => {
+                return Err(Stop::because(format!(
+                    "attribute 'auto_pad' is '{other}', it must be NOTSET, SAME_UPPER, SAME_LOWER or VALID"
+                )));
+            }
+        };
+        let raw = RawWindow {
+            kernel: attrs.ints("kernel_shape")?,
+            strides: attrs.ints("strides")?,
+            dilations: if has_dilations { attrs.ints("dilations")? } else { None },
+            pads: attrs.ints("pads")?,
+            auto_pad,
+        };
+        if auto_pad != AutoPad::Explicit && raw.pads.is_some_and(|p| p.iter().any(|&p| p != 0)) {
+            return Err(Stop::because("has both 'auto_pad' and 'pads': leave one out"));
+        }
+        Ok(raw)
+    }
+
+    /// The window over a tensor of this rank. `weights` are the kernel's extents where weights tell them.
+    pub fn over(self, rank: usize, weights: Option<&[usize]>) -> Result<Window, Stop> {
+        let spatial = spatial_dims(rank)?;
+        let kernel = match (self.kernel, weights) {
+            (Some(kernel), _) => positive("kernel_shape", kernel, spatial)?,
+            (None, Some(weights)) => {
+                let weights: Vec<i64> =
+                    weights.iter().map(|&w| i64::try_from(w).unwrap_or(i64::MAX)).collect();
+                positive("kernel_shape", &weights, spatial)?
+            }
+            (None, None) => return Err(Stop::because("attribute 'kernel_shape' is missing")),
+        };
+        if weights.is_some_and(|w| w != kernel) {
+            let weights = weights.unwrap_or_default();
+            return Err(Stop::because(format!(
+                "attribute 'kernel_shape' is {kernel:?}, but the weights are {weights:?}"
+            )));
+        }
+        let ones = vec![1; spatial];
+        let or_ones = |name, given: Option<&[i64]>| match given {
+            Some(given) => positive(name, given, spatial),
+            None => Ok(ones.clone()),
+        };
+        let strides = or_ones("strides", self.strides)?;
+        let dilations = or_ones("dilations", self.dilations)?;
+        let pads = match self.pads {
+            Some(pads) => sizes("pads", pads, 2 * spatial, 0)?,
+            None => vec![0; 2 * spatial],
+        };
+        Ok(Window {
+            kernel: height_width(&kernel, 1),
+            strides: height_width(&strides, 1),
+            dilations: height_width(&dilations, 1),
+            pads: match pads[..] {
+                [top, left, bottom, right] => [top, left, bottom, right],
+                _ => [0, pads[0], 0, pads[1]],
+            },
+            auto_pad: self.auto_pad,
+        })
+    }
+}
+
+impl Window {
+    /// Elements from the first to the last under the window, along height or width.
+    pub fn reach(&self, axis: usize) -> usize {
+        // Both are at most LARGEST, so this fits.
+        (self.kernel[axis] - 1) * self.dilations[axis] + 1
+    }
+
+    /// The padding of a convolution or pool over an input of this height and width.
+    pub fn padding(&self, input: [Dim; 2]) -> Result<[usize; 4], Stop> {
+        let mut pads = [0; 4];
+        for axis in 0..2 {
+            let [before, after] = match self.auto_pad {
+                AutoPad::Explicit => [self.pads[axis], self.pads[axis + 2]],
+                AutoPad::Valid => [0, 0],
+                _ => distribute(self.same_total(axis, input[axis])?, self.auto_pad),
+            };
+            (pads[axis], pads[axis + 2]) = (before, after);
+        }
+        Ok(pads)
+    }
+
+    /// What has to be added so that the output has input / stride elements, rounded up.
+    fn same_total(&self, axis: usize, input: Dim) -> Result<usize, Stop> {
+        let (stride, reach) = (self.strides[axis], self.reach(axis));
+        match input {
+            Dim::Fixed(n) => {
+                let steps = n.div_ceil(stride).saturating_sub(1);
+                let covered = steps.checked_mul(stride).and_then(|c| c.checked_add(reach));
+                let covered = covered.ok_or_else(|| Stop::because("its padding overflows"))?;
+                Ok(covered.saturating_sub(n))
+            }
+            Dim::Free(_) if stride == 1 => Ok(reach - 1),
+            Dim::Free(_) => Err(Stop::because(
+                "the padding of 'auto_pad' depends on a dimension that is free: export the model with fixed \
+                 height and width",
+            )),
+        }
+    }
+}
+
+/// Splits padding between both ends as `auto_pad` says; the larger half is at the end for SAME_UPPER.
+pub(super) fn distribute(total: usize, auto_pad: AutoPad) -> [usize; 2] {
+    let (less, more) = (total / 2, total - total / 2);
+    match auto_pad {
+        AutoPad::SameUpper => [less, more],
+        _ => [more, less],
+    }
+}
+
+/// Spatial dimensions of a tensor `[N, C, ...]` of this rank, if they can be dealt with.
+pub(super) fn spatial_dims(rank: usize) -> Result<usize, Stop> {
+    match rank {
+        3 | 4 => Ok(rank - 2),
+        5 => Err(Stop::because("three spatial dimensions are not supported")),
+        other => Err(Stop::because(format!("the input has rank {other}, it must be 3 or 4: [N, C, ...]"))),
+    }
+}
+
+/// One value per spatial dimension as height and width.
+pub(super) fn height_width(values: &[usize], missing: usize) -> [usize; 2] {
+    match values[..] {
+        [height, width] => [height, width],
+        _ => [missing, values[0]],
+    }
+}
+
+/// No window, stride, dilation or padding is larger: products of two of them stay in range everywhere.
+const LARGEST: i64 = 1 << 15;
+
+pub(super) fn positive(name: &str, values: &[i64], count: usize) -> Result<Vec<usize>, Stop> {
+    sizes(name, values, count, 1)
+}
+
+/// `count` values from `least` on.
+pub(super) fn sizes(name: &str, values: &[i64], count: usize, least: i64) -> Result<Vec<usize>, Stop> {
+    if values.len() != count {
+        return Err(Stop::because(format!("attribute '{name}' is {values:?}, it must have {count} values")));
+    }
+    if let Some(v) = values.iter().find(|v| !(least..=LARGEST).contains(*v)) {
+        return Err(Stop::because(format!(
+            "attribute '{name}' has the value {v}, outside of {least}..={LARGEST}"
+        )));
+    }
+    Ok(values.iter().map(|&v| v as usize).collect())
+}

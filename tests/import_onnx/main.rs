@@ -1,0 +1,15 @@
+//! ONNX in: real networks, versions of operators, what is refused, and files that lie.
+#![cfg(feature = "import")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod build;
+mod convolutions;
+mod elementwise;
+mod external;
+mod hostile;
+mod models;
+mod products;
+mod shapes;
+mod structure;
