@@ -1,8 +1,158 @@
 //! Float graph -> integer graph.
+//!
+//! Post-training static quantization in three steps, each usable alone:
+//! 1. [`Calibration`] watches a float session and learns the range of every activation;
+//! 2. `assign` decides which nodes become integer ones, `scales` gives every activation scale and zero point;
+//! 3. `rewrite` makes the integer graph: u8 activations, i8 weights with a scale per output channel, i32 biases.
+//!
+//! Inputs and outputs of the graph stay f32, so that both models are used in the same way.
 
 pub mod affine;
+mod assign;
+mod calibration;
+mod entropy;
+mod histogram;
+mod mse;
+mod rewrite;
+mod scales;
+mod weights;
+
+pub use calibration::{Calibration, Range};
+pub use histogram::Histogram;
+
+use crate::graph::Graph;
+use crate::run::{Model, SessionOptions};
+use crate::{Error, Limits, Result};
+use ottava_kernels::Isa;
 
 /// Why a graph can't be quantized.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum QuantizeError {}
+pub enum QuantizeError {
+    /// There was nothing to learn ranges from.
+    #[error("calibration needs at least one sample: give data that looks like what the network will see")]
+    NoSamples,
+    /// A sample is not what the network takes.
+    #[error("calibration sample {sample}: {what}")]
+    Sample {
+        /// Counted from 0.
+        sample: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A node that should stay float is not in the graph.
+    #[error("no node is named '{0}': `inspect` lists the names")]
+    UnknownNode(String),
+    /// The percentile is not one.
+    #[error("the percentile {0} is not above 50 and at most 100")]
+    Percentile(f32),
+}
+
+/// How the range of an activation is chosen from the values that were seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Method {
+    /// All of them: nothing is clipped, an outlier makes every step coarse.
+    MinMax,
+    /// Without the outermost values: this percentage of them (above 50, at most 100) lies below the upper end, as
+    /// many above the lower end.
+    Percentile(f32),
+    /// The range with the least mean squared error of the quantized values.
+    Mse,
+    /// The range whose quantized distribution is closest to the real one (least Kullback-Leibler divergence).
+    Entropy,
+}
+
+/// How a graph is quantized.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How ranges of activations are chosen.
+    pub method: Method,
+    /// One scale for all output channels of a weight tensor instead of one for each.
+    pub per_tensor: bool,
+    /// Names of nodes that stay float.
+    pub exclude: Vec<String>,
+}
+
+/// An integer graph, and what became of the float graph's nodes. Nodes that compute no activations (shapes,
+/// indices) are not counted.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The integer graph; its inputs and outputs are those of the float graph.
+    pub graph: Graph,
+    /// Nodes that compute with 8-bit integers.
+    pub nodes_int8: usize,
+    /// Nodes that compute with floats.
+    pub nodes_float: usize,
+    /// Name of each float node, and why it is one.
+    pub float_nodes: Vec<(String, String)>,
+}
+
+/// Quantizes an optimized float graph. Each sample is one value per graph input, as bytes. `progress` is told how
+/// many samples have been seen.
+///
+/// # Errors
+/// There are no samples, one doesn't fit the inputs, the float graph can't be run, or an option makes no sense.
+pub fn static_int8(
+    graph: Graph,
+    samples: &mut dyn Iterator<Item = Result<Vec<Vec<u8>>>>,
+    options: &Options,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Quantized> {
+    check(&graph, options)?;
+    let mut calibration = Calibration::new(&graph, options.method);
+    let model = Model::from_graph(graph)?;
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let limits = Limits::default();
+    let mut session =
+        model.session(&SessionOptions { threads, isa: Isa::best(), limits, shapes: Vec::new() })?;
+    let mut seen = 0;
+    for sample in samples {
+        let sample = sample?;
+        let fault = |what: String| Error::from(QuantizeError::Sample { sample: seen, what });
+        if sample.len() != session.inputs().len() {
+            let (given, wanted) = (sample.len(), session.inputs().len());
+            return Err(fault(format!("has {given} values, the network has {wanted} inputs")));
+        }
+        for (i, bytes) in sample.iter().enumerate() {
+            let input = session.input_bytes_mut(i)?;
+            if input.len() != bytes.len() {
+                let (given, wanted) = (bytes.len(), input.len());
+                return Err(fault(format!("input {i} is {given} bytes long, the network takes {wanted}")));
+            }
+            input.copy_from_slice(bytes);
+        }
+        session.run_observed(&mut |tensor, bytes| calibration.observe(tensor, bytes))?;
+        seen += 1;
+        progress(seen);
+    }
+    if seen == 0 {
+        return Err(QuantizeError::NoSamples.into());
+    }
+    with_calibration(model.graph(), &calibration, options)
+}
+
+/// Quantizes an optimized float graph with ranges that are known.
+///
+/// # Errors
+/// An option makes no sense.
+pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Quantized> {
+    check(graph, options)?;
+    let fates = assign::assign(graph, calibration, &options.exclude);
+    let scales = scales::Scales::choose(graph, &fates, calibration);
+    let mut quantized = rewrite::rewrite(graph, fates, &scales, options.per_tensor);
+    quantized.graph.sweep();
+    quantized.graph.validate()?;
+    Ok(quantized)
+}
+
+fn check(graph: &Graph, options: &Options) -> std::result::Result<(), QuantizeError> {
+    if let Method::Percentile(p) = options.method
+        && !(p > 50.0 && p <= 100.0)
+    {
+        return Err(QuantizeError::Percentile(p));
+    }
+    match options.exclude.iter().find(|name| graph.nodes.iter().all(|n| n.name != **name)) {
+        Some(name) => Err(QuantizeError::UnknownNode(name.clone())),
+        None => Ok(()),
+    }
+}
