@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::options::{DataArgs, LoadArgs, RunArgs};
 use super::output::{progress, say, say_json};
 use super::{model, show};
-use crate::data::{Dataset, InputSpec, Source};
+use crate::data::{Dataset, InputSpec};
 use crate::quantize::{Method, Options, Quantized};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ impl Quantize {
             let why = "is quantized already: start from the float model, or use `ottava convert`";
             return Err(Failure::refused(format!("{} {why}", self.model.display())));
         }
-        let source = Source::open(data, self.load.limits().file_bytes)?;
+        let source = loaded.source(data, &self.load)?;
         let images = self.data.images();
         let shapes = source.shapes(loaded.model.graph(), &images);
         let options = self.run.session(&self.load, shapes)?;
