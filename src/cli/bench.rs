@@ -105,9 +105,8 @@ impl Bench {
 
 impl Report {
     fn table(&self) -> comfy_table::Table {
-        let mut table = show::table(&["", ""], 1);
         let giga = self.macs as f64 / self.timing.median_ms / 1e6;
-        let rows = [
+        show::facts([
             ("median", show::time(self.timing.median_ms)),
             ("fastest", show::time(self.timing.min_ms)),
             ("9 of 10 within", show::time(self.timing.p90_ms)),
@@ -120,11 +119,7 @@ impl Report {
             ("first inference", show::time(self.first_ms)),
             ("activations", show::bytes(self.arena_bytes as u64)),
             ("weights", show::bytes(self.weights_bytes as u64)),
-        ];
-        for (what, value) in rows {
-            table.add_row([what.to_string(), value]);
-        }
-        table
+        ])
     }
 }
 

@@ -6,7 +6,7 @@ use super::options::{DataArgs, LoadArgs, RunArgs};
 use super::output::{progress, say, say_json};
 use super::show;
 use crate::Session;
-use crate::data::{Dataset, InputSpec, Labels, Source};
+use crate::data::{Dataset, InputSpec, Labels};
 use crate::report::{Comparison, Contestant, Layer, Side, Task, compare, compare_layers};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -149,8 +149,9 @@ impl Compare {
     }
 
     fn ready(&self, path: &Path) -> Result<Ready, Failure> {
-        let Loaded { model, file_bytes } = model::load(path, &self.load)?;
-        let source = Source::open(&self.data, self.load.limits().file_bytes)?;
+        let loaded = model::load(path, &self.load)?;
+        let source = loaded.source(&self.data, &self.load)?;
+        let Loaded { model, file_bytes } = loaded;
         let images = self.images.images();
         let shapes = source.shapes(model.graph(), &images);
         let session = model.session(&self.run.session(&self.load, shapes)?)?;

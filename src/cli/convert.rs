@@ -45,19 +45,14 @@ pub(super) struct Written {
 impl Written {
     /// A table of it.
     pub fn table(&self) -> comfy_table::Table {
-        let mut table = show::table(&["", ""], 1);
-        let rows = [
+        show::facts([
             ("bytes before", show::bytes(self.bytes_in)),
             ("bytes after", show::bytes(self.bytes_out)),
             ("before / after", show::ratio(self.bytes_in as f64, self.bytes_out as f64)),
             ("nodes in int8", self.nodes_int8.to_string()),
             ("nodes in float", self.nodes_float.to_string()),
             ("seconds", format!("{:.2}", self.seconds)),
-        ];
-        for (what, value) in rows {
-            table.add_row([what.to_string(), value]);
-        }
-        table
+        ])
     }
 }
 

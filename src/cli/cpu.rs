@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::output::{say, say_json};
 use super::show;
 use clap::Args;
+use comfy_table::CellAlignment;
 use ottava_kernels::qconv::QConv;
 use ottava_kernels::{ConvShape, Isa, Output};
 
@@ -31,12 +32,16 @@ impl Cpu {
                 "kernels": kernels.iter().map(|(_, k)| k).collect::<Vec<_>>(),
             }));
         }
-        let mut table = show::table(&["", ""], 2);
-        table.add_row(["best instruction set", best.name()]);
-        table.add_row(["there are (--isa)", &available.join(", ")]);
-        table.add_row(["processor features", &features.join(" ")]);
+        let mut table = show::facts([
+            ("best instruction set", best.name().to_string()),
+            ("there are (--isa)", available.join(", ")),
+            ("processor features", features.join(" ")),
+        ]);
         for (layer, kernel) in &kernels {
             table.add_row([*layer, kernel]);
+        }
+        if let Some(texts) = table.column_mut(1) {
+            texts.set_cell_alignment(CellAlignment::Left);
         }
         say(table)
     }

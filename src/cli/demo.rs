@@ -2,6 +2,7 @@
 
 mod assets;
 
+use super::calibrate::calibrate;
 use super::compare::sides;
 use super::failure::Failure;
 use super::options::{LoadArgs, RunArgs};
@@ -9,7 +10,7 @@ use super::output::{progress, say, say_json};
 use super::{model, show};
 use crate::data::{Dataset, InputSpec};
 use crate::import::{ImportOptions, onnx};
-use crate::quantize::{Method, Options, static_int8};
+use crate::quantize::{Method, Options};
 use crate::report::{Comparison, Contestant, Task, Timing, compare, measure};
 use crate::{Error, Model, Session, SessionOptions, optimize};
 use clap::Args;
@@ -82,17 +83,12 @@ impl Demo {
 
     /// Quantizes and writes; tells the length of the file.
     fn quantize(&self, float: &Model, options: &SessionOptions, path: &Path) -> Result<u64, Failure> {
-        let inputs = InputSpec::of(&float.session(options)?);
+        let mut session = float.session(options)?;
+        let inputs = InputSpec::of(&session);
         let mut digits = Dataset::new(assets::calibration_digits()?, &inputs, &assets::normalization())?;
+        let how = Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() };
+        let quantized = calibrate(float, &mut session, &mut digits, &how)?;
         let count = digits.len();
-        let bar = progress("calibrating", count);
-        let quantized = static_int8(
-            float.graph().clone(),
-            &mut (0..count).map(|i| Ok(digits.sample(i)?)),
-            &Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() },
-            &mut |done| bar.set_position(done as u64),
-        )?;
-        bar.finish_and_clear();
         let (int8, stay) = (quantized.nodes_int8, quantized.nodes_float);
         self.tell(format!(
             "2. Calibrated on {count} digits: {int8} nodes compute in int8, {stay} in float."

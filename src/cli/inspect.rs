@@ -206,22 +206,16 @@ impl Report {
     }
 
     fn totals(&self) -> comfy_table::Table {
-        let mut table = show::table(&["", ""], 1);
-        let mut row = |what: &str, value: String| {
-            table.add_row([show::shorten(what, 32), value]);
-        };
-        row("nodes", self.nodes.len().to_string());
-        if let Some(macs) = self.macs {
-            row("multiply-adds", show::count(macs));
-        }
-        for (what, bytes) in [("weights", self.weights_bytes), ("activations", self.arena_bytes)] {
-            if let Some(bytes) = bytes {
-                row(what, show::bytes(bytes as u64));
-            }
-        }
-        row("file", show::bytes(self.bytes));
+        let unknown = || "-".to_string();
+        let mut table = show::facts([
+            ("nodes", self.nodes.len().to_string()),
+            ("multiply-adds", self.macs.map_or_else(unknown, show::count)),
+            ("weights", self.weights_bytes.map_or_else(unknown, |b| show::bytes(b as u64))),
+            ("activations", self.arena_bytes.map_or_else(unknown, |b| show::bytes(b as u64))),
+            ("file", show::bytes(self.bytes)),
+        ]);
         for (key, value) in &self.metadata {
-            row(key, show::shorten(value, 48));
+            table.add_row([show::shorten(key, 32), show::shorten(value, 48)]);
         }
         table
     }

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 refused or failed (one message on standard error), 2 usage.
 
 mod bench;
+mod calibrate;
 mod compare;
 mod convert;
 mod cpu;

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::options::LoadArgs;
+use crate::data::Source;
 use crate::format::{self, PackedSection};
 use crate::graph::{Graph, Node, TensorId};
 use crate::{Error, Model, Session, import, optimize};
@@ -15,6 +16,18 @@ pub(super) struct Loaded {
     pub model: Model,
     /// Length of the file.
     pub file_bytes: u64,
+}
+
+impl Loaded {
+    /// Opens data for this model.
+    pub fn source(&self, path: &Path, args: &LoadArgs) -> Result<Source, Failure> {
+        Ok(Source::open(path, &input_names(self.model.graph()), args.limits().file_bytes)?)
+    }
+}
+
+/// The names of a model's inputs, in its order.
+pub(super) fn input_names(graph: &Graph) -> Vec<String> {
+    graph.inputs.iter().map(|id| graph.tensor(*id).name.clone()).collect()
 }
 
 /// Reads a model; the kind is told by content. What is no `.8va` file is imported and optimized.

@@ -1,11 +1,12 @@
 //! `ottava quantize`: a float model to 8-bit integers, after training.
 
+use super::calibrate::calibrate;
 use super::convert::Written;
 use super::failure::Failure;
 use super::options::{DataArgs, LoadArgs, RunArgs};
-use super::output::{progress, say, say_json};
+use super::output::{say, say_json};
 use super::{model, show};
-use crate::data::{Dataset, InputSpec, Source};
+use crate::data::{Dataset, InputSpec};
 use crate::quantize::{Method, Options, Quantized};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -101,23 +102,14 @@ impl Quantize {
             let why = "is quantized already: start from the float model, or use `ottava convert`";
             return Err(Failure::refused(format!("{} {why}", self.model.display())));
         }
-        let source = Source::open(data, self.load.limits().file_bytes)?;
+        let source = loaded.source(data, &self.load)?;
         let images = self.data.images();
         let shapes = source.shapes(loaded.model.graph(), &images);
         let options = self.run.session(&self.load, shapes)?;
-        let inputs = InputSpec::of(&loaded.model.session(&options)?);
-        let mut data = Dataset::new(source, &inputs, &images)?;
+        let mut session = loaded.model.session(&options)?;
+        let mut data = Dataset::new(source, &InputSpec::of(&session), &images)?;
         data.truncate(self.samples.unwrap_or(usize::MAX));
-
-        let bar = progress("calibrating", data.len());
-        let mut samples = (0..data.len()).map(|i| Ok(data.sample(i)?));
-        let quantized = crate::quantize::static_int8(
-            loaded.model.graph().clone(),
-            &mut samples,
-            &self.options(),
-            &mut |done| bar.set_position(done as u64),
-        )?;
-        bar.finish_and_clear();
+        let quantized = calibrate(&loaded.model, &mut session, &mut data, &self.options())?;
         self.check_strict(&quantized)?;
         let bytes_out = model::save(&self.output, &quantized.graph, &[])?;
         let written = Written {

@@ -5,7 +5,7 @@ use super::model;
 use super::options::{LoadArgs, RunArgs};
 use super::output::{say, say_json};
 use super::show;
-use crate::data::{Array, DataError, InputSpec, NamedArray, read_npz, write_npz};
+use crate::data::{Archive, Array, DataError, InputSpec, NamedArray, read_npz, write_npz};
 use crate::report::median;
 use crate::{Model, Session};
 use clap::Args;
@@ -47,10 +47,11 @@ pub(super) struct Run {
 impl Run {
     pub fn execute(&self) -> Result<(), Failure> {
         let model = model::load(&self.model, &self.load)?.model;
-        let arrays = read_npz(&self.inputs, self.load.limits().file_bytes)?;
-        let options = self.run.session(&self.load, free_shapes(&model, &arrays))?;
+        let names = model::input_names(model.graph());
+        let archive = read_npz(&self.inputs, &names, self.load.limits().file_bytes)?;
+        let options = self.run.session(&self.load, free_shapes(&model, &archive.arrays))?;
         let mut session = model.session(&options)?;
-        self.feed(&mut session, arrays)?;
+        self.feed(&mut session, archive)?;
         let mut times = Vec::new();
         for _ in 0..self.repeat.get() {
             let start = Instant::now();
@@ -71,8 +72,8 @@ impl Run {
     }
 
     /// Puts the arrays into the inputs. Each input must have its array; others may be there too.
-    fn feed(&self, session: &mut Session, mut arrays: Vec<Array>) -> Result<(), Failure> {
-        let names: Vec<String> = arrays.iter().map(|a| a.name().to_string()).collect();
+    fn feed(&self, session: &mut Session, archive: Archive) -> Result<(), Failure> {
+        let Archive { names, mut arrays } = archive;
         for (i, input) in InputSpec::of(session).iter().enumerate() {
             let at = arrays.iter().position(|a| a.name() == input.name);
             let array = arrays.swap_remove(at.ok_or_else(|| DataError::MissingInput {

@@ -14,6 +14,19 @@ pub(super) fn table(header: &[&str], texts: usize) -> Table {
     table
 }
 
+/// Names and values, without a header.
+pub(super) fn facts<const N: usize>(rows: [(&str, String); N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    for (name, value) in rows {
+        table.add_row([name.to_string(), value]);
+    }
+    if let Some(values) = table.column_mut(1) {
+        values.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
 /// `1.23 MB`: powers of 1000, three digits.
 pub(super) fn bytes(n: u64) -> String {
     scaled(n as f64, &["B", "kB", "MB", "GB", "TB"])

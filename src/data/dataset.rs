@@ -15,6 +15,8 @@ pub type Sample = Vec<Vec<u8>>;
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
+    /// Names of all arrays, for messages.
+    names: Vec<String>,
     content: Content,
 }
 
@@ -27,30 +29,32 @@ enum Content {
 }
 
 impl Source {
-    /// Opens a `.npy` file, a `.npz` archive (told by content) or a folder of images. Arrays of an archive are
-    /// read into memory, `limit` bytes at most; those of a `.npy` file stay in the file.
-    pub fn open(path: &Path, limit: u64) -> Result<Source, DataError> {
-        let content = if path.is_dir() {
-            Content::Images
+    /// Opens a `.npy` file, a `.npz` archive (told by content) or a folder of images. Of an archive the arrays
+    /// named like `inputs` are read into memory, `limit` bytes at most; that of a `.npy` file stays in the file.
+    pub fn open(path: &Path, inputs: &[String], limit: u64) -> Result<Source, DataError> {
+        let (names, content) = if path.is_dir() {
+            (Vec::new(), Content::Images)
         } else {
             let mut start = Vec::new();
             let file = File::open(path).map_err(|e| DataError::io(path, e))?;
             file.take(6).read_to_end(&mut start).map_err(|e| DataError::io(path, e))?;
             if start.starts_with(npy::MAGIC) {
-                Content::Arrays(vec![npy::open(path)?])
+                (Vec::new(), Content::Arrays(vec![npy::open(path)?]))
             } else if start.starts_with(npz::MAGIC) {
-                Content::Arrays(npz::read_npz(path, limit)?)
+                let archive = npz::read_npz(path, inputs, limit)?;
+                (archive.names, Content::Arrays(archive.arrays))
             } else {
                 return Err(DataError::Kind { path: path.into() });
             }
         };
-        Ok(Source { path: path.into(), content })
+        Ok(Source { path: path.into(), names, content })
     }
 
     /// Takes arrays that are in memory already.
     pub fn from_arrays(arrays: Vec<Array>) -> Source {
         let path = arrays.first().map(|a| a.path.clone()).unwrap_or_default();
-        Source { path, content: Content::Arrays(arrays) }
+        let names = arrays.iter().map(|a| a.name().to_string()).collect();
+        Source { path, names, content: Content::Arrays(arrays) }
     }
 
     /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has. Inputs that
@@ -133,14 +137,19 @@ impl Dataset {
     /// Element types must be equal, with one exception: u8 for an input of another type is taken for pixels if
     /// `options` say how to normalize them. A sample's shape is the input's, with a leading 1 kept or dropped.
     pub fn new(source: Source, inputs: &[InputSpec], options: &ImageOptions) -> Result<Dataset, DataError> {
-        let Source { path, content } = source;
+        let Source { path, names, content } = source;
         let (samples, columns) = match (content, inputs) {
             (Content::Images, [input]) => {
                 let folder = ImageFolder::open(&path, input, options)?;
                 (folder.len(), Columns::Images(folder, input.byte_len()))
             }
-            (Content::Arrays(arrays), _) if arrays.len() > 1 || inputs.len() == 1 => {
-                let columns = columns(&path, arrays, inputs, options)?;
+            (Content::Arrays(arrays), _) if names.len() > 1 || inputs.len() == 1 => {
+                let missing = |input: &InputSpec| DataError::MissingInput {
+                    path: path.clone(),
+                    input: input.name.clone(),
+                    found: names.join(", "),
+                };
+                let columns = columns(arrays, inputs, options, &missing)?;
                 let samples = columns.first().map_or(0, |c| c.array.rows());
                 (samples, Columns::Arrays(columns))
             }
@@ -188,23 +197,18 @@ impl Column {
 }
 
 fn columns(
-    path: &Path,
     mut arrays: Vec<Array>,
     inputs: &[InputSpec],
     options: &ImageOptions,
+    missing: &dyn Fn(&InputSpec) -> DataError,
 ) -> Result<Vec<Column>, DataError> {
-    let names = arrays.iter().map(|a| a.name().to_string()).collect::<Vec<_>>().join(", ");
     let mut columns: Vec<Column> = Vec::new();
     for input in inputs {
         let at = match arrays.as_slice() {
             [_] if inputs.len() == 1 => Some(0),
             all => all.iter().position(|a| a.name() == input.name),
         };
-        let at = at.ok_or_else(|| DataError::MissingInput {
-            path: path.into(),
-            input: input.name.clone(),
-            found: names.clone(),
-        })?;
+        let at = at.ok_or_else(|| missing(input))?;
         let array = arrays.swap_remove(at);
         if let Some(first) = columns.first()
             && first.array.rows() != array.rows()
@@ -317,7 +321,8 @@ mod tests {
     }
 
     fn open(path: &Path, inputs: &[InputSpec], options: &ImageOptions) -> Result<Dataset, DataError> {
-        Dataset::new(Source::open(path, 1 << 20)?, inputs, options)
+        let names: Vec<String> = inputs.iter().map(|i| i.name.clone()).collect();
+        Dataset::new(Source::open(path, &names, 1 << 20)?, inputs, options)
     }
 
     #[test]
@@ -385,8 +390,8 @@ mod tests {
     fn other_files_are_refused() {
         let path = path("other.txt");
         std::fs::write(&path, "hello").unwrap();
-        assert!(matches!(Source::open(&path, 0), Err(DataError::Kind { .. })));
-        assert!(matches!(Source::open(&path.join("no"), 0), Err(DataError::Io { .. })));
+        assert!(matches!(Source::open(&path, &[], 0), Err(DataError::Kind { .. })));
+        assert!(matches!(Source::open(&path.join("no"), &[], 0), Err(DataError::Io { .. })));
         let inputs = [input("a", DType::U8, &[1]), input("b", DType::U8, &[1])];
         let one = open(&npy("one.npy", "|u1", "(1, 1)", &[0]), &inputs, &ImageOptions::default());
         assert!(matches!(one, Err(DataError::InputCount { inputs: 2, .. })));
@@ -400,7 +405,7 @@ mod tests {
         graph.inputs.push(id);
         let shapes = |shape: &str, len: usize| {
             let path = npy("free.npy", "<i8", shape, &vec![0; len]);
-            Source::open(&path, 0).unwrap().shapes(&graph, &ImageOptions::default())
+            Source::open(&path, &[], 0).unwrap().shapes(&graph, &ImageOptions::default())
         };
         assert_eq!(shapes("(2, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
         assert_eq!(shapes("(2, 1, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
@@ -417,7 +422,7 @@ mod tests {
             Shape(vec![dims[0], Dim::Fixed(3), dims[1], dims[2]]),
         ));
         graph.inputs.push(id);
-        let source = Source::open(&std::env::temp_dir(), 0).unwrap();
+        let source = Source::open(&std::env::temp_dir(), &[], 0).unwrap();
         let size = ImageOptions { size: Some((24, 32)), ..ImageOptions::default() };
         assert_eq!(source.shapes(&graph, &size), [("x".to_string(), vec![1, 3, 24, 32])]);
         assert_eq!(source.shapes(&graph, &ImageOptions::default()), []);

@@ -19,5 +19,5 @@ pub use error::DataError;
 pub use images::ImageOptions;
 pub use input::InputSpec;
 pub use labels::Labels;
-pub use npz::{NamedArray, read_npz, write_npz};
+pub use npz::{Archive, NamedArray, read_npz, write_npz};
 pub use pixels::{Layout, Normalize};

@@ -12,9 +12,19 @@ use std::path::{Path, PathBuf};
 /// The first bytes of a zip archive.
 pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
 
-/// Reads all arrays, sorted by name, into memory. The arrays together may have at most `limit` bytes: a small
+/// What was read from an archive.
+#[derive(Debug)]
+pub struct Archive {
+    /// The names of all its arrays, sorted.
+    pub names: Vec<String>,
+    /// Those that were asked for, in the order of their names.
+    pub arrays: Vec<Array>,
+}
+
+/// Reads the arrays with these names into memory; the only array if there is just one, whatever its name.
+/// Other arrays are not looked at: they may be of any type. What is read may have at most `limit` bytes: a small
 /// archive can unpack to a lot.
-pub fn read_npz(path: &Path, limit: u64) -> Result<Vec<Array>, DataError> {
+pub fn read_npz(path: &Path, wanted: &[String], limit: u64) -> Result<Archive, DataError> {
     let damaged = |what: String| DataError::Archive { path: path.into(), what };
     let file = File::open(path).map_err(|e| DataError::io(path, e))?;
     let mut archive = NpzArchive::new(BufReader::new(file)).map_err(|e| damaged(e.to_string()))?;
@@ -22,28 +32,28 @@ pub fn read_npz(path: &Path, limit: u64) -> Result<Vec<Array>, DataError> {
     names.sort();
     let mut arrays = Vec::new();
     let mut total = 0u64;
-    for name in names {
-        let entry = archive.zip_archive().by_name(&npyz::npz::file_name_from_array_name(&name));
+    for name in names.iter().filter(|n| names.len() == 1 || wanted.contains(n)) {
+        let entry = archive.zip_archive().by_name(&npyz::npz::file_name_from_array_name(name));
         let mut entry = entry.map_err(|e| damaged(format!("array '{name}': {e}")))?;
         let header = npy::Header::read(&mut entry);
         let header =
             header.map_err(|what| DataError::Header { path: path.into(), array: name.clone(), what })?;
-        let (element, wanted) = npy::check(&header, path, &name)?;
-        total = total.saturating_add(wanted);
+        let (element, length) = npy::check(&header, path, name)?;
+        total = total.saturating_add(length);
         if total > limit {
             return Err(DataError::TooLarge { path: path.into(), bytes: total, limit });
         }
         // Not reserved in advance: the vector grows with what is really there.
         let mut bytes = Vec::new();
-        let read = entry.take(wanted.saturating_add(1)).read_to_end(&mut bytes);
+        let read = entry.take(length.saturating_add(1)).read_to_end(&mut bytes);
         let found = read.map_err(|e| damaged(format!("array '{name}': {e}")))? as u64;
-        if found != wanted {
-            return Err(DataError::Length { path: path.into(), array: name, wanted, found });
+        if found != length {
+            return Err(DataError::Length { path: path.into(), array: name.clone(), wanted: length, found });
         }
-        let shape = header.shape;
-        arrays.push(Array { path: path.into(), name, element, shape, storage: Storage::Memory(bytes) });
+        let (name, shape, storage) = (name.clone(), header.shape, Storage::Memory(bytes));
+        arrays.push(Array { path: path.into(), name, element, shape, storage });
     }
-    Ok(arrays)
+    Ok(Archive { names, arrays })
 }
 
 /// An array to be written.
@@ -103,6 +113,12 @@ mod tests {
         std::env::temp_dir().join(format!("ottava-npz-{}-{name}.npz", std::process::id()))
     }
 
+    /// Reads all arrays.
+    fn read_all(path: &Path, limit: u64) -> Result<Vec<Array>, DataError> {
+        let names = read_npz(path, &[], limit).map(|a| a.names)?;
+        Ok(read_npz(path, &names, limit)?.arrays)
+    }
+
     fn arrays() -> Vec<NamedArray> {
         let array = |name: &str, dtype: DType, shape: &[usize]| {
             let length = shape.iter().product::<usize>() * dtype.size();
@@ -125,7 +141,7 @@ mod tests {
         let mut written = arrays();
         write_npz(&path, &written).unwrap();
         written.sort_by(|a, b| a.name.cmp(&b.name));
-        let read = read_npz(&path, 1 << 20).unwrap();
+        let read = read_all(&path, 1 << 20).unwrap();
         assert_eq!(read.len(), written.len());
         for (r, w) in read.into_iter().zip(written) {
             assert_eq!((r.name(), r.element(), r.shape()), (&*w.name, Element::Tensor(w.dtype), &*w.shape));
@@ -133,7 +149,7 @@ mod tests {
         }
         // An existing file is replaced, and no temporary file stays.
         write_npz(&path, &[]).unwrap();
-        assert!(read_npz(&path, 1 << 20).unwrap().is_empty());
+        assert!(read_all(&path, 1 << 20).unwrap().is_empty());
         assert!(!temporary_beside(&path).exists());
     }
 
@@ -141,6 +157,17 @@ mod tests {
     fn a_failed_write_leaves_nothing() {
         let path = path("nowhere").join("x.npz");
         assert!(matches!(write_npz(&path, &arrays()), Err(DataError::Io { .. })));
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_read() {
+        let path = path("wanted");
+        write_npz(&path, &arrays()).unwrap();
+        let archive = read_npz(&path, &["i16".to_string(), "absent".to_string()], 12).unwrap();
+        assert_eq!(archive.names.len(), arrays().len());
+        assert_eq!(archive.arrays.iter().map(Array::name).collect::<Vec<_>>(), ["i16"]);
+        write_npz(&path, &arrays()[..1]).unwrap();
+        assert_eq!(read_npz(&path, &[], 1 << 20).unwrap().arrays.len(), 1, "the only one needs no name");
     }
 
     #[test]
@@ -160,8 +187,8 @@ mod tests {
         write_npz(&path, &[NamedArray { name: "x".into(), dtype: DType::U8, shape: vec![1 << 20], bytes }])
             .unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() < 1 << 14, "zeros pack well");
-        assert!(matches!(read_npz(&path, 1 << 19), Err(DataError::TooLarge { .. })));
-        assert_eq!(read_npz(&path, 1 << 20).unwrap()[0].shape(), [1 << 20]);
+        assert!(matches!(read_all(&path, 1 << 19), Err(DataError::TooLarge { .. })));
+        assert_eq!(read_all(&path, 1 << 20).unwrap()[0].shape(), [1 << 20]);
     }
 
     #[test]
@@ -171,14 +198,14 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(read_npz(&path, 1 << 20).is_err(), "cut at {length}");
+            assert!(read_all(&path, 1 << 20).is_err(), "cut at {length}");
         }
         for i in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[i] ^= 0xff;
             std::fs::write(&path, &bytes).unwrap();
             // Flips in times or comments are harmless; none may panic.
-            let _ = read_npz(&path, 1 << 20);
+            let _ = read_all(&path, 1 << 20);
         }
     }
 }
