@@ -1,0 +1,137 @@
+//! The files that fuzzing starts from are committed; this keeps them what they should be. With
+//! `OTTAVA_WRITE_SEEDS=1` it writes them anew.
+
+mod format_support;
+
+use format_support::*;
+use ottava::format;
+use ottava::graph::*;
+use std::path::Path;
+
+/// Tensors and nodes, one after the other; shapes are given, not inferred.
+struct Chain(Graph);
+
+impl Chain {
+    fn input(name: &str, shape: Shape) -> (Chain, TensorId) {
+        let mut chain = Chain(Graph { name: name.into(), dims: vec!["batch".into()], ..Graph::default() });
+        let id = chain.0.add_tensor(Tensor::value("in", DType::F32, shape));
+        chain.0.inputs = vec![id];
+        (chain, id)
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> TensorId {
+        self.0.add_tensor(tensor)
+    }
+
+    fn node(&mut self, op: impl Into<Op>, inputs: &[TensorId], output: Tensor) -> TensorId {
+        let out = self.0.add_tensor(output);
+        let op = op.into();
+        let name = format!("{}{}", op.name(), self.0.nodes.len());
+        let inputs = inputs.iter().map(|&i| Some(i)).collect();
+        self.0.nodes.push(Node { name, op, inputs, outputs: vec![out] });
+        out
+    }
+
+    fn output(mut self, id: TensorId) -> Graph {
+        self.0.outputs.push(id);
+        self.0
+    }
+}
+
+fn batch_of(dims: &[usize]) -> Shape {
+    let rest = dims.iter().map(|&d| Dim::Fixed(d));
+    Shape([Dim::Free(0)].into_iter().chain(rest).collect())
+}
+
+/// Quantize, Conv, Pool, Flatten, Linear, Dequantize, Softmax.
+fn quantized() -> Graph {
+    let (mut c, x) = Chain::input("quantized", batch_of(&[4, 4, 2]));
+    let u8s = |name: &str, dims: &[usize], scale| {
+        Tensor::value(name, DType::U8, batch_of(dims)).with_quant(Quant::per_tensor(scale, 128))
+    };
+    let i8s = |name: &str, dims: &[usize], scale: f32| {
+        let count = dims.iter().product::<usize>();
+        let values: Vec<i8> = (0..count).map(|i| (i as i64 * 37 % 255 - 127) as i8).collect();
+        Tensor::constant(name, DType::I8, dims, Data::from_slice(&values))
+            .with_quant(Quant::per_channel(0, vec![scale; dims[0]]))
+    };
+    let i32s = |name: &str, values: &[i32], scale: f32| {
+        Tensor::constant(name, DType::I32, &[values.len()], Data::from_slice(values))
+            .with_quant(Quant::per_channel(0, vec![scale; values.len()]))
+    };
+    let q = c.node(Quantize {}, &[x], u8s("q", &[4, 4, 2], 0.5));
+    let w = c.constant(i8s("w", &[3, 3, 3, 2], 0.25));
+    let b = c.constant(i32s("b", &[100, -100, 0], 0.125));
+    let conv = Conv { strides: [1, 1], pads: [1; 4], dilations: [1, 1], groups: 1, clamp: Clamp::RELU };
+    let conv = c.node(conv, &[q, w, b], u8s("conv", &[4, 4, 3], 2.0));
+    let pool = Pool {
+        kind: PoolKind::Max,
+        kernel: [2, 2],
+        strides: [2, 2],
+        pads: [0; 4],
+        dilations: [1, 1],
+        ceil: false,
+        count_include_pad: false,
+    };
+    let pool = c.node(pool, &[conv], u8s("pool", &[2, 2, 3], 2.0));
+    let flat = c.node(Flatten { axis: 1 }, &[pool], u8s("flat", &[12], 2.0));
+    let w = c.constant(i8s("w2", &[5, 12], 0.5));
+    let linear = c.node(Linear { clamp: Clamp::NONE }, &[flat, w], u8s("linear", &[5], 4.0));
+    let float = Tensor::value("float", DType::F32, batch_of(&[5]));
+    let float = c.node(Dequantize {}, &[linear], float);
+    let probability = Tensor::value("probability", DType::F32, batch_of(&[5]));
+    let out = c.node(Softmax { axis: 1, log: false }, &[float], probability);
+    c.output(out)
+}
+
+/// Float operators, most of which move data.
+fn float() -> Graph {
+    let (mut c, x) = Chain::input("float", batch_of(&[2, 3, 4]));
+    let f32s = |name: &str, dims: &[usize]| Tensor::value(name, DType::F32, batch_of(dims));
+    let i64s = |name: &str, values: &[i64]| {
+        Tensor::constant(name, DType::I64, &[values.len()], Data::from_slice(values))
+    };
+    let unary = Unary { kind: UnaryKind::Sigmoid, alpha: 0.0, beta: 0.0 };
+    let a = c.node(unary, &[x], f32s("sigmoid", &[2, 3, 4]));
+    let t = c.node(Transpose { perm: vec![0, 2, 1, 3] }, &[a], f32s("turned", &[3, 2, 4]));
+    let shape = c.constant(i64s("shape", &[-1, 6, 4]));
+    let r = c.node(Reshape { allow_zero: false }, &[t, shape], f32s("rows", &[6, 4]));
+    let m = c.node(MatMul { transpose_b: true }, &[r, r], f32s("product", &[6, 6]));
+    let (starts, ends) = (c.constant(i64s("starts", &[1])), c.constant(i64s("ends", &[5])));
+    let axes = c.constant(i64s("axes", &[2]));
+    let s = c.node(Slice {}, &[m, starts, ends, axes], f32s("part", &[6, 4]));
+    let binary = Binary { kind: BinaryKind::Add, clamp: Clamp { min: -1.0, max: 6.0 } };
+    let sum = c.node(binary, &[s, r], f32s("sum", &[6, 4]));
+    let joined = c.node(Concat { axis: 1 }, &[sum, r], f32s("joined", &[12, 4]));
+    let pads = c.constant(i64s("pads", &[0, 1, 0, 0, 0, 2]));
+    let padded = c.node(Pad { mode: PadMode::Reflect }, &[joined, pads], f32s("padded", &[13, 6]));
+    let reduce = Reduce { kind: ReduceKind::Mean, axes: vec![1], keep_dims: false };
+    let mean = c.node(reduce, &[padded], f32s("mean", &[6]));
+    let best = Tensor::value("best", DType::I64, batch_of(&[]));
+    let best = c.node(ArgMax { axis: 1, keep_dims: false, select_last: false }, &[mean], best);
+    c.0.outputs.push(best);
+    c.output(mean)
+}
+
+fn seeds() -> [(&'static str, Vec<u8>); 4] {
+    let file = |graph: &Graph| format::write(graph, &[]).expect("well formed");
+    [
+        ("smallest", file(&smallest())),
+        ("records", packed_file()),
+        ("quantized", file(&quantized())),
+        ("float", file(&float())),
+    ]
+}
+
+#[test]
+fn seeds_are_up_to_date() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    for (name, wanted) in seeds() {
+        let path = folder.join(name).with_extension("8va");
+        if std::env::var_os("OTTAVA_WRITE_SEEDS").is_some() {
+            std::fs::write(&path, &wanted).expect("the seed can be written");
+        }
+        let there = std::fs::read(&path).unwrap_or_default();
+        assert!(there == wanted, "{} is out of date: run this with OTTAVA_WRITE_SEEDS=1", path.display());
+    }
+}
