@@ -248,9 +248,9 @@ fn accumulators_are_exact_up_to_the_bound() {
 
 #[test]
 fn partial_sums_may_wrap() {
-    // The sum of a * w is twice what an i32 holds; that of (a - 128) * w fits.
+    // The sum of a * w is nearly twice what an i32 holds; that of (a - 128) * w fits.
     let k = 132_104;
-    assert!(k as i64 * 255 * 127 > 1 << 32 && k as i64 * 128 * 127 <= i64::from(i32::MAX));
+    assert!(k as i64 * 255 * 127 > i64::from(i32::MAX) && k as i64 * 128 * 127 <= i64::from(i32::MAX));
     assert_sum(&vec![255; k], 128, &vec![127; k], 0, k as i64 * 127 * 127);
     assert_sum(&vec![0; k], 128, &vec![127; k], 0, k as i64 * -128 * 127);
 }
