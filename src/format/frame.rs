@@ -57,7 +57,7 @@ impl<'a> Frame<'a> {
     /// Checks the frame of a file. `bytes` must start at a multiple of 64.
     pub fn check(bytes: &'a [u8], limits: &Limits) -> Result<Frame<'a>, FormatError> {
         check_len(bytes.len() as u64, limits)?;
-        if bytes.as_ptr().addr() % ALIGN != 0 {
+        if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
             return Err(FormatError::StorageAlignment);
         }
         let header = check_header(bytes)?;

@@ -1,6 +1,6 @@
 //! The `.8va` file: a graph, its weights as the kernels read them, in one file that is mapped and run.
 //!
-//! `docs/format.md` specifies it. [`write`] and [`save`] make files, [`read`], [`open`] and [`map`] take them
+//! `docs/format.md` specifies it. [`write()`] and [`save`] make files, [`read`], [`open`] and [`map`] take them
 //! apart; no byte of a file is believed before it is checked, and constants are never copied. There is exactly
 //! one encoding of a graph: equal graphs make equal files.
 

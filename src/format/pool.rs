@@ -178,7 +178,7 @@ impl<'a> Runs<'a> {
     pub fn take(&mut self, offset: u64, len: u64, at: &Place) -> Result<Range<usize>, FormatError> {
         let at = || at.clone();
         let past = || FormatError::DataEnd { at: at(), offset, len, end: self.end };
-        if offset % ALIGN as u64 != 0 {
+        if !offset.is_multiple_of(ALIGN as u64) {
             return Err(FormatError::DataAlignment { at: at(), offset });
         }
         let wanted = align_up(self.next).ok_or_else(past)?;

@@ -143,13 +143,9 @@ impl<'a> Decoder<'a> {
         check_limit("rank", format!("dimensions of {}", at()), rank, self.limits.rank)?;
         let codes = self.ints.take(rank as u64, at)?;
         let free = self.header.free_dims as usize;
-        let dims = codes.iter().enumerate().map(|(axis, &value)| {
-            dim(value, free).ok_or_else(|| FormatError::Dim { at: at(), axis, value, free })
-        });
-        // Collected by hand: `collect` would guess a capacity.
         let mut shape = Shape(Vec::with_capacity(rank));
-        for d in dims {
-            shape.0.push(d?);
+        for (axis, &value) in codes.iter().enumerate() {
+            shape.0.push(dim(value, free).ok_or_else(|| FormatError::Dim { at: at(), axis, value, free })?);
         }
         let quant = self.quant(&record, at)?;
         let mut tensor = Tensor { name: name.to_string(), shape, dtype, quant, data: None };

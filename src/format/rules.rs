@@ -11,8 +11,8 @@ pub(super) fn check(graph: &Graph) -> Result<(), FormatError> {
     check_names(graph)?;
     check_use(graph)?;
     for tensor in &graph.tensors {
-        let known = tensor.shape.iter().filter_map(|d| d.fixed());
-        let bytes = known.fold(Some(tensor.dtype.size()), |n, d| n?.checked_mul(d));
+        let mut known = tensor.shape.iter().filter_map(|d| d.fixed());
+        let bytes = known.try_fold(tensor.dtype.size(), |n, d| n.checked_mul(d));
         if bytes.is_none_or(|n| i64::try_from(n).is_err()) {
             return Err(FormatError::ShapeOverflow { tensor: format!("tensor '{}'", tensor.name) });
         }
@@ -28,22 +28,20 @@ pub(super) fn check(graph: &Graph) -> Result<(), FormatError> {
 
 /// Checks one attribute of a node. NaN is refused because it equals nothing, not even itself.
 pub(super) fn check_attr(node: &str, name: &str, attr: &Attr) -> Result<(), FormatError> {
-    let (node, attr_name) = (|| node.to_string(), || name.to_string());
-    let nan = match attr {
-        Attr::Float(v) => v.is_nan(),
-        Attr::Floats(v) => v.iter().any(|v| v.is_nan()),
-        Attr::Int(_) | Attr::Ints(_) | Attr::Text(_) => false,
+    let floats = match attr {
+        Attr::Float(v) => std::slice::from_ref(v),
+        Attr::Floats(v) => v,
+        Attr::Int(_) | Attr::Ints(_) | Attr::Text(_) => &[],
     };
-    if nan {
-        return Err(FormatError::AttrNan { node: node(), attr: attr_name() });
+    if floats.iter().any(|v| v.is_nan()) {
+        return Err(FormatError::AttrNan { node: node.to_string(), attr: name.to_string() });
     }
-    let texts = [Some(name), if let Attr::Text(text) = attr { Some(text.as_str()) } else { None }];
-    for text in texts.into_iter().flatten() {
-        if let Some(fault) = text_fault(text, MAX_WORD) {
-            return Err(FormatError::AttrText { node: node(), attr: attr_name(), fault });
-        }
+    let text = if let Attr::Text(text) = attr { text } else { "" };
+    let fault = [name, text].into_iter().find_map(|t| text_fault(t, MAX_WORD));
+    match fault {
+        Some(fault) => Err(FormatError::AttrText { node: node.to_string(), attr: name.to_string(), fault }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks that packed weights belong to nodes and stand in strictly ascending order.

@@ -27,7 +27,7 @@ pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Loaded> {
 /// reads `path` meanwhile, or maps it, sees the old file; after an error there is nothing new on the disk.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Format`] as [`write`] has it.
+/// [`Error::Io`], and [`Error::Format`] as [`write()`] has it.
 pub fn save(path: impl AsRef<Path>, graph: &Graph, packed: &[PackedSection]) -> Result<()> {
     let path = path.as_ref();
     let bytes = write(graph, packed)?;
