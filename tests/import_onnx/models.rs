@@ -5,11 +5,11 @@ use crate::common::shared;
 use ottava::graph::{DType, Dim, Graph, Op, infer};
 use ottava::import::{ImportError, ImportOptions, load};
 
-/// The model at this path of the test material, or `None` where that is missing.
-fn model(path: &str) -> Option<Graph> {
-    let mut graph = load(shared(path)?, &ImportOptions::default()).unwrap_or_else(|e| panic!("{path}: {e}"));
+/// The model at this path of the test material.
+fn model(path: &str) -> Graph {
+    let mut graph = load(shared(path), &ImportOptions::default()).unwrap_or_else(|e| panic!("{path}: {e}"));
     infer::check(&mut graph).unwrap_or_else(|e| panic!("{path}: {e}"));
-    Some(graph)
+    graph
 }
 
 fn count(graph: &Graph, op: &str) -> usize {
@@ -23,8 +23,9 @@ fn port(graph: &Graph, id: ottava::graph::TensorId) -> String {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn a_perceptron_is_a_chain_of_linear_layers() {
-    let Some(g) = model("models/seeds/mnist_mlp.onnx") else { return };
+    let g = model("models/seeds/mnist_mlp.onnx");
     assert_eq!(op_names(&g), ["Reshape", "Linear", "Unary", "Linear", "Unary", "Linear"]);
     assert_eq!(port(&g, g.inputs[0]), "input f32 [batch, 1, 28, 28]");
     assert_eq!(port(&g, g.outputs[0]), "logits f32 [batch, 10]");
@@ -35,8 +36,9 @@ fn a_perceptron_is_a_chain_of_linear_layers() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn a_small_convolutional_network_keeps_names_and_batch() {
-    let Some(g) = model("models/seeds/mnist_cnn.onnx") else { return };
+    let g = model("models/seeds/mnist_cnn.onnx");
     assert_eq!(port(&g, g.inputs[0]), "input f32 [batch, 1, 28, 28]");
     assert_eq!(port(&g, g.outputs[0]), "logits f32 [batch, 10]");
     let convs: Vec<_> = g.nodes.iter().filter(|n| matches!(n.op, Op::Conv(_))).collect();
@@ -46,8 +48,9 @@ fn a_small_convolutional_network_keeps_names_and_batch() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn an_old_network_reaches_its_weights_through_a_reshape() {
-    let Some(g) = model("models/ort_examples/mnist.onnx") else { return };
+    let g = model("models/ort_examples/mnist.onnx");
     let linear = only(&g, "Linear");
     assert_eq!(dims(&g, linear.inputs[1].unwrap()), [10, 256]);
     for node in &g.nodes {
@@ -60,8 +63,9 @@ fn an_old_network_reaches_its_weights_through_a_reshape() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn efficientnet_comes_in_whole() {
-    let Some(g) = model("models/efficientnet_lite0/efficientnet_lite0_same.onnx") else { return };
+    let g = model("models/efficientnet_lite0/efficientnet_lite0_same.onnx");
     assert_eq!((count(&g, "Conv"), count(&g, "Unary"), count(&g, "Binary")), (49, 33, 9));
     assert_eq!((count(&g, "Reduce"), count(&g, "Flatten"), count(&g, "Linear")), (1, 1, 1));
     assert_eq!(g.nodes.len(), 49 * 3 + 33 + 9 + 3);
@@ -72,16 +76,18 @@ fn efficientnet_comes_in_whole() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn a_unet_comes_in_whole() {
-    let Some(g) = model("models/unet_isbi/unet_isbi_fp32.onnx") else { return };
+    let g = model("models/unet_isbi/unet_isbi_fp32.onnx");
     assert_eq!((count(&g, "Conv"), count(&g, "ConvTranspose"), count(&g, "Pool")), (15, 3, 3));
     assert_eq!(count(&g, "Concat"), 3);
     assert_eq!(port(&g, g.outputs[0]), "prob f32 [1, 1, 512, 512]");
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn a_half_precision_network_is_half_precision_at_its_border_only() {
-    let Some(g) = model("models/winml/SqueezeNet_fp16.onnx") else { return };
+    let g = model("models/winml/SqueezeNet_fp16.onnx");
     assert_eq!(port(&g, g.inputs[0]), "data_0 f16 [1, 3, 224, 224]");
     assert_eq!(port(&g, g.outputs[0]), "softmaxout_1 f16 [1, 1000, 1, 1]");
     assert_eq!(g.tensors.iter().filter(|t| t.dtype == DType::F16).count(), 2);
@@ -91,17 +97,17 @@ fn a_half_precision_network_is_half_precision_at_its_border_only() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn a_batch_without_a_name_gets_one() {
-    let Some(g) = model("models/tract/onnx/test_cases/averagepool_count_include_pad/model.onnx") else {
-        return;
-    };
+    let g = model("models/tract/onnx/test_cases/averagepool_count_include_pad/model.onnx");
     assert!(matches!(&only(&g, "Pool").op, Op::Pool(p) if p.count_include_pad));
     assert!(g.tensor(g.inputs[0]).shape.iter().all(|d| matches!(d, Dim::Fixed(_))));
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn all_nodes_that_stand_in_the_way_are_listed() {
-    let Some(path) = shared("models/seeds/lstm_mnist.onnx") else { return };
+    let path = shared("models/seeds/lstm_mnist.onnx");
     match load(path, &ImportOptions::default()) {
         Err(ottava::Error::Import(ImportError::Unsupported { problems })) => {
             let found: Vec<_> = problems.iter().map(|p| (p.node.as_str(), p.op.as_str())).collect();
@@ -115,8 +121,9 @@ fn all_nodes_that_stand_in_the_way_are_listed() {
 const STILL_MODELS: [&str; 6] = ["02", "04", "10", "12", "14", "16"];
 
 #[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn damaged_files_are_refused() {
-    let Some(folder) = shared("models/malformed") else { return };
+    let folder = shared("models/malformed");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
