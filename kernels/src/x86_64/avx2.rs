@@ -88,7 +88,7 @@ unsafe fn dot(acc: __m256i, quad: Signed, line: __m256i) -> __m256i {
     }
 }
 
-// 8 accumulators: the rest of 16 registers hold constants and what `dot` is in the middle of. Its chain is one
+// 8 accumulators: constants and what `dot` is in the middle of take the rest of 16 registers. Its chain is one
 // addition of one cycle, which needs no more sums at once.
 ladder!(Avx2, "avx2", "avx2,fma", 1,
     [1: "4" x "16" = 1 2 3 4]

@@ -59,8 +59,7 @@ impl Columns16 for AvxVnni {
     }
 }
 
-// 12 accumulators, two halves of a line and the activations fill 16 registers.
+// 12 accumulators, two halves of a line and the activations: wider tiles would not fit 16 registers.
 ladder!(AvxVnni, "avxvnni", "avx2,fma,avxvnni", 4,
     [1: "6" x "16" = 1 2 3 4 5 6]
-    [2: "3" x "32" = 1 2 3]
 );
