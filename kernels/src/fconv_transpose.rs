@@ -2,55 +2,8 @@
 
 use crate::fconv::FConv;
 use crate::math::clip;
-use crate::{ConvShape, Isa};
+use crate::{ConvShape, ConvTransposeShape, Isa};
 use std::ops::Range;
-
-/// Geometry of a transposed convolution: input pixel `(iy, ix)` and tap `(ky, kx)` add to output pixel
-/// `(iy * stride + ky * dilation - pad, ...)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvTransposeShape {
-    /// Images.
-    pub n: usize,
-    /// Input height.
-    pub h: usize,
-    /// Input width.
-    pub w: usize,
-    /// Input channels.
-    pub c: usize,
-    /// Output channels.
-    pub oc: usize,
-    /// Kernel height, width.
-    pub kernel: [usize; 2],
-    /// Down, right.
-    pub strides: [usize; 2],
-    /// Down, right.
-    pub dilations: [usize; 2],
-    /// Rows and columns cut off above and left.
-    pub pad: [usize; 2],
-    /// Output height.
-    pub oh: usize,
-    /// Output width.
-    pub ow: usize,
-    /// `c` and `oc` are split into this many parts.
-    pub groups: usize,
-}
-
-impl ConvTransposeShape {
-    /// Elements of the input.
-    pub const fn x_len(&self) -> usize {
-        self.n * self.h * self.w * self.c
-    }
-
-    /// Elements of the output.
-    pub const fn y_len(&self) -> usize {
-        self.n * self.oh * self.ow * self.oc
-    }
-
-    /// Multiply-adds: every input element meets every tap.
-    pub const fn macs(&self) -> u64 {
-        self.x_len() as u64 * (self.oc / self.groups * self.kernel[0] * self.kernel[1]) as u64
-    }
-}
 
 /// A float transposed convolution with everything decided but the data.
 ///

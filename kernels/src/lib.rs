@@ -37,7 +37,7 @@ mod testing;
 pub mod unary;
 
 pub use isa::Isa;
-pub use shape::{ConvShape, Output};
+pub use shape::{ConvShape, ConvTransposeShape, Output};
 
 /// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4
 /// channels and whole vectors. What is there does not matter.

@@ -92,6 +92,54 @@ impl ConvShape {
     }
 }
 
+/// Geometry of a transposed convolution over NHWC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvTransposeShape {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Input channels.
+    pub c: usize,
+    /// Output channels.
+    pub oc: usize,
+    /// Kernel height, width.
+    pub kernel: [usize; 2],
+    /// Down, right.
+    pub strides: [usize; 2],
+    /// Down, right.
+    pub dilations: [usize; 2],
+    /// Rows and columns cut off above and left of the full output; what is cut off or added below and right follows
+    /// from `oh`, `ow`.
+    pub pad: [usize; 2],
+    /// Output height.
+    pub oh: usize,
+    /// Output width.
+    pub ow: usize,
+    /// `c` and `oc` are split into this many parts.
+    pub groups: usize,
+}
+
+impl ConvTransposeShape {
+    /// Elements of the input.
+    pub const fn x_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+
+    /// Elements of the output.
+    pub const fn y_len(&self) -> usize {
+        self.n * self.oh * self.ow * self.oc
+    }
+
+    /// Multiply-adds: every input element meets every weight of its channel, those that fall outside counted in.
+    pub const fn macs(&self) -> u64 {
+        let taps = self.kernel[0] as u64 * self.kernel[1] as u64;
+        self.x_len() as u64 * taps * (self.oc / self.groups) as u64
+    }
+}
+
 /// How an i32 accumulator becomes a u8: the parts that are the same for all channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {

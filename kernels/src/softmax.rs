@@ -55,20 +55,31 @@ fn greater(a: f32, b: f32) -> f32 {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn contiguous(log: bool, x: &[f32], y: &mut [f32]) {
+    // Whole chunks have a constant length: they become one vector operation.
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in x.chunks(LANES) {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane = greater(*lane, v);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for i in 0..LANES {
+            lanes[i] = greater(lanes[i], chunk[i]);
         }
+    }
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = greater(*lane, v);
     }
     let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, b));
     let mut sums = [0f32; LANES];
-    for (x, y) in x.chunks(LANES).zip(y.chunks_mut(LANES)) {
-        for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
-            *y = exp(x - max);
-            *sum += *y;
+    let (whole_y, rest_y) = y.as_chunks_mut::<LANES>();
+    for (x, y) in whole.iter().zip(whole_y) {
+        for i in 0..LANES {
+            y[i] = exp(x[i] - max);
+            sums[i] += y[i];
         }
+    }
+    for ((sum, &x), y) in sums.iter_mut().zip(rest).zip(rest_y) {
+        *y = exp(x - max);
+        *sum += *y;
     }
     let sum = lane_sum(sums);
     if log {
