@@ -221,3 +221,99 @@ pub fn select<T: Copy>(walk: &Broadcast<3>, condition: &[u8], a: &[T], b: &[T], 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    const FREE: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+    #[test]
+    fn floats_by_definition() {
+        let mut random = Random::new(1);
+        let mut a = random.floats(203, 3.0);
+        let mut b = random.floats(203, 3.0);
+        (a[0], b[0]) = (0.0, 0.0);
+        (a[1], b[1]) = (-1.0, 0.0);
+        (a[2], b[2]) = (f32::INFINITY, -2.0);
+        let walk = Broadcast::new(&[203], [&[203], &[203]]).unwrap();
+        type Reference = fn(f32, f32) -> f32;
+        let table: [(BinaryFn, Reference); 7] = [
+            (BinaryFn::Add, |a, b| a + b),
+            (BinaryFn::Sub, |a, b| a - b),
+            (BinaryFn::Mul, |a, b| a * b),
+            (BinaryFn::Div, |a, b| a / b),
+            (BinaryFn::Min, f32::min),
+            (BinaryFn::Max, f32::max),
+            (BinaryFn::PRelu, |a, b| if a >= 0.0 { a } else { a * b }),
+        ];
+        on_every_isa(|isa| {
+            let mut y = vec![0.0; 203];
+            for (f, reference) in table {
+                binary_f32(isa, f, FREE, &walk, &a, &b, &mut y);
+                for i in 0..a.len() {
+                    let expected = reference(a[i], b[i]);
+                    assert!(
+                        y[i] == expected || expected.is_nan() && y[i].is_nan(),
+                        "{isa} {f:?} {} {}",
+                        a[i],
+                        b[i]
+                    );
+                }
+            }
+            binary_f32(isa, BinaryFn::Add, [-1.0, 1.5], &walk, &a, &b, &mut y);
+            assert!(y.iter().zip(&a).zip(&b).all(|((y, a), b)| *y == (a + b).clamp(-1.0, 1.5)));
+            binary_f32(isa, BinaryFn::Pow, FREE, &walk, &a, &b, &mut y);
+            for i in 0..a.len() {
+                let exact = f64::from(a[i]).powf(f64::from(b[i]));
+                let same = (f64::from(y[i]) - exact).abs() <= 1e-7 * exact.abs();
+                assert!(
+                    same || f64::from(y[i]) == exact || exact.is_nan() && y[i].is_nan(),
+                    "{} ^ {}",
+                    a[i],
+                    b[i]
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn integers_never_panic() {
+        let walk = Broadcast::new(&[4], [&[4], &[4]]).unwrap();
+        let (a, b) = ([7i64, -7, i64::MIN, i64::MIN], [2i64, 2, -1, 0]);
+        let mut y = [0; 4];
+        let mut with = |f| {
+            binary_int(f, &walk, &a, &b, &mut y);
+            y
+        };
+        assert_eq!(with(BinaryFn::Div), [3, -3, i64::MIN, 0]);
+        assert_eq!(with(BinaryFn::Add), [9, -5, i64::MAX, i64::MIN]);
+        assert_eq!(with(BinaryFn::Sub), [5, -9, i64::MIN + 1, i64::MIN]);
+        assert_eq!(with(BinaryFn::Mul), [14, -14, i64::MIN, 0]);
+        assert_eq!(with(BinaryFn::Pow), [49, 49, 0, 1]);
+        assert_eq!(with(BinaryFn::Min), [2, -7, i64::MIN, i64::MIN]);
+        assert_eq!(with(BinaryFn::Max), [7, 2, -1, 0]);
+        assert_eq!(i32::binary(BinaryFn::Div, i32::MIN, -1), i32::MIN);
+        assert_eq!(i32::binary(BinaryFn::Pow, -1, -3), -1);
+    }
+
+    #[test]
+    fn comparisons_and_choice() {
+        let walk = Broadcast::new(&[2, 3], [&[2, 3], &[3]]).unwrap();
+        let (a, b) = ([1.0, 2.0, f32::NAN, 4.0, 2.0, 0.0], [2.0f32, 2.0, 2.0]);
+        on_every_isa(|isa| {
+            let mut y = [9; 6];
+            compare(isa, CompareFn::Equal, &walk, &a, &b, &mut y);
+            assert_eq!(y, [0, 1, 0, 0, 1, 0]);
+            compare(isa, CompareFn::Less, &walk, &a, &b, &mut y);
+            assert_eq!(y, [1, 0, 0, 0, 0, 1]);
+            compare(isa, CompareFn::Greater, &walk, &a, &b, &mut y);
+            assert_eq!(y, [0, 0, 0, 1, 0, 0]);
+        });
+        let walk = Broadcast::new(&[2, 3], [&[2, 1], &[3], &[]]).unwrap();
+        let mut y = [0; 6];
+        select(&walk, &[0, 1], &[10, 11, 12], &[5], &mut y);
+        assert_eq!(y, [5, 5, 5, 10, 11, 12]);
+    }
+}

@@ -59,3 +59,31 @@ fn is_nonzero_body<T: Zero>(x: &[T], y: &mut [u8]) {
         *y = u8::from(x != T::default());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::on_every_isa;
+
+    #[test]
+    fn saturates_floats_and_wraps_integers() {
+        let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3.99, -3.99, 300.0, -0.0];
+        on_every_isa(|isa| {
+            let mut y = [9u8; 7];
+            cast(isa, &x, &mut y);
+            assert_eq!(y, [0, 255, 0, 3, 0, 255, 0]);
+            let mut y = [9i64; 7];
+            cast(isa, &x, &mut y);
+            assert_eq!(y, [0, i64::MAX, i64::MIN, 3, -3, 300, 0]);
+            let mut y = [9i8; 3];
+            cast(isa, &[128i32, -129, 5], &mut y);
+            assert_eq!(y, [-128, 127, 5]);
+            let mut y = [9.0f32; 2];
+            cast(isa, &[i64::MAX, -2], &mut y);
+            assert_eq!(y, [9_223_372_036_854_775_807i64 as f32, -2.0]);
+            let mut y = [9; 4];
+            is_nonzero(isa, &[0.0, -0.0, f32::NAN, 1e-40], &mut y);
+            assert_eq!(y, [0, 0, 1, 1]);
+        });
+    }
+}

@@ -272,3 +272,111 @@ fn linear_body<T: Sample>(r: &Resize, x: &[T], y: &mut [T], rows: Range<usize>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    const LINEAR: ResizeMode = ResizeMode::Linear;
+
+    fn nearest(mode: NearestMode) -> ResizeMode {
+        ResizeMode::Nearest(mode)
+    }
+
+    fn run(dims: &[usize], out: &[usize], mode: ResizeMode, coord: ResizeCoord, x: &[f32]) -> Vec<f32> {
+        let scales: Vec<f32> = dims.iter().zip(out).map(|(&d, &o)| o as f32 / d as f32).collect();
+        let resize = Resize::new(dims, out, &scales, mode, coord).unwrap();
+        let mut y = vec![f32::NAN; out.iter().product()];
+        for row in 0..resize.rows() {
+            let len = resize.row_len();
+            resize.run(Isa::SCALAR, x, &mut y[row * len..(row + 1) * len], row..row + 1);
+        }
+        y
+    }
+
+    /// The examples of ONNX's operator documentation.
+    #[test]
+    fn known_answers() {
+        use NearestMode::*;
+        use ResizeCoord::*;
+        let ramp = [1.0, 2.0, 3.0, 4.0];
+        let y = run(&[2, 2], &[4, 6], nearest(RoundPreferFloor), HalfPixel, &ramp);
+        assert_eq!(y[..12], [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+        assert_eq!(y[12..], [3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0]);
+        let y = run(&[2, 2], &[4, 4], LINEAR, HalfPixel, &ramp);
+        let expected =
+            [1.0, 1.25, 1.75, 2.0, 1.5, 1.75, 2.25, 2.5, 2.5, 2.75, 3.25, 3.5, 3.0, 3.25, 3.75, 4.0];
+        assert_eq!(y, expected);
+        let y = run(&[2, 2], &[4, 4], LINEAR, AlignCorners, &ramp);
+        for (i, y) in y.iter().enumerate() {
+            let exact = 1.0 + (i % 4) as f32 / 3.0 + 2.0 * (i / 4) as f32 / 3.0;
+            assert!((y - exact).abs() < 1e-6);
+        }
+        let y = run(&[4], &[8], nearest(Floor), Asymmetric, &ramp);
+        assert_eq!(y, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+        assert_eq!(run(&[4], &[2], nearest(RoundPreferFloor), HalfPixel, &ramp), [1.0, 3.0]);
+        assert_eq!(run(&[4], &[2], nearest(RoundPreferCeil), HalfPixel, &ramp), [2.0, 4.0]);
+        assert_eq!(run(&[4], &[2], nearest(Ceil), HalfPixel, &ramp), [2.0, 4.0]);
+        assert_eq!(run(&[4], &[1], LINEAR, PytorchHalfPixel, &ramp), [1.0]);
+        assert_eq!(run(&[4], &[1], LINEAR, HalfPixel, &ramp), [2.5]);
+    }
+
+    /// Linear interpolation of a linear function is that function.
+    #[test]
+    fn linear_in_every_axis() {
+        let (dims, out) = ([3, 4, 2, 5], [5, 7, 3, 9]);
+        let value = |p: [f32; 4]| p[0] + 10.0 * p[1] + 100.0 * p[2] + 1000.0 * p[3];
+        let place = |d: [usize; 4], i: usize| {
+            [i / (d[1] * d[2] * d[3]), i / (d[2] * d[3]) % d[1], i / d[3] % d[2], i % d[3]]
+        };
+        let x: Vec<f32> = (0..120).map(|i| value(place(dims, i).map(|p| p as f32))).collect();
+        let y = run(&dims, &out, LINEAR, ResizeCoord::AlignCorners, &x);
+        for (i, &y) in y.iter().enumerate() {
+            let p = place(out, i);
+            let exact = value([0, 1, 2, 3].map(|a| (p[a] * (dims[a] - 1)) as f32 / (out[a] - 1) as f32));
+            assert!((y - exact).abs() < 1e-2, "{p:?}: {y} for {exact}");
+        }
+    }
+
+    #[test]
+    fn the_same_bits_everywhere() {
+        for c in [1, 3, 63, 64, 100] {
+            for mode in [LINEAR, nearest(NearestMode::RoundPreferFloor)] {
+                let (dims, out) = ([2, 5, 4, c], [2, 7, 9, c]);
+                let resize =
+                    Resize::new(&dims, &out, &[1.0, 1.4, 2.25, 1.0], mode, ResizeCoord::HalfPixel).unwrap();
+                assert_eq!((resize.rows(), resize.row_len()), (14, 9 * c));
+                let mut random = Random::new(c as u64);
+                let (bytes, floats) = (random.bytes(40 * c), random.floats(40 * c, 9.0));
+                let as_floats: Vec<f32> = bytes.iter().map(|&v| f32::from(v)).collect();
+                let mut expected = [vec![0.0; 126 * c], vec![0.0; 126 * c]];
+                resize.run(Isa::SCALAR, &floats, &mut expected[0], 0..14);
+                resize.run(Isa::SCALAR, &as_floats, &mut expected[1], 0..14);
+                on_every_isa(|isa| {
+                    let (mut y, mut z) = (vec![0.0; 126 * c], vec![0u8; 126 * c]);
+                    resize.run(isa, &floats, &mut y, 0..14);
+                    resize.run(isa, &bytes, &mut z, 0..14);
+                    assert_eq!(y, expected[0], "{isa} {c} {mode:?}");
+                    assert!(z.iter().zip(&expected[1]).all(|(&z, e)| f32::from(z) == e.round_ties_even()));
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn refuses() {
+        let new = |dims: &[usize], out: &[usize], scales: &[f32]| {
+            Resize::new(dims, out, scales, LINEAR, ResizeCoord::HalfPixel)
+        };
+        assert!(new(&[2], &[0], &[1.0]).is_none());
+        assert!(new(&[2], &[4], &[0.0]).is_none());
+        assert!(new(&[2], &[4], &[f32::NAN]).is_none());
+        assert!(new(&[2], &[usize::MAX, 4], &[2.0, 2.0]).is_none());
+        assert!(new(&[2; 6], &[4; 6], &[2.0; 6]).is_none());
+        let same = new(&[2, 3], &[2, 3], &[1.0, 1.0]).unwrap();
+        let mut y = [0; 6];
+        same.run(Isa::SCALAR, &[1, 2, 3, 4, 5, 6], &mut y, 0..same.rows());
+        assert_eq!(y, [1, 2, 3, 4, 5, 6]);
+    }
+}

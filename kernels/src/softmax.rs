@@ -55,20 +55,31 @@ fn greater(a: f32, b: f32) -> f32 {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn contiguous(log: bool, x: &[f32], y: &mut [f32]) {
+    // Whole chunks have a constant length: they become one vector operation.
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in x.chunks(LANES) {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane = greater(*lane, v);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for i in 0..LANES {
+            lanes[i] = greater(lanes[i], chunk[i]);
         }
+    }
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = greater(*lane, v);
     }
     let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, b));
     let mut sums = [0f32; LANES];
-    for (x, y) in x.chunks(LANES).zip(y.chunks_mut(LANES)) {
-        for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
-            *y = exp(x - max);
-            *sum += *y;
+    let (whole_y, rest_y) = y.as_chunks_mut::<LANES>();
+    for (x, y) in whole.iter().zip(whole_y) {
+        for i in 0..LANES {
+            y[i] = exp(x[i] - max);
+            sums[i] += y[i];
         }
+    }
+    for ((sum, &x), y) in sums.iter_mut().zip(rest).zip(rest_y) {
+        *y = exp(x - max);
+        *sum += *y;
     }
     let sum = lane_sum(sums);
     if log {
@@ -142,6 +153,69 @@ impl QSoftmax {
                 let sum = places().fold(0.0, |sum, at| sum + e(at));
                 for at in places() {
                     y[at] = self.out.apply(e(at) / sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    const SHAPES: [[usize; 3]; 8] =
+        [[1, 1, 1], [3, 5, 1], [2, 16, 1], [4, 1000, 1], [2, 7, 3], [3, 4, 64], [1, 21, 150], [2, 1, 9]];
+
+    /// By the standard library in f64.
+    fn reference([outer, len, inner]: [usize; 3], log: bool, x: &[f32]) -> Vec<f64> {
+        let mut y = vec![0.0; x.len()];
+        for start in (0..outer).flat_map(|o| (0..inner).map(move |i| o * len * inner + i)) {
+            let at = |j: usize| start + j * inner;
+            let max = (0..len).map(|j| x[at(j)]).fold(f32::NEG_INFINITY, f32::max);
+            let e = |j: usize| f64::from(x[at(j)]) - f64::from(max);
+            let sum: f64 = (0..len).map(|j| e(j).exp()).sum();
+            for j in 0..len {
+                y[at(j)] = if log { e(j) - sum.ln() } else { e(j).exp() / sum };
+            }
+        }
+        y
+    }
+
+    #[test]
+    fn floats() {
+        for dims in SHAPES {
+            for log in [false, true] {
+                let x = Random::new(dims[1] as u64).floats(dims.iter().product(), 30.0);
+                let exact = reference(dims, log, &x);
+                let mut scalar = vec![0.0; x.len()];
+                softmax_f32(crate::Isa::SCALAR, dims, log, &x, &mut scalar);
+                for (y, e) in scalar.iter().zip(&exact) {
+                    // Each addition to the sum (1 to len) is rounded, which its logarithm shows as it is.
+                    let bound = 1e-6 * e.abs() + if log { 6e-8 * dims[1] as f64 } else { 1e-9 };
+                    assert!((f64::from(*y) - e).abs() <= bound, "{dims:?} {log}: {y} for {e}");
+                }
+                on_every_isa(|isa| {
+                    let mut y = vec![0.0; x.len()];
+                    softmax_f32(isa, dims, log, &x, &mut y);
+                    assert_eq!(y, scalar, "{isa} {dims:?} {log}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn bytes() {
+        for dims in SHAPES {
+            let x = Random::new(dims[1] as u64).bytes(dims.iter().product());
+            let floats: Vec<f32> = x.iter().map(|&v| f32::from(v) * 0.05).collect();
+            let exact = reference(dims, false, &floats);
+            for (scale, zero_point) in [(1.0 / 256.0, 0u8), (0.01, 100)] {
+                let mut y = vec![0; x.len()];
+                QSoftmax::new(0.05, scale, zero_point).run(dims, &x, &mut y);
+                for (y, e) in y.iter().zip(&exact) {
+                    let q = (e / f64::from(scale) + f64::from(zero_point)).min(255.0);
+                    assert!((f64::from(*y) - q).abs() <= 0.5001, "{dims:?}: {y} for {q}");
                 }
             }
         }

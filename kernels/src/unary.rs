@@ -169,3 +169,156 @@ multiversion! {
     /// `x = f(x)`.
     pub fn unary_f32_inplace(f: UnaryFn, x: &mut [f32]) => unary_inplace_body
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, on_every_isa};
+
+    fn all() -> Vec<UnaryFn> {
+        use UnaryFn::*;
+        vec![
+            Relu,
+            LeakyRelu { alpha: 0.1 },
+            Clip { min: -1.0, max: 2.0 },
+            Sigmoid,
+            HardSigmoid { alpha: 0.2, beta: 0.5 },
+            HardSwish,
+            Silu,
+            Tanh,
+            Erf,
+            Gelu,
+            GeluTanh,
+            Elu { alpha: 1.5 },
+            Softplus,
+            Exp,
+            Log,
+            Sqrt,
+            Reciprocal,
+            Abs,
+            Neg,
+            Floor,
+            Ceil,
+            Round,
+            Sign,
+        ]
+    }
+
+    /// The definitions by the standard library, in f64.
+    fn reference(f: UnaryFn, x: f64) -> f64 {
+        use UnaryFn::*;
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match f {
+            Relu => x.max(0.0),
+            LeakyRelu { alpha } => {
+                if x < 0.0 {
+                    f64::from(alpha) * x
+                } else {
+                    x
+                }
+            }
+            Clip { min, max } => x.clamp(min.into(), max.into()),
+            Sigmoid => sigmoid(x),
+            HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
+            HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Silu => x * sigmoid(x),
+            Tanh => x.tanh(),
+            Erf => crate::math::erf_f64(x),
+            Gelu => 0.5 * x * (1.0 + crate::math::erf_f64(x * std::f64::consts::FRAC_1_SQRT_2)),
+            GeluTanh => {
+                0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+            }
+            Elu { alpha } => {
+                if x < 0.0 {
+                    f64::from(alpha) * x.exp_m1()
+                } else {
+                    x
+                }
+            }
+            Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Exp => x.exp(),
+            Log => x.ln(),
+            Sqrt => x.sqrt(),
+            Reciprocal => 1.0 / x,
+            Abs => x.abs(),
+            Neg => -x,
+            Floor => x.floor(),
+            Ceil => x.ceil(),
+            Round => x.round_ties_even(),
+            Sign => {
+                if x == 0.0 {
+                    0.0
+                } else {
+                    x.signum()
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_precisions_are_the_function() {
+        for f in all() {
+            for i in -2000..2000 {
+                let x = i as f32 * 0.0079;
+                let exact = reference(f, f64::from(x));
+                if exact.is_nan() {
+                    assert!(unary_f64(f, f64::from(x)).is_nan());
+                    continue;
+                }
+                if exact.is_infinite() {
+                    assert_eq!(unary_f64(f, f64::from(x)), exact);
+                    continue;
+                }
+                let double = unary_f64(f, f64::from(x));
+                // Relative, but for functions that take a difference of near equals by definition (gelu).
+                let size = exact.abs().max(f64::from(x.abs()) * 0.2).max(0.01);
+                assert!((double - exact).abs() <= 1e-14 * size, "{f:?}({x}) = {double}, {exact}");
+                let mut single = [x];
+                unary_f32_inplace(crate::Isa::SCALAR, f, &mut single);
+                let single = f64::from(single[0]);
+                assert!((single - exact).abs() <= 6e-7 * size, "{f:?}({x}) = {single}, {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_bits_everywhere() {
+        let mut x = Random::new(3).floats(1001, 20.0);
+        x.extend([
+            0.0,
+            -0.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+            1e-40,
+            -1e-40,
+            200.0,
+            -200.0,
+            f32::MAX,
+        ]);
+        let mut random = Random::new(4);
+        x.extend((0..1000).map(|_| f32::from_bits(random.bits())));
+        for f in all() {
+            let mut expected = vec![0.0; x.len()];
+            unary_f32(crate::Isa::SCALAR, f, &x, &mut expected);
+            on_every_isa(|isa| {
+                let mut y = vec![0.0; x.len()];
+                unary_f32(isa, f, &x, &mut y);
+                let mut inplace = x.clone();
+                unary_f32_inplace(isa, f, &mut inplace);
+                for i in 0..x.len() {
+                    // What is not a number has no defined bits but its being so.
+                    let same =
+                        |v: f32| v.to_bits() == expected[i].to_bits() || v.is_nan() && expected[i].is_nan();
+                    assert!(
+                        same(y[i]) && same(inplace[i]),
+                        "{isa} {f:?}({}) = {}, {}",
+                        x[i],
+                        y[i],
+                        expected[i]
+                    );
+                }
+            });
+        }
+    }
+}

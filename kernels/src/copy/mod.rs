@@ -3,6 +3,8 @@
 
 mod pad;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod transpose;
 
 pub use pad::{Pad, PadMode};

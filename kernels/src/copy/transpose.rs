@@ -7,8 +7,8 @@ pub struct Transpose {
     dims: Vec<(usize, usize)>,
 }
 
-/// Side of the square that is transposed at a time: what stays in the first-level cache for any element size.
-const TILE: usize = 32;
+/// Side of the square that is transposed at a time.
+const TILE: usize = 16;
 
 impl Transpose {
     /// `None` if `perm` is no permutation of the dimensions or the number of elements overflows.
@@ -89,16 +89,33 @@ fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
 /// `y[r][c] = x[r * strides[0] + c * strides[1]]`, tile by tile.
 fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y: &mut [T]) {
     for top in (0..rows).step_by(TILE) {
+        let bottom = rows.min(top + TILE);
         for left in (0..columns).step_by(TILE) {
             let right = columns.min(left + TILE);
-            for r in top..rows.min(top + TILE) {
-                let x = &x[r * strides[0] + left * strides[1]..];
-                for (y, x) in
-                    y[r * columns + left..r * columns + right].iter_mut().zip(x.iter().step_by(strides[1]))
-                {
+            if strides[0] == 1 && bottom - top == TILE && right - left == TILE {
+                let x = &x[top + left * strides[1]..];
+                square(x, strides[1], &mut y[top * columns + left..], columns);
+                continue;
+            }
+            for r in top..bottom {
+                let x = x[r * strides[0] + left * strides[1]..].iter().step_by(strides[1]);
+                for (y, x) in y[r * columns + left..r * columns + right].iter_mut().zip(x) {
                     *y = *x;
                 }
             }
         }
+    }
+}
+
+/// `y[r][c] = x[c][r]` for a whole tile, rows being `x_stride` and `y_stride` apart: no bounds to check inside, so
+/// that it becomes loads, shuffles and whole stores.
+fn square<T: Copy>(x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
+    let mut rows = [[x[0]; TILE]; TILE];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row.copy_from_slice(&x[i * x_stride..][..TILE]);
+    }
+    for r in 0..TILE {
+        let column: [T; TILE] = std::array::from_fn(|c| rows[c][r]);
+        y[r * y_stride..][..TILE].copy_from_slice(&column);
     }
 }
