@@ -130,8 +130,8 @@ pub fn load(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Graph> {
     let bytes = read(path, options.limits.file_bytes)?;
     match sniff::kind(&bytes) {
         Kind::Ottava => Ok(crate::format::read_bytes(bytes, &options.limits)?.graph),
-        Kind::Other { looks_like, advice } => Err(ImportError::Kind { looks_like, advice }.into()),
-        Kind::Unknown => Ok(onnx::from_bytes(bytes, options)?),
+        // ONNX has no mark of its own: what it is not is said only if it can't be read as ONNX.
+        _ => Ok(onnx::from_bytes(bytes, options)?),
     }
 }
 

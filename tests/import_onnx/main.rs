@@ -10,6 +10,7 @@ mod elementwise;
 mod external;
 mod hostile;
 mod models;
+mod node_tests;
 mod products;
 mod shapes;
 mod structure;

@@ -72,21 +72,17 @@ fn splits_give_all_their_parts() {
         outputs.split(' ').filter(|o| *o != "-").fold(model, |m, o| m.output(o))
     };
     let parts = |g: &Graph| g.outputs.iter().map(|&o| dims(g, o)[1]).collect::<Vec<_>>();
-    let axis = int("axis", 1);
-    assert_eq!(parts(&split(13, Some(&[2, 5]), "a b", &[axis.clone()]).graph_of()), [2, 5]);
-    let old = [axis.clone(), int_list("split", &[3, 4])];
+    let axis = || int("axis", 1);
+    assert_eq!(parts(&split(13, Some(&[2, 5]), "a b", &[axis()]).graph_of()), [2, 5]);
+    let old = [axis(), int_list("split", &[3, 4])];
     assert_eq!(parts(&split(11, None, "a b", &old).graph_of()), [3, 4]);
-    let new = [axis.clone(), int("num_outputs", 3)];
+    let new = [axis(), int("num_outputs", 3)];
     assert_eq!(parts(&split(18, None, "a b c", &new).graph_of()), [3, 3, 1]);
-    assert_eq!(
-        parts(&split(13, Some(&[2, 5]), "- b", &[axis.clone()]).graph_of()),
-        [5],
-        "the first is not wanted"
-    );
-    assert!(split(13, None, "a b", &[axis.clone()]).refusal().contains("equal parts"));
-    assert!(split(13, Some(&[2, 4]), "a b", &[axis.clone()]).refusal().contains("don't cut"));
+    assert_eq!(parts(&split(13, Some(&[2, 5]), "- b", &[axis()]).graph_of()), [5], "the first is not wanted");
+    assert!(split(13, None, "a b", &[axis()]).refusal().contains("equal parts"));
+    assert!(split(13, Some(&[2, 4]), "a b", &[axis()]).refusal().contains("don't cut"));
     assert!(split(18, None, "a b", &new).refusal().contains("num_outputs"));
-    assert!(split(13, Some(&[i64::MAX, 2]), "a b", &[axis]).refusal().contains("don't cut"));
+    assert!(split(13, Some(&[i64::MAX, 2]), "a b", &[axis()]).refusal().contains("don't cut"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Element {
     }
 
     /// From little-endian bytes, a whole number of elements.
-    pub fn from_raw(self, raw: &[u8]) -> Result<Data, String> {
+    pub fn raw(self, raw: &[u8]) -> Result<Data, String> {
         match self.onnx {
             data_type::FLOAT16 => Ok(converted(raw, |b: [u8; 2]| f16::from_le_bytes(b).to_f32())),
             data_type::BFLOAT16 => Ok(converted(raw, |b: [u8; 2]| bf16::from_le_bytes(b).to_f32())),
@@ -47,7 +47,7 @@ impl Element {
     }
 
     /// From the field that is meant for the element type.
-    pub fn from_fields(self, t: &TensorProto) -> Result<Decoded, String> {
+    pub fn fields(self, t: &TensorProto) -> Result<Decoded, String> {
         let small = &t.int32_data;
         match self.onnx {
             data_type::FLOAT => Ok(decoded(&t.float_data)),

@@ -95,7 +95,7 @@ fn data(
     let wanted = wanted.ok_or_else(|| fault("its size in bytes overflows".into()))?;
     if proto.data_location == EXTERNAL {
         let bytes = external.read(&proto.external_data, wanted).map_err(fault)?;
-        return element.from_raw(&bytes).map_err(fault);
+        return element.raw(&bytes).map_err(fault);
     }
     if !proto.external_data.is_empty() {
         return Err(fault("it names another file, but is not marked as stored there".into()));
@@ -106,10 +106,10 @@ fn data(
                 let found = raw.len();
                 return Err(fault(format!("it has {found} bytes of data, its shape asks for {wanted}")));
             }
-            element.from_raw(raw).map_err(fault)
+            element.raw(raw).map_err(fault)
         }
         _ => {
-            let Decoded { data, count } = element.from_fields(proto).map_err(fault)?;
+            let Decoded { data, count } = element.fields(proto).map_err(fault)?;
             if count != elements {
                 return Err(fault(format!("it has {count} elements, its shape asks for {elements}")));
             }

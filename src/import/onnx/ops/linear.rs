@@ -23,6 +23,9 @@ pub(super) fn gemm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         let (a, b) = (cx.rank(a), cx.rank(b));
         return Err(Stop::because(format!("its factors have ranks {a} and {b}, both must be 2")));
     }
+    if let Some(c) = c.filter(|c| cx.rank(*c) > 2) {
+        return Err(Stop::because(format!("its addend has rank {}, at most 2 is possible", cx.rank(c))));
+    }
     if transpose_a {
         a = cx.inner("a", Transpose { perm: vec![1, 0] }, &[Some(a)])?;
     }
