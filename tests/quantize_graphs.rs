@@ -1,9 +1,12 @@
 //! Quantized graphs are made of what they should be made of and stay close to the float graphs.
 
-mod common;
+#[path = "common/interpret.rs"]
+mod interpret;
+#[path = "common/nets.rs"]
+mod nets;
 
-use common::interpret::{self, Array};
-use common::{binary, conv, count, noise, transpose, unary};
+use interpret::Array;
+use nets::{binary, conv, count, noise, transpose, unary};
 use ottava::graph::*;
 use ottava::quantize::{Calibration, Method, Options, QuantizeError, Quantized, with_calibration};
 

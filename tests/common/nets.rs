@@ -1,6 +1,7 @@
-//! What several test files share.
+//! Small things that networks in tests are made of.
 
-pub mod interpret;
+// Not every test file uses all of them.
+#![allow(dead_code)]
 
 use ottava::graph::*;
 
