@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::nets::one_of_everything;
+use common::integer::one_of_everything;
 use ottava::{Model, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

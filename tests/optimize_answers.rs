@@ -1,9 +1,12 @@
 //! Optimized float graphs give the answers of the graphs they were made from, and are what they promise to be.
 
-mod common;
+#[path = "common/interpret.rs"]
+mod interpret;
+#[path = "common/nets.rs"]
+mod nets;
 
-use common::interpret::{self, Array};
-use common::{binary, clip, conv, count, noise, transpose, unary};
+use interpret::Array;
+use nets::{binary, clip, conv, count, noise, transpose, unary};
 use ottava::graph::*;
 use ottava::optimize;
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::nets::{Noise, one_of_everything};
+use common::integer::{Noise, one_of_everything};
 use ottava::{Model, SessionOptions};
 use ottava_kernels::Isa;
 use ottava_kernels::isa::Level;

@@ -1,6 +1,6 @@
 //! A border of zeros moves into the convolution or pooling that reads it.
 //!
-//! Matches `Pad(constant 0)` of height and width in front of
+//! Matches `Pad(constant 0)` of height and width, of floats or of codes, in front of
 //! - Conv: its own border is zero too;
 //! - an average Pool without border of its own: it then counts the border in, as it counted the padded zeros;
 //! - a maximum Pool whose input can't be negative and whose border is narrower than its window: every window
@@ -8,7 +8,7 @@
 
 use super::activation::clamp_of;
 use super::edit::{Edit, ints};
-use crate::graph::{Graph, Op, PadMode, PoolKind, TensorId, UnaryKind};
+use crate::graph::{DType, Graph, Op, PadMode, PoolKind, TensorId, UnaryKind};
 
 pub(super) fn run(graph: &mut Graph) -> bool {
     let mut edit = Edit::new(graph);
@@ -54,12 +54,7 @@ fn sum(a: [usize; 4], b: [usize; 4]) -> Option<[usize; 4]> {
 fn zero_border(edit: &Edit, x: TensorId) -> Option<(TensorId, [usize; 4])> {
     let node = edit.producer(x)?;
     let Op::Pad(pad) = &node.op else { return None };
-    if pad.mode != PadMode::Constant || !edit.is_f32(x) {
-        return None;
-    }
-    if let Some(value) = node.input(2)
-        && edit.scalar(value)? != 0.0
-    {
+    if pad.mode != PadMode::Constant || !is_zero(edit, x, node.input(2)) {
         return None;
     }
     let pads = ints(edit.graph, node.input(1)?)?;
@@ -67,6 +62,21 @@ fn zero_border(edit: &Edit, x: TensorId) -> Option<(TensorId, [usize; 4])> {
     let border: Vec<usize> =
         [top, left, bottom, right].into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
     Some((node.input(0)?, border.try_into().ok()?))
+}
+
+/// True if `value`, the border of `x`, stands for 0.
+fn is_zero(edit: &Edit, x: TensorId, value: Option<TensorId>) -> bool {
+    let tensor = edit.graph.tensor(x);
+    let zero_point = tensor.quant.as_ref().and_then(|q| q.single()).map(|q| q.1);
+    match (tensor.dtype, value) {
+        (DType::F32, None) => true,
+        (DType::F32, Some(v)) => edit.scalar(v) == Some(0.0),
+        (DType::U8, Some(v)) => {
+            let code = edit.graph.tensor(v).data.as_ref().and_then(|d| d.bytes().first());
+            code.is_some_and(|&code| zero_point == Some(i32::from(code)))
+        }
+        _ => false,
+    }
 }
 
 fn is_not_negative(edit: &Edit, x: TensorId) -> bool {

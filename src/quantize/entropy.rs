@@ -8,24 +8,40 @@ use super::{Histogram, Range};
 
 /// Thresholds that are tried, as shares of the greatest absolute value.
 const STEPS: u32 = 128;
+/// Less than this much closer is not closer: sums of logarithms are not exact.
+const NOISE: f64 = 1e-9;
+/// Values per bin below which counts are mostly chance: averaging them away would look like a loss.
+const FEW: f64 = 32.0;
 /// Codes of an 8-bit integer.
 const CODES: usize = 256;
 
 /// The range with the least divergence; the largest of equals.
 pub(super) fn range(histogram: &Histogram) -> Option<Range> {
     let all = histogram.range()?.with_zero();
-    let bins: Vec<(f64, f64)> = histogram.bins().map(|(v, count)| (v, count as f64)).collect();
+    let bins = settled_bins(histogram);
     let greatest = all.max.max(-all.min);
     let mut best = (f64::INFINITY, all);
     for step in (STEPS / 8..=STEPS).rev() {
         let threshold = greatest * (step as f32 / STEPS as f32);
         let candidate = Range { min: all.min.max(-threshold), max: all.max.min(threshold) };
         let d = divergence(&bins, candidate);
-        if d < best.0 {
+        if d + NOISE < best.0 {
             best = (d, candidate);
         }
     }
     Some(best.1)
+}
+
+/// Bins wide enough to hold several values each.
+fn settled_bins(histogram: &Histogram) -> Vec<(f64, f64)> {
+    let mut coarser = histogram.clone();
+    loop {
+        let bins: Vec<(f64, f64)> = coarser.bins().map(|(v, count)| (v, count as f64)).collect();
+        if bins.len() <= 2 || bins.iter().map(|b| b.1).sum::<f64>() >= FEW * bins.len() as f64 {
+            return bins;
+        }
+        coarser.merge_pairs();
+    }
 }
 
 /// Divergence of the distribution quantized over `range` from the real one; infinite where nothing is inside.

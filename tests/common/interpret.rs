@@ -1,5 +1,6 @@
-//! A plain float interpreter: one loop nest per operator, written from the operators' definitions, to hold other
-//! ways of computing a graph against.
+//! A plain interpreter: one loop nest per operator, written from the operators' definitions, to hold other ways of
+//! computing a graph against. Integers are shown as the reals they stand for; where a node gives 8-bit integers,
+//! its float result is snapped to the nearest code.
 
 use ottava::graph::*;
 use std::collections::HashMap;
@@ -55,8 +56,10 @@ pub fn run(graph: &Graph, inputs: &[Array], see: &mut dyn FnMut(TensorId, &Array
         known.insert(id, value.clone());
     }
     for node in &graph.nodes {
-        let inputs: Vec<Array> = node.present_inputs().map(|t| value(graph, &known, t)).collect();
-        let outputs = compute(graph, node, &inputs);
+        let mut inputs: Vec<Array> = node.present_inputs().map(|t| value(graph, &known, t)).collect();
+        scale_bias(graph, node, &mut inputs);
+        let mut outputs = compute(graph, node, &inputs);
+        outputs.iter_mut().zip(&node.outputs).for_each(|(out, &id)| snap(graph.tensor(id), out));
         for (&id, out) in node.outputs.iter().zip(outputs) {
             let declared = &graph.tensor(id).shape;
             for (d, &n) in declared.iter().zip(&out.dims) {
@@ -73,12 +76,42 @@ pub fn run(graph: &Graph, inputs: &[Array], see: &mut dyn FnMut(TensorId, &Array
 fn value(graph: &Graph, known: &HashMap<TensorId, Array>, t: TensorId) -> Array {
     let tensor = graph.tensor(t);
     let Some(data) = &tensor.data else { return known[&t].clone() };
+    let real = |q: &[i32]| {
+        let quant = tensor.quant.as_ref().unwrap();
+        let per = q.len() / quant.scale.len();
+        let all = q.iter().enumerate().map(|(i, &q)| (q, quant.scale[i / per], quant.zero_point[i / per]));
+        all.map(|(q, s, z)| (q - z) as f32 * s).collect()
+    };
+    let widen = |bytes: &[u8], f: fn(u8) -> i32| bytes.iter().map(|&b| f(b)).collect::<Vec<i32>>();
     let values = match tensor.dtype {
         DType::F32 => data.to_vec(),
+        DType::U8 => real(&widen(data.bytes(), i32::from)),
+        DType::I8 => real(&widen(data.bytes(), |b| i32::from(b as i8))),
+        DType::I32 => data.to_vec::<i32>().into_iter().map(|v| v as f32).collect(),
         DType::I64 => data.to_vec::<i64>().into_iter().map(|v| v as f32).collect(),
         other => panic!("constant of {other}"),
     };
     Array::new(&tensor.shape.dims().unwrap(), values)
+}
+
+/// An i32 bias counts steps of input scale times weight scale.
+fn scale_bias(graph: &Graph, node: &Node, inputs: &mut [Array]) {
+    let Some(bias) = node.input(2).filter(|&b| graph.tensor(b).dtype == DType::I32) else { return };
+    assert_eq!(graph.tensor(bias).quant, None);
+    let quant = |slot: usize| graph.tensor(node.input(slot).unwrap()).quant.clone().unwrap();
+    let (x, w) = (quant(0).single().unwrap().0, quant(1));
+    assert_eq!((w.axis, w.zero_point), (Some(0), vec![0; w.scale.len()]));
+    inputs[2].values.iter_mut().zip(&w.scale).for_each(|(b, w)| *b *= x * w);
+}
+
+fn snap(tensor: &Tensor, out: &mut Array) {
+    if tensor.dtype == DType::U8 {
+        let (scale, zero_point) = tensor.quant.as_ref().unwrap().single().unwrap();
+        for v in &mut out.values {
+            let q = ((*v / scale).round_ties_even() + zero_point as f32).clamp(0.0, 255.0);
+            *v = (q - zero_point as f32) * scale;
+        }
+    }
 }
 
 fn compute(graph: &Graph, node: &Node, inputs: &[Array]) -> Vec<Array> {
@@ -105,6 +138,7 @@ fn compute(graph: &Graph, node: &Node, inputs: &[Array]) -> Vec<Array> {
                 x.at(&source)
             })]
         }
+        Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => vec![x.clone()],
         Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => same_values(out_dims(0)),
         Op::Reduce(op) => vec![reduce(op, x, &out_dims(0))],
         Op::Softmax(op) => {

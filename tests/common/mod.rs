@@ -1,53 +1,12 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-pub mod interpret;
-pub mod nets;
+pub mod integer;
 
-use ottava::graph::*;
 use std::path::PathBuf;
 
 /// A path in the shared test material. Tests that call this carry `#[cfg_attr(not(shared), ignore)]`.
 pub fn shared(path: &str) -> PathBuf {
     let dir = std::env::var_os("OTTAVA_SHARED").map(PathBuf::from);
     dir.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared")).join(path)
-}
-
-
-/// Numbers in -1..1 that look random and are the same every time.
-pub fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
-
-/// Operators of a kind.
-pub fn count(graph: &Graph, wanted: fn(&Op) -> bool) -> usize {
-    graph.nodes.iter().filter(|n| wanted(&n.op)).count()
-}
-
-/// A convolution with stride 1 and this border all around.
-pub fn conv(groups: usize, pad: usize) -> Conv {
-    Conv { strides: [1, 1], pads: [pad; 4], dilations: [1, 1], groups, clamp: Clamp::NONE }
-}
-
-pub fn unary(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
-}
-
-pub fn clip(min: f32, max: f32) -> Unary {
-    Unary { kind: UnaryKind::Clip, alpha: min, beta: max }
-}
-
-pub fn binary(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
-}
-
-pub fn transpose(perm: &[usize]) -> Transpose {
-    Transpose { perm: perm.to_vec() }
 }

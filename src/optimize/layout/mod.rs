@@ -220,18 +220,23 @@ impl<'g> Walk<'g> {
         }
         let tensor = self.graph.tensor(t).clone();
         let bytes = tensor.data.as_ref()?.bytes();
-        let data = match tensor.dtype.size() {
-            1 => perm::transpose(bytes, dims, perm),
-            2 => turn_elements::<2>(bytes, dims, perm),
-            4 => turn_elements::<4>(bytes, dims, perm),
-            _ => turn_elements::<8>(bytes, dims, perm),
-        };
+        let data = turn_bytes(bytes, tensor.dtype, dims, perm);
         let name = self.names.unique(self.graph, &tensor.name);
         let shape = Shape::fixed(&perm::apply(perm, dims));
         let turned =
             self.graph.add_tensor(Tensor { name, shape, data: Some(Data::from_bytes(&data)), ..tensor });
         self.turned.insert((t, perm.to_vec()), turned);
         Some(turned)
+    }
+}
+
+/// The elements of a row-major array, reordered.
+fn turn_bytes(bytes: &[u8], dtype: DType, dims: &[usize], perm: &[usize]) -> Vec<u8> {
+    match dtype.size() {
+        1 => perm::transpose(bytes, dims, perm),
+        2 => turn_elements::<2>(bytes, dims, perm),
+        4 => turn_elements::<4>(bytes, dims, perm),
+        _ => turn_elements::<8>(bytes, dims, perm),
     }
 }
 

@@ -5,9 +5,9 @@
 //! can be reshaped instead. One more case: a classifier's Flatten joins channels, height and width in an order that
 //! the source does not have; if only Linear nodes read it, their weights' columns are reordered instead.
 
-use super::super::edit::{f32s, reshape_target};
-use super::{Walk, perm};
-use crate::graph::{DType, Data, Dim, Node, Op, Reshape, Shape, Tensor, TensorId};
+use super::super::edit::reshape_target;
+use super::{Walk, perm, turn_bytes};
+use crate::graph::{Data, Dim, Node, Op, Reshape, Shape, Tensor, TensorId};
 use std::ops::Range;
 
 /// Input dimensions that become output dimensions.
@@ -142,30 +142,28 @@ fn join_for_linear(
     let mut replaced = Vec::new();
     for reader in walk.readers[out.index()].clone() {
         let weights = walk.linear_weights(reader, out)?;
-        let values = f32s(walk.graph, weights)?;
         let Dim::Fixed(k) = *walk.shape(weights).get(1)? else { return None };
         if k == 0 || in_view.iter().product::<usize>() != k {
             return None;
         }
-        let turned: Vec<f32> =
-            values.chunks_exact(k).flat_map(|row| perm::transpose(row, &in_view, &back)).collect();
-        replaced.push((reader, weights, turned));
+        let tensor = walk.graph.tensor(weights);
+        let rows = tensor.data.as_ref()?.bytes().chunks_exact(k * tensor.dtype.size());
+        let turned: Vec<u8> = rows.flat_map(|row| turn_bytes(row, tensor.dtype, &in_view, &back)).collect();
+        replaced.push((reader, Tensor { data: Some(Data::from_bytes(&turned)), ..tensor.clone() }));
     }
-    for (reader, weights, turned) in replaced {
-        let tensor = walk.graph.tensor(weights).clone();
+    for (reader, tensor) in replaced {
         let name = walk.names.unique(walk.graph, &tensor.name);
-        let data = Some(Data::from_slice(&turned));
-        let turned = walk.graph.add_tensor(Tensor { name, data, ..tensor });
+        let turned = walk.graph.add_tensor(Tensor { name, ..tensor });
         walk.replaced.insert((reader, 1), turned);
     }
     emit(walk, node, source, &target, None)
 }
 
 impl Walk<'_> {
-    /// The constant weights of node `reader`, if it is Linear and multiplies `x` with them.
+    /// The weights of node `reader`, if it is Linear and multiplies `x` with them.
     fn linear_weights(&self, reader: usize, x: TensorId) -> Option<TensorId> {
         let node = self.old.get(reader)?;
-        let weights = node.input(1).filter(|&w| self.graph.tensor(w).dtype == DType::F32)?;
+        let weights = node.input(1)?;
         (matches!(node.op, Op::Linear(_)) && node.input(0) == Some(x)).then_some(weights)
     }
 }
