@@ -5,7 +5,7 @@
 mod cli_support;
 
 use cli_support::{network, ottava, scratch};
-use ottava::data::{Element, NamedArray, read_npz, write_npz};
+use ottava::data::{Element, NamedArray, read_npz, write_npy, write_npz};
 use ottava::graph::DType;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -39,16 +39,12 @@ fn digits(name: &str) -> PathBuf {
     path
 }
 
-/// The labels of the test digits as NumPy writes them.
+/// The labels of the test digits.
 fn labels() -> PathBuf {
     let bytes = asset("test_labels.bin");
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}\n", bytes.len());
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend((header.len() as u16).to_le_bytes());
-    file.extend(header.as_bytes());
-    file.extend(bytes);
     let path = scratch(&format!("labels-{:?}.npy", std::thread::current().id()));
-    std::fs::write(&path, file).unwrap();
+    let (name, shape) = ("labels".into(), vec![bytes.len()]);
+    write_npy(&path, &NamedArray { name, dtype: DType::U8, shape, bytes }).unwrap();
     path
 }
 
@@ -106,6 +102,13 @@ fn the_demo_tells_a_story_and_keeps_files_if_asked() {
     }
     let int8 = folder.join("mnist_cnn.8va");
     assert_eq!(json(&["verify", int8.to_str().unwrap()])["ok"], true);
+    // What it says to try next can be tried.
+    let commands: Vec<&str> = story.out.lines().filter_map(|l| l.strip_prefix("  ottava ")).collect();
+    assert!(commands.len() >= 3, "{}", story.out);
+    for command in commands {
+        let outcome = ottava(&command.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(outcome.code, Some(0), "{command}: {}", outcome.err);
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn refusals_are_status_1_and_say_what_to_do() {
     assert!(ottava(&["inspect", text.to_str().unwrap()]).refused(""));
     let tflite = scratch("model.tflite");
     std::fs::write(&tflite, b"\x1c\x00\x00\x00TFL3\x14\x00\x20\x00").unwrap();
-    assert!(ottava(&["inspect", tflite.to_str().unwrap()]).refused("TFLite"));
+    assert!(ottava(&["inspect", tflite.to_str().unwrap()]).refused("TensorFlow Lite"));
     let out = scratch("out.8va");
     let out = out.to_str().unwrap();
     assert!(ottava(&["quantize", network(), "-o", out, "--dynamic"]).refused("--dynamic"));

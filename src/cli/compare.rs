@@ -25,7 +25,7 @@ are sequences are averaged over the positions that the input 'attention_mask' ma
 
 Examples:
   ottava compare float.onnx int8.8va --data test.npy --labels labels.npy
-  ottava compare float.onnx int8.8va --data images/ --scale 1/255 --per-layer
+  ottava compare float.onnx int8.8va --data images/ --labels masks/ --task segment --scale 1/255 --per-layer
   ottava compare float.onnx int8.8va --data pairs.npz --labels scores.npy --task embed --json"
 )]
 pub(super) struct Compare {
@@ -36,8 +36,8 @@ pub(super) struct Compare {
     /// An .npy array whose first axis is samples, an .npz keyed by input name, or a folder of images
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
-    /// What is right, sample by sample: an .npy array
-    #[arg(long, value_name = "Y.npy")]
+    /// What is right, sample by sample: an .npy array, or a folder of mask images
+    #[arg(long, value_name = "Y")]
     labels: Option<PathBuf>,
     /// What the first output means
     #[arg(long, value_enum, default_value = "classify")]
@@ -120,7 +120,9 @@ impl Compare {
         let mut a = self.ready(&self.a)?;
         let mut b = self.ready(&self.b)?;
         let wanted = task.labels(a.data.len());
-        let mut labels = self.labels.as_deref().map(|path| Labels::open(path, wanted)).transpose()?;
+        let output = a.session.outputs().first().map(|o| o.shape.clone()).unwrap_or_default();
+        let open = |path: &Path| Labels::open(path, wanted, &output, &self.images.images());
+        let mut labels = self.labels.as_deref().map(open).transpose()?;
         let bar = progress("comparing", a.data.len());
         let comparison = compare(a.contestant(), b.contestant(), labels.as_mut(), task, &mut |done| {
             bar.set_position(done as u64);

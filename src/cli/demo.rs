@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::options::{LoadArgs, RunArgs};
 use super::output::{progress, say, say_json};
 use super::{model, show};
-use crate::data::{Dataset, InputSpec};
+use crate::data::{Dataset, InputSpec, Labels, NamedArray, Source, write_npy};
 use crate::import::{ImportOptions, onnx};
 use crate::quantize::{Method, Options};
 use crate::report::{Comparison, Contestant, Task, Timing, compare, measure};
@@ -31,7 +31,7 @@ pub(super) struct Demo {
     /// Print one JSON object instead of the story
     #[arg(long)]
     json: bool,
-    /// Leave both models in this folder
+    /// Leave both models and the digits in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     #[command(flatten)]
@@ -85,7 +85,8 @@ impl Demo {
     fn quantize(&self, float: &Model, options: &SessionOptions, path: &Path) -> Result<u64, Failure> {
         let mut session = float.session(options)?;
         let inputs = InputSpec::of(&session);
-        let mut digits = Dataset::new(assets::calibration_digits()?, &inputs, &assets::normalization())?;
+        let mut digits =
+            Dataset::new(source(assets::calibration_digits())?, &inputs, &assets::normalization())?;
         let how = Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() };
         let quantized = calibrate(float, &mut session, &mut digits, &how)?;
         let count = digits.len();
@@ -94,6 +95,28 @@ impl Demo {
             "2. Calibrated on {count} digits: {int8} nodes compute in int8, {stay} in float."
         ))?;
         model::save(path, &quantized.graph, &[])
+    }
+
+    /// Commands to try; those with the built-in files work as they stand.
+    fn what_next(&self) -> String {
+        let Some(folder) = &self.keep else {
+            return "Try next:
+  ottava demo --keep digits    the same, and all its files in a folder to play with
+  ottava quantize model.onnx -o model.8va --calibrate samples.npy    your own network"
+                .to_string();
+        };
+        let at = |name: &str| folder.join(name).display().to_string();
+        let (onnx, int8) = (at("mnist_cnn.onnx"), at("mnist_cnn.8va"));
+        let pixels = "--scale 1/255 --mean 0.1307 --std 0.3081";
+        let (samples, test, labels) =
+            (at("calibration_digits.npy"), at("test_digits.npy"), at("test_labels.npy"));
+        format!(
+            "Try next:
+  ottava inspect {int8}
+  ottava bench {int8}
+  ottava quantize {onnx} -o {int8} --method mse --calibrate {samples} {pixels}
+  ottava compare {onnx} {int8} --per-layer --data {test} --labels {labels} {pixels}"
+        )
     }
 
     fn conclude(
@@ -119,18 +142,19 @@ impl Demo {
         }
         say(sides(&comparison, sizes, ["float", "int8"]))?;
         say(format!("Most of the int8 work runs in: {kernel}\n"))?;
-        say("Try next, with your own network:
-  ottava quantize model.onnx -o model.8va --calibrate samples.npy
-  ottava inspect model.8va
-  ottava compare model.onnx model.8va --data test.npy --labels labels.npy --per-layer")
+        say(self.what_next())
     }
+}
+
+fn source(digits: NamedArray) -> Result<Source, Failure> {
+    Ok(Source::from_arrays(vec![digits.try_into()?]))
 }
 
 fn classify([float, int8]: &mut [Session; 2]) -> Result<Comparison, Failure> {
     let images = assets::normalization();
-    let mut for_float = Dataset::new(assets::test_digits()?, &InputSpec::of(float), &images)?;
-    let mut for_int8 = Dataset::new(assets::test_digits()?, &InputSpec::of(int8), &images)?;
-    let mut labels = assets::labels()?;
+    let mut for_float = Dataset::new(source(assets::test_digits())?, &InputSpec::of(float), &images)?;
+    let mut for_int8 = Dataset::new(source(assets::test_digits())?, &InputSpec::of(int8), &images)?;
+    let mut labels = Labels::new(assets::labels().try_into()?, for_float.len())?;
     let bar = progress("classifying", for_float.len());
     let comparison = compare(
         Contestant { session: float, data: &mut for_float },
@@ -185,6 +209,9 @@ impl Folder {
         }
         let network = self.path.join("mnist_cnn.onnx");
         std::fs::write(&network, assets::NETWORK).map_err(|e| Error::io(&network, e))?;
+        for array in [assets::calibration_digits(), assets::test_digits(), assets::labels()] {
+            write_npy(&self.path.join(format!("{}.npy", array.name)), &array)?;
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Arrays: elements, shape, and where the bytes are.
 
-use super::DataError;
+use super::{DataError, NamedArray};
 use crate::graph::DType;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -120,21 +120,6 @@ pub struct Array {
 }
 
 impl Array {
-    /// An array in memory: elements in C order, little-endian. `name` stands for it in messages too.
-    pub fn new(name: &str, element: Element, shape: &[usize], bytes: Vec<u8>) -> Result<Array, DataError> {
-        let wanted = shape.iter().try_fold(element.size(), |n, d| n.checked_mul(*d));
-        if wanted != Some(bytes.len()) {
-            return Err(DataError::Length {
-                path: name.into(),
-                array: name.into(),
-                wanted: wanted.map_or(u64::MAX, |n| n as u64),
-                found: bytes.len() as u64,
-            });
-        }
-        let (shape, storage) = (shape.to_vec(), Storage::Memory(bytes));
-        Ok(Array { path: name.into(), name: name.into(), element, shape, storage })
-    }
-
     /// Its name in its archive; the file's stem for `.npy`.
     pub fn name(&self) -> &str {
         &self.name
@@ -195,5 +180,24 @@ impl Array {
                 Ok(bytes)
             }
         }
+    }
+}
+
+impl TryFrom<NamedArray> for Array {
+    type Error = DataError;
+    /// An array in memory. Refused if it has not exactly the bytes that its shape asks for.
+    fn try_from(array: NamedArray) -> Result<Array, DataError> {
+        let NamedArray { name, dtype, shape, bytes } = array;
+        let wanted = shape.iter().try_fold(dtype.size(), |n, d| n.checked_mul(*d));
+        if wanted != Some(bytes.len()) {
+            return Err(DataError::Length {
+                path: name.clone().into(),
+                array: name,
+                wanted: wanted.map_or(u64::MAX, |n| n as u64),
+                found: bytes.len() as u64,
+            });
+        }
+        let (path, element) = (name.clone().into(), Element::Tensor(dtype));
+        Ok(Array { path, name, element, shape, storage: Storage::Memory(bytes) })
     }
 }

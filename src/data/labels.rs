@@ -1,39 +1,75 @@
 //! Labels: what the right answers are.
 
-use super::{Array, DataError, npy};
-use std::path::Path;
+use super::images::{ImageFolder, ImageOptions};
+use super::{Array, DataError, InputSpec, npy};
+use crate::graph::DType;
+use std::path::{Path, PathBuf};
 
-/// An array whose first axis counts samples: a class, a mask or target values per sample.
+/// What is right, sample by sample: a class, a mask or target values.
 #[derive(Debug)]
 pub struct Labels {
-    array: Array,
+    path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// The first axis counts samples.
+    Array(Array),
+    /// A mask per sample, with this many pixels.
+    Masks(ImageFolder, usize),
 }
 
 impl Labels {
-    /// Opens a `.npy` file that must have labels for at least `samples` samples; more are left out.
-    pub fn open(path: &Path, samples: usize) -> Result<Labels, DataError> {
-        Labels::new(npy::open(path)?, samples)
-    }
-
-    /// Takes an array, as [`Labels::open`] does.
-    pub fn new(array: Array, samples: usize) -> Result<Labels, DataError> {
-        if array.rows() < samples {
-            let what = format!("labels for {} samples, but the data need {samples}", array.rows());
-            return Err(DataError::Labels { path: array.path, what });
+    /// Opens a `.npy` file whose first axis counts samples, or a folder of mask images in the order of their
+    /// names, which are brought to `output`, the shape of the model's output, as `options` bring the images to its
+    /// input. There must be labels for at least `samples` samples; more are left out.
+    pub fn open(
+        path: &Path,
+        samples: usize,
+        output: &[usize],
+        options: &ImageOptions,
+    ) -> Result<Labels, DataError> {
+        if !path.is_dir() {
+            return Labels::new(npy::open(path)?, samples);
         }
-        Ok(Labels { array })
+        let mask = InputSpec { name: "labels".into(), dtype: DType::U8, shape: output.to_vec(), quant: None };
+        let options = ImageOptions { resize: options.resize, ..ImageOptions::default() };
+        let folder = ImageFolder::open(path, &mask, &options)?;
+        let (path, pixels) = (path.to_path_buf(), mask.byte_len());
+        Labels { path, content: Content::Masks(folder, pixels) }.for_samples(samples)
     }
 
-    /// Number of values per sample.
-    pub fn per_sample(&self) -> usize {
-        self.array.row_bytes() / self.array.element().size()
+    /// Takes an array whose first axis counts samples, at least `samples`.
+    pub fn new(array: Array, samples: usize) -> Result<Labels, DataError> {
+        Labels { path: array.path.clone(), content: Content::Array(array) }.for_samples(samples)
     }
 
-    /// The values of one sample.
+    fn for_samples(self, wanted: usize) -> Result<Labels, DataError> {
+        let found = match &self.content {
+            Content::Array(array) => array.rows(),
+            Content::Masks(folder, _) => folder.len(),
+        };
+        if found < wanted {
+            return Err(self.fault(format!("{found} labels, but the data need {wanted}")));
+        }
+        Ok(self)
+    }
+
+    /// The values of one sample. Pixels of masks are of 0..=1.
     pub fn values(&mut self, sample: usize) -> Result<Vec<f64>, DataError> {
-        let mut row = vec![0; self.array.row_bytes()];
-        self.array.read_row(sample, &mut row)?;
-        Ok(self.array.element().values(&row))
+        match &mut self.content {
+            Content::Array(array) => {
+                let mut row = vec![0; array.row_bytes()];
+                array.read_row(sample, &mut row)?;
+                Ok(array.element().values(&row))
+            }
+            Content::Masks(folder, pixels) => {
+                let mut mask = vec![0; *pixels];
+                folder.read(sample, &mut mask)?;
+                Ok(mask.iter().map(|p| f64::from(*p) / 255.0).collect())
+            }
+        }
     }
 
     /// The class of one sample. Labels with several values per sample, fractions or negative numbers are
@@ -49,7 +85,7 @@ impl Labels {
 
     /// An error at these labels.
     pub(crate) fn fault(&self, what: String) -> DataError {
-        DataError::Labels { path: self.array.path.clone(), what }
+        DataError::Labels { path: self.path.clone(), what }
     }
 }
 
@@ -66,7 +102,7 @@ mod tests {
         bytes.extend(data);
         let path = std::env::temp_dir().join(format!("ottava-labels-{}-{name}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
-        Labels::open(&path, 2)
+        Labels::open(&path, 2, &[], &ImageOptions::default())
     }
 
     #[test]
@@ -84,9 +120,22 @@ mod tests {
     #[test]
     fn masks_have_many_values() {
         let mut l = labels("mask", "|b1", "(2, 2, 2)", &[0, 1, 1, 0, 1, 1, 1, 1]).unwrap();
-        assert_eq!(l.per_sample(), 4);
         assert_eq!(l.values(0).unwrap(), [0.0, 1.0, 1.0, 0.0]);
         assert!(l.class(0).is_err());
+    }
+
+    #[test]
+    fn masks_may_be_images() {
+        let path = std::env::temp_dir().join(format!("ottava-labels-{}-masks", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, pixel) in [("a.png", 255), ("b.png", 51)] {
+            image::GrayImage::from_pixel(4, 4, image::Luma([pixel])).save(path.join(name)).unwrap();
+        }
+        let open = |samples| Labels::open(&path, samples, &[1, 1, 2, 2], &ImageOptions::default());
+        let mut l = open(2).unwrap();
+        assert_eq!(l.values(0).unwrap(), [1.0; 4]);
+        assert_eq!(l.values(1).unwrap(), [0.2; 4]);
+        assert!(matches!(open(3), Err(DataError::Labels { .. })));
     }
 
     #[test]

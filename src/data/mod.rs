@@ -12,6 +12,7 @@ mod labels;
 mod npy;
 mod npz;
 mod pixels;
+mod write;
 
 pub use array::{Array, Element};
 pub use dataset::{Dataset, Sample, Source};
@@ -19,5 +20,6 @@ pub use error::DataError;
 pub use images::ImageOptions;
 pub use input::InputSpec;
 pub use labels::Labels;
-pub use npz::{Archive, NamedArray, read_npz, write_npz};
+pub use npz::{Archive, read_npz};
 pub use pixels::{Layout, Normalize};
+pub use write::{NamedArray, write_npy, write_npz};

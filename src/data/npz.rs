@@ -1,13 +1,11 @@
-//! `.npz`: a zip archive of `.npy` arrays.
+//! Reading `.npz`: a zip archive of `.npy` arrays.
 
 use super::array::{Array, Storage};
-use super::{DataError, Element, npy};
-use crate::graph::DType;
-use npyz::WriterBuilder;
-use npyz::npz::{NpzArchive, NpzWriter};
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use super::{DataError, npy};
+use npyz::npz::NpzArchive;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 /// The first bytes of a zip archive.
 pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
@@ -56,58 +54,12 @@ pub fn read_npz(path: &Path, wanted: &[String], limit: u64) -> Result<Archive, D
     Ok(Archive { names, arrays })
 }
 
-/// An array to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedArray {
-    /// Its key in the archive.
-    pub name: String,
-    /// Type of the elements.
-    pub dtype: DType,
-    /// Extents, outermost first.
-    pub shape: Vec<usize>,
-    /// The elements, little-endian, in C order.
-    pub bytes: Vec<u8>,
-}
-
-/// Writes a `.npz` file: first under a temporary name beside it, so that `path` is either complete or untouched.
-pub fn write_npz(path: &Path, arrays: &[NamedArray]) -> Result<(), DataError> {
-    let temporary = temporary_beside(path);
-    let written = write_to(&temporary, arrays).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|e| {
-        // Nothing half-written stays; if even that fails, the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        DataError::io(path, e)
-    })
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn write_to(path: &Path, arrays: &[NamedArray]) -> io::Result<()> {
-    let file = File::options().write(true).create_new(true).open(path)?;
-    let mut out = BufWriter::new(file);
-    let mut archive = NpzWriter::new(&mut out);
-    for array in arrays {
-        let descr = Element::Tensor(array.dtype).descr();
-        let element = descr.parse().map_err(|e: npyz::ParseTypeStrError| io::Error::other(e.to_string()))?;
-        let shape: Vec<u64> = array.shape.iter().map(|&d| d as u64).collect();
-        let entry = archive.array::<u8>(&array.name, Default::default())?;
-        let header = entry.dtype(npyz::DType::Plain(element)).shape(&shape);
-        header.write_header_only()?.write_all(&array.bytes)?;
-    }
-    archive.zip_writer().finish().map_err(io::Error::other)?;
-    drop(archive);
-    out.flush()?;
-    out.get_ref().sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Element, NamedArray, write_npz};
     use super::*;
+    use crate::graph::DType;
+    use std::path::PathBuf;
 
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("ottava-npz-{}-{name}.npz", std::process::id()))
@@ -147,16 +99,8 @@ mod tests {
             assert_eq!((r.name(), r.element(), r.shape()), (&*w.name, Element::Tensor(w.dtype), &*w.shape));
             assert_eq!(r.into_bytes().unwrap(), w.bytes);
         }
-        // An existing file is replaced, and no temporary file stays.
         write_npz(&path, &[]).unwrap();
-        assert!(read_all(&path, 1 << 20).unwrap().is_empty());
-        assert!(!temporary_beside(&path).exists());
-    }
-
-    #[test]
-    fn a_failed_write_leaves_nothing() {
-        let path = path("nowhere").join("x.npz");
-        assert!(matches!(write_npz(&path, &arrays()), Err(DataError::Io { .. })));
+        assert!(read_all(&path, 1 << 20).unwrap().is_empty(), "an existing file is replaced");
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Scorer for Embed {
         let vectors = answers.values.map(|v| pooled(v, answers.shape, answers.mask));
         self.samples += 1;
         self.cosines += cosine(&vectors[0], &vectors[1]);
-        if answers.sample % 2 == 0 {
+        if answers.sample.is_multiple_of(2) {
             self.waiting = vectors;
             return Ok(());
         }

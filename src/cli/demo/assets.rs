@@ -1,6 +1,6 @@
 //! What is built in: a network and handwritten digits. `assets/README.md` says where they are from.
 
-use crate::data::{Array, DataError, Element, ImageOptions, Labels, Normalize, Source};
+use crate::data::{ImageOptions, NamedArray, Normalize};
 use crate::graph::DType;
 
 /// A convolutional network for 28x28 digits, in ONNX.
@@ -20,25 +20,24 @@ pub fn normalization() -> ImageOptions {
 }
 
 /// Digits to classify.
-pub fn test_digits() -> Result<Source, DataError> {
-    digits(TEST_DIGITS)
+pub fn test_digits() -> NamedArray {
+    digits("test_digits", TEST_DIGITS)
 }
 
 /// Digits to calibrate on; none of them is a test digit.
-pub fn calibration_digits() -> Result<Source, DataError> {
-    digits(CALIBRATION_DIGITS)
+pub fn calibration_digits() -> NamedArray {
+    digits("calibration_digits", CALIBRATION_DIGITS)
 }
 
 /// What the test digits are.
-pub fn labels() -> Result<Labels, DataError> {
-    Labels::new(array(TEST_LABELS, &[TEST_LABELS.len()])?, TEST_LABELS.len())
+pub fn labels() -> NamedArray {
+    named("test_labels", &[TEST_LABELS.len()], TEST_LABELS)
 }
 
-fn digits(pixels: &[u8]) -> Result<Source, DataError> {
-    let shape = [pixels.len() / (SIDE * SIDE), 1, SIDE, SIDE];
-    Ok(Source::from_arrays(vec![array(pixels, &shape)?]))
+fn digits(name: &str, pixels: &[u8]) -> NamedArray {
+    named(name, &[pixels.len() / (SIDE * SIDE), 1, SIDE, SIDE], pixels)
 }
 
-fn array(bytes: &[u8], shape: &[usize]) -> Result<Array, DataError> {
-    Array::new("built-in digits", Element::Tensor(DType::U8), shape, bytes.to_vec())
+fn named(name: &str, shape: &[usize], bytes: &[u8]) -> NamedArray {
+    NamedArray { name: name.into(), dtype: DType::U8, shape: shape.into(), bytes: bytes.into() }
 }
