@@ -33,6 +33,13 @@ fn conv(side: usize, c: usize, oc: usize, kernel: usize, groups: usize) -> ConvS
     }
 }
 
+/// The instruction sets that are there to be fast; the scalar kernels are there to be right.
+fn isas() -> Vec<Isa> {
+    let mut isas = Isa::available();
+    isas.retain(|&isa| isa != Isa::SCALAR);
+    isas
+}
+
 /// Bytes without a pattern that a processor could learn, the same on every run.
 fn bytes(len: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
@@ -59,14 +66,14 @@ macro_rules! against {
         let (group, shape, rows): (&mut BenchmarkGroup<'_, WallTime>, ConvShape, usize) =
             ($group, $shape, $rows);
         group.throughput(Throughput::Elements(shape.macs()));
-        for isa in Isa::available() {
+        for isa in isas() {
             let kernel = $int::new(isa, shape, 128, OUT, shape.oc);
             let mut packed = AlignedBytes::zeroed(kernel.packed_len());
             let multiplier = vec![1e-3; shape.oc];
             kernel.pack(&weights(&shape), &vec![0; shape.oc], &multiplier, packed.as_mut());
             let (x, mut y) = (bytes(shape.x_len() + SLACK), vec![0u8; shape.y_len() + SLACK]);
             let mut scratch = AlignedBytes::zeroed(kernel.scratch_len());
-            group.bench_function(format!("int8 {}", kernel.kernel()), |b| {
+            group.bench_function(format!("int8 {isa} ({})", kernel.kernel()), |b| {
                 b.iter(|| kernel.run(packed.as_ref(), &x, &mut y, 0..rows, scratch.as_mut()))
             });
         }
@@ -76,7 +83,7 @@ macro_rules! against {
         kernel.pack(&floats(shape.oc * shape.k()), &vec![0.0; shape.oc], &mut packed);
         let (x, mut y) = (floats(shape.x_len() + SLACK), vec![0.0; shape.y_len()]);
         let mut scratch = vec![0.0; kernel.scratch_len()];
-        group.bench_function(format!("float {}", kernel.kernel()), |b| {
+        group.bench_function(format!("float {} ({})", Isa::best(), kernel.kernel()), |b| {
             b.iter(|| kernel.run(&packed, &x, &mut y, 0..rows, &mut scratch))
         });
     }};
@@ -131,7 +138,7 @@ fn add(c: &mut Criterion) {
     let Some(walk) = Broadcast::new(&[len], [&[len], &[len]]) else { return };
     let (a, b, mut y) = (bytes(len + SLACK), bytes(len + SLACK), vec![0u8; len]);
     let op = QAdd { a_zero_point: 128, b_zero_point: 120, a_multiplier: 0.7, b_multiplier: 0.4, out: OUT };
-    for isa in Isa::available() {
+    for isa in isas() {
         group.bench_function(format!("int8 {isa}"), |bench| {
             bench.iter(|| qadd(isa, &op, &walk, &a, &b, &mut y))
         });
