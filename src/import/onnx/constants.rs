@@ -99,6 +99,6 @@ mod tests {
     #[test]
     fn nothing_stays_nothing() {
         let data = Data::from_bytes(&[]);
-        assert_eq!(reorder(&data, DType::F32, &[0, 3], &[1, 0]).bytes(), []);
+        assert!(reorder(&data, DType::F32, &[0, 3], &[1, 0]).bytes().is_empty());
     }
 }
