@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(
     after_help = "Checks that the file is whole and well formed and that every node can be planned: shapes, \
-types, accumulator bounds, limits. Free dimensions are taken as 1 unless --shape says otherwise.
+types, accumulator bounds, limits; packed weights are compared with the plain ones. Free dimensions are taken as 1 unless --shape says otherwise.
 
 Examples:
   ottava verify model.8va
@@ -45,7 +45,12 @@ impl Verify {
 
     fn check(&self) -> Result<(), Failure> {
         let options = self.run.session(&self.load, self.shape.shapes.clone())?;
-        model::load(&self.model, &self.load)?.model.session(&options)?;
+        let model = model::load(&self.model, &self.load)?.model;
+        model.session(&options)?;
+        let unchecked = model.check_packed(&options)?;
+        if unchecked > 0 && !self.json {
+            say(format!("{unchecked} packed sections are for instruction sets that this machine has not got"))?;
+        }
         Ok(())
     }
 }

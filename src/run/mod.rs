@@ -57,6 +57,14 @@ pub enum RunError {
         /// What it must stay below.
         len: usize,
     },
+    /// Packed weights in a file are not those of the graph.
+    #[error("the packed copy (layout {layout:#x}) of '{weights}' is not what packing makes of the weights; convert the model again")]
+    Packed {
+        /// Name of the canonical weights.
+        weights: String,
+        /// Which copy.
+        layout: u32,
+    },
     /// The operating system gave no threads.
     #[error("{count} threads could not be started: {source}")]
     Threads {

@@ -1,11 +1,12 @@
 //! A graph that is ready to run, and where it comes from.
 
-use super::{Session, SessionOptions};
+use super::{RunError, Session, SessionOptions};
 use crate::format;
 use crate::graph::Graph;
 use crate::limits::Limits;
 use crate::plan::{PackedStore, PackedWeights};
 use crate::{Error, Result};
+use ottava_kernels::Isa;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,13 +61,38 @@ impl Model {
         let mut packed = PackedStore::new();
         for section in loaded.packed {
             // A section belongs to the node's weights, which are its second input.
-            let weights = loaded.graph.nodes.get(section.node as usize).and_then(|n| n.input(1));
+            let weights = loaded.graph.nodes.get(section.node).and_then(|n| n.input(1));
             if let Some(tensor) = weights {
                 let bytes = PackedWeights { tensor, layout: section.layout, bytes: section.data };
                 packed.entry(tensor).or_default().push(bytes);
             }
         }
         Ok(Model { graph: Arc::new(loaded.graph), packed: Arc::new(packed) })
+    }
+
+    /// Holds the packed weights that came with the file against its canonical weights: packs these again for every
+    /// instruction set of this processor and compares. Returns how many sections no kernel here could check.
+    ///
+    /// # Errors
+    /// A section is not what packing makes of the canonical weights, or the graph can't be run.
+    pub fn check_packed(&self, options: &SessionOptions) -> Result<usize> {
+        let plain = Model { graph: Arc::clone(&self.graph), packed: Arc::default() };
+        let mut left: Vec<&PackedWeights> = self.packed.values().flatten().collect();
+        for isa in Isa::available().into_iter().rev() {
+            if left.is_empty() {
+                break;
+            }
+            let session = plain.session(&SessionOptions { isa, ..options.clone() })?;
+            for fresh in session.packed_weights() {
+                let same = |s: &&PackedWeights| s.tensor == fresh.tensor && s.layout == fresh.layout;
+                if left.iter().any(|s| same(s) && s.bytes != fresh.bytes) {
+                    let weights = self.graph.tensor(fresh.tensor).name.clone();
+                    return Err(RunError::Packed { weights, layout: fresh.layout }.into());
+                }
+                left.retain(|s| !same(s));
+            }
+        }
+        Ok(left.len())
     }
 
     /// The graph.
