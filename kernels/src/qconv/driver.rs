@@ -5,7 +5,8 @@ use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout};
 use super::requantize::Requantize;
 use super::tile::{Ladder, Operation, Tile};
-use crate::isa::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64::ladder;
 use crate::{Isa, Output, SLACK, scalar};
 use std::cell::Cell;
 use std::ops::Range;
@@ -48,23 +49,9 @@ impl Target<'_> {
 }
 
 /// The micro-kernels of an instruction set; none where plain loops run.
-fn ladder(isa: Isa, has_min: bool) -> Option<&'static Ladder> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use crate::x86_64::{avx2, avx2_wide, avx512vnni, avxvnni};
-        match isa.level() {
-            Level::Avx512Vnni => Some(avx512vnni::LADDER),
-            Level::AvxVnni => Some(avxvnni::LADDER),
-            Level::Avx2 if has_min => Some(avx2_wide::LADDER),
-            Level::Avx2 => Some(avx2::LADDER),
-            _ => None,
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let (Level::Scalar | _, _) = (isa.level(), has_min);
-        None
-    }
+#[cfg(not(target_arch = "x86_64"))]
+fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
+    None
 }
 
 impl Correlation {
@@ -110,6 +97,7 @@ impl Correlation {
         }
     }
 
+    /// Computes output positions `rows` with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
         ladder: &Ladder,

@@ -164,8 +164,12 @@ impl Layout {
             panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
             panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
             for tap in 0..self.taps {
-                for (i, &w) in weights[tap * self.tap_len..][..self.tap_len].iter().enumerate() {
-                    panel[self.offset(tap, i) + column * QUAD] = w as u8;
+                let weights = &weights[tap * self.tap_len..][..self.tap_len];
+                let lines = panel[self.offset(tap, 0)..].chunks_exact_mut(LINE);
+                for (line, quad) in lines.zip(weights.chunks(QUAD)) {
+                    for (to, &w) in line[column * QUAD..].iter_mut().zip(quad) {
+                        *to = w as u8;
+                    }
                 }
             }
         }

@@ -96,18 +96,19 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 line = line.add(LINE);
             }
         }
-        for chain in 1..CHAINS {
-            for i in 0..MR {
-                for v in 0..NV {
-                    acc[0][i][v] = S::add(acc[0][i][v], acc[chain][i][v]);
+        let mut sums = acc[0];
+        for chain in &acc[1..] {
+            for (sums, chain) in sums.iter_mut().zip(chain) {
+                for (sum, &more) in sums.iter_mut().zip(chain) {
+                    *sum = S::add(*sum, more);
                 }
             }
         }
         // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-        let mut scaled = [[S::scale(acc[0][0][0], t.panel, t.out); NV]; MR];
-        for v in 0..NV {
-            for i in 0..MR {
-                scaled[i][v] = S::scale(acc[0][i][v], t.panel.add(v * t.panel_len), t.out);
+        let mut scaled = [[S::scale(sums[0][0], t.panel, t.out); NV]; MR];
+        for (scaled, sums) in scaled.iter_mut().zip(&sums) {
+            for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+                *scaled = S::scale(sum, t.panel.add(v * t.panel_len), t.out);
             }
         }
         for (i, &row) in scaled.iter().enumerate() {
