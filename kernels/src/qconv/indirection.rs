@@ -1,4 +1,5 @@
-//! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col copy.
+//! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col
+//! copy.
 
 use super::geometry::{Geometry, Span};
 use super::layout::{Layout, QUAD};
@@ -63,8 +64,8 @@ impl<'a> Indirection<'a> {
         Indirection { geometry, x, x_zero_point, inside, border, cut, table }
     }
 
-    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all readable, and 3
-    /// more if the input has slack.
+    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
+    /// readable, and 3 more if the input has slack.
     pub fn table(&self) -> *const Pointer {
         self.table.as_ptr()
     }
@@ -138,8 +139,8 @@ impl<'a> Indirection<'a> {
         }
     }
 
-    /// A copy of the tap from column `left` on that is cut by an edge; the line starts at byte `line`. What is
-    /// outside is filled up with the zero point.
+    /// A copy of the tap from column `left` on that is cut by an edge; the line starts at byte `line`. What
+    /// is outside is filled up with the zero point.
     fn cut_tap(&self, slot: usize, line: usize, left: isize) -> *const u8 {
         let g = self.geometry;
         let (start, end) =

@@ -8,13 +8,14 @@
 //! line:   16 output channels x 4 successive input bytes of a tap, i8
 //! ```
 //!
-//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its lines go
-//! through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The bias has
-//! `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that multiply signed by
-//! signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit or four 128-bit ones.
+//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its
+//! lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
+//! bias has `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that
+//! multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit
+//! or four 128-bit ones.
 //!
-//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight is
-//! -128, whose negation does not fit i8.
+//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight
+//! is -128, whose negation does not fit i8.
 
 use super::geometry::Geometry;
 
