@@ -1,17 +1,18 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
-use super::geometry::{Geometry, Parts, Span};
+use super::geometry::{Geometry, Parts, Span, Spans};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout};
 use super::requantize::Requantize;
 use super::tile::{Ladder, Operation, Tile};
-use crate::isa::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64::ladder;
 use crate::{Isa, Output, SLACK, scalar};
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Weights of this many bytes are gone through for one tile of positions after the other, so that they are read
-/// from the second cache and not from memory.
+/// Weights of this many bytes are gone through for one tile of positions after the other, so that they are
+/// read from the second cache and not from memory.
 const CACHED_WEIGHTS: usize = 256 << 10;
 
 /// A convolution of any [`Geometry`]: what [`QConv`](super::QConv) and each phase of
@@ -36,8 +37,8 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Where the rows of `len` outputs of a span go: the first one, and from one to the next. Panics if a row is
-    /// outside.
+    /// Where the rows of `len` outputs of a span go: the first one, and from one to the next. Panics if a row
+    /// is outside.
     fn rows(&self, span: &Span, len: usize) -> (usize, usize) {
         let [image, line, pixel] = self.strides;
         let first = (span.n * image + span.y * line + span.x.start * pixel).wrapping_add_signed(self.start);
@@ -48,23 +49,9 @@ impl Target<'_> {
 }
 
 /// The micro-kernels of an instruction set; none where plain loops run.
-fn ladder(isa: Isa, has_min: bool) -> Option<&'static Ladder> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use crate::x86_64::{avx2, avx2_wide, avx512vnni, avxvnni};
-        match isa.level() {
-            Level::Avx512Vnni => Some(avx512vnni::LADDER),
-            Level::AvxVnni => Some(avxvnni::LADDER),
-            Level::Avx2 if has_min => Some(avx2_wide::LADDER),
-            Level::Avx2 => Some(avx2::LADDER),
-            _ => None,
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let (Level::Scalar | _, _) = (isa.level(), has_min);
-        None
-    }
+#[cfg(not(target_arch = "x86_64"))]
+fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
+    None
 }
 
 impl Correlation {
@@ -89,7 +76,8 @@ impl Correlation {
         indirection::scratch_len(&self.geometry, &self.layout)
     }
 
-    /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another convolution.
+    /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another
+    /// convolution.
     pub fn run(&self, packed: &[u8], x: &[u8], target: &Target<'_>, rows: Range<usize>, scratch: &mut [u8]) {
         assert!(x.len() >= self.geometry.x_len() + SLACK, "the input has slack behind it");
         assert!(rows.end <= self.geometry.rows(), "output rows are in range");
@@ -110,6 +98,7 @@ impl Correlation {
         }
     }
 
+    /// Computes output positions `rows` with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
         ladder: &Ladder,
@@ -127,32 +116,21 @@ impl Correlation {
         let tiles = Parts::at_most(ladder[blocks.longest() - 1].tiles.len(), rows.len());
         let group_weights = layout.panels() * layout.panel_len();
         let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
-        let mut y = [std::ptr::null_mut(); MAX_ROWS];
         for group in 0..geometry.groups {
             let panels = &panels[group * group_weights..][..group_weights];
             for part in (0..parts.count).map(|i| parts.range(i)) {
                 let mut spans = geometry.spans(rows.clone());
                 for mr in (0..tiles.count).map(|i| tiles.len(i)) {
-                    let mut filled = 0;
-                    while let Some(span) = spans.next(mr - filled) {
-                        let (first, step) = target.rows(&span, geometry.oc);
-                        let mut row = target.y.as_ptr().wrapping_add(first + group * group_oc);
-                        for to in &mut y[filled..][..span.x.len()] {
-                            *to = row.cast_mut().cast();
-                            row = row.wrapping_add(step);
-                        }
-                        indirection.fill(mr, filled, &span, group * geometry.group_channels());
-                        filled += span.x.len();
-                    }
-                    assert_eq!(filled, mr);
+                    let y = self.place(group, mr, &mut spans, target, indirection);
                     for block in part.clone().map(|i| blocks.range(i)) {
                         let column = block.start * COLUMNS;
+                        let block_panels =
+                            &panels[block.start * layout.panel_len()..][..block.len() * layout.panel_len()];
                         let tile = Tile {
                             rows: indirection.table().cast(),
                             taps: layout.taps,
                             quads: layout.quads(),
-                            panel: panels[block.start * layout.panel_len()..block.end * layout.panel_len()]
-                                .as_ptr(),
+                            panel: block_panels.as_ptr(),
                             panel_len: layout.panel_len(),
                             y: y.as_ptr(),
                             column,
@@ -160,14 +138,41 @@ impl Correlation {
                             out: &self.out,
                         };
                         let kernel = ladder[block.len() - 1].tiles[mr - 1];
-                        // SAFETY: `isa` proves the instruction set. `fill` wrote a pointer for every tap and row to
-                        // bytes of a tap inside `x` (3 more are slack), the border or a copy. The slice `panel` holds
-                        // the panels of the block. `rows` has checked that each `y` has `oc` bytes, of which these are
-                        // a part; they are cells, so nothing else is said about them.
+                        // SAFETY: `isa` proves the instruction set. `place` has made `mr` rows: a pointer for every tap
+                        // to bytes inside of `x` (3 more are slack), the border or a copy, and one to the
+                        // `group_oc` outputs, of which these are a part. `block_panels` holds the panels of
+                        // the block.
                         unsafe { kernel(&tile) };
                     }
                 }
             }
         }
+    }
+
+    /// The next `mr` positions of `spans`: fills `indirection` with where their inputs are, and gives where
+    /// their outputs of `group` go.
+    fn place(
+        &self,
+        group: usize,
+        mr: usize,
+        spans: &mut Spans,
+        target: &Target<'_>,
+        indirection: &mut Indirection<'_>,
+    ) -> [*mut u8; MAX_ROWS] {
+        let geometry = &self.geometry;
+        let mut y = [std::ptr::null_mut(); MAX_ROWS];
+        let mut filled = 0;
+        while let Some(span) = spans.next(mr - filled) {
+            let (first, step) = target.rows(&span, geometry.oc);
+            let mut row = target.y.as_ptr().wrapping_add(first + group * (geometry.oc / geometry.groups));
+            for to in &mut y[filled..][..span.x.len()] {
+                *to = row.cast_mut().cast();
+                row = row.wrapping_add(step);
+            }
+            indirection.fill(mr, filled, &span, group * geometry.group_channels());
+            filled += span.x.len();
+        }
+        assert_eq!(filled, mr, "there are as many positions as tiles have rows");
+        y
     }
 }

@@ -3,8 +3,9 @@
 use crate::ConvShape;
 use std::ops::Range;
 
-/// Up to this many channels a whole kernel row is one tap: fewer, longer runs of products, and no padding of every
-/// single pixel to 4 channels. With more channels single pixels are long enough, and the border costs no copies.
+/// Up to this many channels a whole kernel row is one tap: fewer, longer runs of products, and no padding of
+/// every single pixel to 4 channels. With more channels single pixels are long enough, and the border costs
+/// no copies.
 const ROW_TAP_CHANNELS: usize = 32;
 
 /// A convolution over NHWC as kernels walk it. Unlike in [`ConvShape`] the first window may lie anywhere.
@@ -62,7 +63,8 @@ impl Geometry {
         geometry
     }
 
-    /// Asserts what the rest of the module computes with unchecked: every product and every reach fits `isize`.
+    /// Asserts what the rest of the module computes with unchecked: every product and every reach fits
+    /// `isize`.
     pub fn checked(self) -> Geometry {
         let [n, h, w, c] = self.x;
         assert!(self.groups > 0 && c.is_multiple_of(self.groups) && self.oc.is_multiple_of(self.groups));
@@ -70,20 +72,13 @@ impl Geometry {
             self.strides.iter().chain(&self.dilations).all(|&s| s > 0),
             "strides and dilations are not 0"
         );
-        let fits = |factors: &[usize]| {
-            let product = factors.iter().try_fold(1usize, |p, &f| p.checked_mul(f.max(1)));
-            assert!(
-                product.is_some_and(|p| p <= isize::MAX as usize / 64),
-                "convolution too large: {self:?}"
-            );
-        };
-        fits(&[n, h, w, c]);
-        fits(&[n, self.out[0], self.out[1], self.oc]);
-        fits(&[self.kernel[0], self.kernel[1], c, self.oc]);
+        assert_fits(&[n, h, w, c]);
+        assert_fits(&[n, self.out[0], self.out[1], self.oc]);
+        assert_fits(&[self.kernel[0], self.kernel[1], c, self.oc]);
         for axis in 0..2 {
-            fits(&[self.out[axis], self.strides[axis]]);
-            fits(&[self.kernel[axis], self.dilations[axis]]);
-            fits(&[self.origin[axis].unsigned_abs()]);
+            assert_fits(&[self.out[axis], self.strides[axis]]);
+            assert_fits(&[self.kernel[axis], self.dilations[axis]]);
+            assert_fits(&[self.origin[axis].unsigned_abs()]);
         }
         self
     }

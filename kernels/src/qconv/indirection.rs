@@ -1,4 +1,5 @@
-//! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col copy.
+//! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col
+//! copy.
 
 use super::geometry::{Geometry, Span};
 use super::layout::{Layout, QUAD};
@@ -63,8 +64,8 @@ impl<'a> Indirection<'a> {
         Indirection { geometry, x, x_zero_point, inside, border, cut, table }
     }
 
-    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all readable, and 3
-    /// more if the input has slack.
+    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
+    /// readable, and 3 more if the input has slack.
     pub fn table(&self) -> *const Pointer {
         self.table.as_ptr()
     }
@@ -116,16 +117,21 @@ impl<'a> Indirection<'a> {
     fn fill_border(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
         let [taps_y, taps_x] = g.taps();
-        let last = g.tap_columns() as isize - 1;
-        for (row, x) in (row..).zip(span.x) {
-            for tap_y in 0..taps_y {
-                let y = g.top(span.y) + (tap_y * g.dilations[0]) as isize;
+        let (columns, width) = (g.tap_columns() as isize, g.x[2] as isize);
+        for tap_y in 0..taps_y {
+            let line = g.pixel(span.n, [g.top(span.y) + (tap_y * g.dilations[0]) as isize, 0]);
+            for (row, x) in (row..).zip(span.x.clone()) {
                 for tap_x in 0..taps_x {
                     let tap = tap_y * taps_x + tap_x;
-                    let x = g.left(x) + (tap_x * g.dilations[1]) as isize;
-                    let pointer = match (g.pixel(span.n, [y, x]), g.pixel(span.n, [y, x + last])) {
-                        (Some(first), Some(_)) => self.x.as_ptr().wrapping_add(first + channel),
-                        _ => self.cut_tap(row * taps_y * taps_x + tap, span.n, [y, x]),
+                    let left = g.left(x) + (tap_x * g.dilations[1]) as isize;
+                    let pointer = match line {
+                        Some(line) if left >= 0 && left + columns <= width => {
+                            self.x.as_ptr().wrapping_add(line + left as usize * g.x[3] + channel)
+                        }
+                        Some(line) if left + columns > 0 && left < width => {
+                            self.cut_tap(row * taps_y * taps_x + tap, line, left)
+                        }
+                        _ => self.border.as_ptr(),
                     };
                     self.table[tap * mr + row].write(pointer);
                 }
@@ -133,19 +139,20 @@ impl<'a> Indirection<'a> {
         }
     }
 
-    /// The bytes of a tap that lies partly or wholly outside: copies what is inside between zero points.
-    fn cut_tap(&self, slot: usize, n: usize, at: [isize; 2]) -> *const u8 {
+    /// A copy of the tap from column `left` on that is cut by an edge; the line starts at byte `line`. What
+    /// is outside is filled up with the zero point.
+    fn cut_tap(&self, slot: usize, line: usize, left: isize) -> *const u8 {
         let g = self.geometry;
-        let (left, right) = (at[1].max(0), (at[1] + g.tap_columns() as isize).min(g.x[2] as isize));
-        let Some(first) = g.pixel(n, [at[0], left]).filter(|_| left < right) else {
-            return self.border.as_ptr();
-        };
-        let source = &self.x[first..][..(right - left) as usize * g.x[3]];
+        let (start, end) =
+            (left.max(0) as usize, (left + g.tap_columns() as isize).min(g.x[2] as isize) as usize);
+        let source = &self.x[line + start * g.x[3]..line + end * g.x[3]];
         let room = self.border.len();
         let copy = &self.cut[slot * room..][..room];
-        copy.iter().for_each(|to| to.set(self.x_zero_point));
-        let inside = &copy[(left - at[1]) as usize * g.x[3]..][..source.len()];
+        let before = (start as isize - left) as usize * g.x[3];
+        let (outside, inside) = copy.split_at(before);
+        let (inside, behind) = inside.split_at(source.len());
         inside.iter().zip(source).for_each(|(to, &from)| to.set(from));
+        outside.iter().chain(behind).for_each(|to| to.set(self.x_zero_point));
         copy.as_ptr().cast()
     }
 }

@@ -8,13 +8,14 @@
 //! line:   16 output channels x 4 successive input bytes of a tap, i8
 //! ```
 //!
-//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its lines go
-//! through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The bias has
-//! `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that multiply signed by
-//! signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit or four 128-bit ones.
+//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its
+//! lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
+//! bias has `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that
+//! multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit
+//! or four 128-bit ones.
 //!
-//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight is
-//! -128, whose negation does not fit i8.
+//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight
+//! is -128, whose negation does not fit i8.
 
 use super::geometry::Geometry;
 
@@ -164,8 +165,12 @@ impl Layout {
             panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
             panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
             for tap in 0..self.taps {
-                for (i, &w) in weights[tap * self.tap_len..][..self.tap_len].iter().enumerate() {
-                    panel[self.offset(tap, i) + column * QUAD] = w as u8;
+                let weights = &weights[tap * self.tap_len..][..self.tap_len];
+                let lines = panel[self.offset(tap, 0)..].chunks_exact_mut(LINE);
+                for (line, quad) in lines.zip(weights.chunks(QUAD)) {
+                    for (to, &w) in line[column * QUAD..].iter_mut().zip(quad) {
+                        *to = w as u8;
+                    }
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Integer convolution and matrix product: u8 activations, i8 weights, i32 accumulators, u8 out.
 //!
-//! Every convolution is a matrix product whose rows are found through pointers ([`indirection`]) and whose weights
-//! lie in panels ([`layout`]); one micro-kernel ([`tile`]) computes it, written once and compiled for each
-//! instruction set. `scalar` says what the result is.
+//! Every convolution is a matrix product whose rows are found through pointers ([`indirection`]) and whose
+//! weights lie in panels ([`layout`]); one micro-kernel ([`tile`]) computes it, written once and compiled for
+//! each instruction set. `scalar` says what the result is.
 
 mod driver;
 pub(crate) mod geometry;
@@ -22,7 +22,8 @@ use std::cell::Cell;
 use std::ops::Range;
 use tile::Operation;
 
-/// An integer convolution (grouped or not, not depthwise) or matrix product, with everything decided but the data.
+/// An integer convolution (grouped or not, not depthwise) or matrix product, with everything decided but the
+/// data.
 #[derive(Clone, Debug)]
 pub struct QConv {
     correlation: Correlation,
@@ -30,11 +31,11 @@ pub struct QConv {
 }
 
 impl QConv {
-    /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output rows (a concatenation's
-    /// part is written in place).
+    /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output rows (a
+    /// concatenation's part is written in place).
     ///
-    /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0, more
-    /// bytes than there can be, `y_stride` too small, an empty output range.
+    /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0,
+    /// more bytes than there can be, `y_stride` too small, an empty output range.
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QConv {
         assert!(y_stride >= shape.oc, "output rows do not overlap");
         let geometry = Geometry::new(&shape);
@@ -73,7 +74,8 @@ impl QConv {
     }
 
     /// Packs `[oc][kh][kw][c/groups]` weights (all of -128..=127), `bias[oc]` (or none) and `multiplier[oc]`.
-    /// The zero point's share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping arithmetic.
+    /// The zero point's share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping
+    /// arithmetic.
     ///
     /// Panics if a slice has another length.
     pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {

@@ -21,9 +21,9 @@ impl Requantize {
         Requantize { zero_point: out.zero_point, min: out.min, high }
     }
 
-    /// The definition. The upper bound is a whole number, so taking it before rounding gives the same as after it,
-    /// and nothing is too large for an i32. A product that is not a number becomes the highest result, as the
-    /// comparisons of every instruction set can have it.
+    /// The definition. The upper bound is a whole number, so taking it before rounding gives the same as
+    /// after it, and nothing is too large for an i32. A product that is not a number becomes the highest
+    /// result, as the comparisons of every instruction set can have it.
     pub fn apply(&self, acc: i32, multiplier: f32) -> u8 {
         let real = acc as f32 * multiplier;
         let real = if real < self.high { real } else { self.high };

@@ -28,17 +28,16 @@ pub(crate) struct Tile<'a> {
 /// A micro-kernel.
 ///
 /// # Safety
-/// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every row for
-/// `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes to write
-/// from `column` on, and
-/// `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
+/// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes
+/// to write from `column` on, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 
 /// An instruction set's operations on 16 columns. All are unsafe because the processor must have it.
 ///
 /// # Safety
-/// Callers of any function here have checked that the processor has the instruction set, and are inlined into a
-/// function that is compiled for it.
+/// Callers of any function here have checked that the processor has the instruction set, and are inlined into
+/// a function that is compiled for it.
 pub(crate) trait Columns16 {
     /// 16 accumulators.
     type Acc: Copy;
@@ -59,21 +58,23 @@ pub(crate) trait Columns16 {
     unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
     /// Adds two partial results.
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet added.
+    /// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet
+    /// added.
     unsafe fn scale(acc: Self::Acc, panel: *const u8, out: &Requantize) -> Self::Scaled;
-    /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 * NV`.
+    /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
+    /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
 }
 
-/// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not wait
-/// for the latency of one sum; the order does not matter to sums that wrap.
+/// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not
+/// wait for the latency of one sum; the order does not matter to sums that wrap.
 ///
 /// # Safety
 /// As for [`TileFn`].
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const CHAINS: usize>(t: &Tile<'_>) {
-    // SAFETY: the caller vouches for the instruction set and for the pointers; the loops below read `taps * quads`
-    // lines of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
+    // SAFETY: the caller vouches for the instruction set and for the pointers; the loops read `taps * quads` lines
+    // of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
     unsafe {
         let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
         let mut line = t.panel.add(PANEL_HEADER);
@@ -96,18 +97,19 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 line = line.add(LINE);
             }
         }
-        for chain in 1..CHAINS {
-            for i in 0..MR {
-                for v in 0..NV {
-                    acc[0][i][v] = S::add(acc[0][i][v], acc[chain][i][v]);
+        let mut sums = acc[0];
+        for chain in &acc[1..] {
+            for (sums, chain) in sums.iter_mut().zip(chain) {
+                for (sum, &more) in sums.iter_mut().zip(chain) {
+                    *sum = S::add(*sum, more);
                 }
             }
         }
         // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-        let mut scaled = [[S::scale(acc[0][0][0], t.panel, t.out); NV]; MR];
-        for v in 0..NV {
-            for i in 0..MR {
-                scaled[i][v] = S::scale(acc[0][i][v], t.panel.add(v * t.panel_len), t.out);
+        let mut scaled = [[S::scale(sums[0][0], t.panel, t.out); NV]; MR];
+        for (scaled, sums) in scaled.iter_mut().zip(&sums) {
+            for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+                *scaled = S::scale(sum, t.panel.add(v * t.panel_len), t.out);
             }
         }
         for (i, &row) in scaled.iter().enumerate() {
@@ -191,8 +193,8 @@ macro_rules! names {
     };
 }
 
-/// A [`Ladder`] `LADDER` of the micro-kernels over the operations `$simd`, compiled for `$features`. A tile keeps
-/// at least `$chains` sums of 16 columns going.
+/// A [`Ladder`] `LADDER` of the micro-kernels over the operations `$simd`, compiled for `$features`. A tile
+/// keeps at least `$chains` sums of 16 columns going.
 macro_rules! ladder {
     ($simd:ty, $isa:literal, $features:literal, $chains:literal,
      $([$nv:literal: $most:literal x $columns:literal = $($mr:literal)+])+) => {

@@ -1,8 +1,8 @@
 //! Integer transposed convolution as one ordinary convolution per phase of the stride.
 //!
-//! Output row `q * stride + phase` gets a product from input row `i` and kernel row `k` where
-//! `i * stride + k * dilation = q * stride + phase + top`. For one phase those `k` are equally far apart, and going
-//! through them backwards walks the input forwards: an ordinary convolution of stride 1.
+//! Output row `q * stride + phase` gets a product from input row `i` and kernel row `k` where `i * stride + k
+//! * dilation = q * stride + phase + top`. For one phase those `k` are equally far apart, and going through
+//! them backwards walks the input forwards: an ordinary convolution of stride 1.
 
 use super::driver::{Correlation, Target};
 use super::geometry::{Geometry, assert_fits};
@@ -69,8 +69,8 @@ impl Axis {
 impl QConvTranspose {
     /// `y_stride` >= `shape.oc`: bytes between output pixels.
     ///
-    /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0, more
-    /// bytes than there can be, `y_stride` too small, an empty output range.
+    /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0,
+    /// more bytes than there can be, `y_stride` too small, an empty output range.
     pub fn new(
         isa: Isa,
         shape: ConvTransposeShape,
@@ -171,8 +171,8 @@ impl QConvTranspose {
     }
 
     /// Computes output lines `lines` of `n * oh` (a line is `ow` pixels). `x`: the whole input and
-    /// [`SLACK`](crate::SLACK) bytes behind it. `y` starts at the first of these lines. Panics if a slice is too
-    /// short or `packed` is not [accepted](Self::accepts).
+    /// [`SLACK`](crate::SLACK) bytes behind it. `y` starts at the first of these lines. Panics if a slice is
+    /// too short or `packed` is not [accepted](Self::accepts).
     pub fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], lines: Range<usize>, scratch: &mut [u8]) {
         let (oh, ow) = (self.shape.oh, self.shape.ow);
         assert!(lines.end <= self.shape.n * oh, "output lines are in range");

@@ -8,8 +8,8 @@ use std::cell::Cell;
 /// By operation.
 pub(crate) const NAMES: [&str; 6] = names!("1", "1", "scalar");
 
-/// The outputs `y` of the first position of `span`: the weighted sum of its window, wrapping in i32, requantized.
-/// Outside of the image lies the input's zero point.
+/// The outputs `y` of the first position of `span`: the weighted sum of its window, wrapping in i32,
+/// requantized. Outside of the image lies the input's zero point.
 pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Span, y: &[Cell<u8>]) {
     let g = &conv.geometry;
     let channels = g.group_channels();

@@ -1,8 +1,8 @@
 //! AVX2: exact products of u8 and i8 with `vpmaddubsw`, without its saturation.
 //!
-//! `a - 128` is split into magnitude and sign, the sign goes over to the weight: `|a - 128| * (sign * w)`. Two such
-//! products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is added at the end. A weight
-//! of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
+//! `a - 128` is split into magnitude and sign, the sign goes over to the weight: `|a - 128| * (sign * w)`.
+//! Two such products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is added at the
+//! end. A weight of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
 
 use super::epilogue::{self, Halves};
 use crate::qconv::layout::SUMS;
@@ -88,8 +88,8 @@ unsafe fn dot(acc: __m256i, quad: Signed, line: __m256i) -> __m256i {
     }
 }
 
-// 8 accumulators: constants and what `dot` is in the middle of take the rest of 16 registers. Its chain is one
-// addition of one cycle, which needs no more sums at once.
+// 8 accumulators: constants and what `dot` is in the middle of take the rest of 16 registers. Its chain is
+// one addition of one cycle, which needs no more sums at once.
 ladder!(Avx2, "avx2", "avx2,fma", 1,
     [1: "4" x "16" = 1 2 3 4]
     [2: "2" x "32" = 1 2]

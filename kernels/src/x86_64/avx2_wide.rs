@@ -1,5 +1,5 @@
-//! AVX2, any weights: both sides are widened to 16 bits and multiplied with `vpmaddwd`. About a tenth slower than
-//! [`avx2`](super::avx2) (Zen 5): each line takes four conversions that only two rows share.
+//! AVX2, any weights: both sides are widened to 16 bits and multiplied with `vpmaddwd`. About a tenth slower
+//! than [`avx2`](super::avx2) (Zen 5): each line takes four conversions that only two rows share.
 
 use super::epilogue::{self, Halves};
 use crate::qconv::requantize::Requantize;

@@ -78,7 +78,8 @@ impl Columns16 for Avx512Vnni {
     }
 }
 
-// 24 accumulators leave room for the lines of weights and the activations; 8 hide the latency of 4 cycles twice.
+// 24 accumulators leave room for the lines of weights and the activations; 8 hide the latency of 4 cycles
+// twice.
 ladder!(Avx512Vnni, "avx512vnni", "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", 8,
     [1: "16" x "16" = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
     [2: "12" x "32" = 1 2 3 4 5 6 7 8 9 10 11 12]

@@ -37,7 +37,8 @@ pub(super) unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> H
     }
 }
 
-/// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 * NV`.
+/// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
+/// NV`.
 ///
 /// # Safety
 /// `columns` bytes at `y` can be written; the processor has AVX2.
