@@ -1,6 +1,7 @@
 //! Integer depthwise convolution: every output channel reads its own input channel.
 
 use crate::isa::Level;
+use crate::shape::assert_window;
 use crate::{ConvShape, Isa, Output, SLACK, scalar};
 use std::ops::Range;
 
@@ -54,9 +55,10 @@ impl QDepthwise {
     /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output pixels (a concatenation's
     /// part is written in place).
     ///
-    /// Panics if the shape is not depthwise.
+    /// Panics if the shape is not depthwise or has a stride, dilation or kernel of 0, or output pixels overlap.
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
+        assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         QDepthwise { shape, x_zero_point, out, y_stride, variant: Variant::new(isa) }
     }
