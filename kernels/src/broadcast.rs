@@ -61,8 +61,8 @@ impl<const N: usize> Broadcast<N> {
             let to = if merges { last } else { walk.rank };
             walk.rank = to + 1;
             walk.dims[to] *= dim;
-            for i in 0..N {
-                walk.strides[i][to] = strides[i][axis];
+            for (to_strides, strides) in walk.strides.iter_mut().zip(strides) {
+                to_strides[to] = strides[axis];
             }
         }
         walk

@@ -1,6 +1,7 @@
 //! Float convolution and matrix product over NHWC.
 
 use crate::float::{Panels, Taps, Tile, Variant, cover};
+use crate::shape::assert_window;
 use crate::{ConvShape, Isa};
 use std::ops::Range;
 
@@ -38,9 +39,12 @@ fn reach(shape: &ConvShape, axis: usize, count: usize) -> usize {
 impl FConv {
     /// `clamp`: lowest and highest result. `y_stride` >= `shape.oc`: elements between output pixels.
     ///
-    /// Panics if the groups don't divide the channels or output pixels overlap.
+    /// Panics if the groups don't divide the channels, a stride, dilation or kernel is 0, or output pixels overlap.
     pub fn new(isa: Isa, shape: ConvShape, clamp: [f32; 2], y_stride: usize) -> FConv {
-        assert!(shape.c.is_multiple_of(shape.groups) && shape.oc.is_multiple_of(shape.groups));
+        assert!(
+            shape.groups > 0 && shape.c.is_multiple_of(shape.groups) && shape.oc.is_multiple_of(shape.groups)
+        );
+        assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         let shape = if shape.is_pointwise() {
             // The pixels of all rows and images are one row.

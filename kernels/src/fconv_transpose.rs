@@ -2,6 +2,7 @@
 
 use crate::fconv::FConv;
 use crate::math::clip;
+use crate::shape::assert_window;
 use crate::{ConvShape, ConvTransposeShape, Isa};
 use std::ops::Range;
 
@@ -20,8 +21,10 @@ pub struct FConvTranspose {
 impl FConvTranspose {
     /// `clamp`: lowest and highest result.
     ///
-    /// Panics if the groups don't divide the channels.
+    /// Panics if the groups don't divide the channels or a stride, dilation or kernel is 0.
     pub fn new(isa: Isa, shape: ConvTransposeShape, clamp: [f32; 2]) -> FConvTranspose {
+        assert!(shape.groups > 0 && shape.oc.is_multiple_of(shape.groups));
+        assert_window(shape.kernel, shape.strides, shape.dilations);
         let n = shape.oc * shape.kernel[1];
         let linear = ConvShape::linear(1, shape.c, n);
         let row = ConvShape { w: shape.w, ow: shape.w, groups: shape.groups, ..linear };

@@ -1,6 +1,7 @@
 //! Float depthwise convolution over NHWC.
 
 use crate::float::{Depthwise, Variant};
+use crate::shape::assert_window;
 use crate::{ConvShape, Isa};
 use std::ops::Range;
 
@@ -19,9 +20,10 @@ pub struct FDepthwise {
 impl FDepthwise {
     /// `clamp`: lowest and highest result. `y_stride` >= `shape.oc`: elements between output pixels.
     ///
-    /// Panics if the shape is not depthwise or output pixels overlap.
+    /// Panics if the shape is not depthwise or has a stride, dilation or kernel of 0, or output pixels overlap.
     pub fn new(isa: Isa, shape: ConvShape, clamp: [f32; 2], y_stride: usize) -> FDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
+        assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         FDepthwise { variant: Variant::new(isa), shape, clamp, y_stride }
     }

@@ -111,7 +111,7 @@ multiversion! {
     ) => quantize_nchw_body
 }
 
-/// Pixels that are worked on at a time, a plane at a time, in a buffer that stays in registers or nearly so.
+/// Pixels that are worked on at a time, in buffers that stay in registers or nearly so.
 const STRIP: usize = 64;
 
 #[inline(always)]
@@ -124,33 +124,50 @@ fn quantize_nchw_body<T: Int8>(shape: Planes, x: &[f32], scale: f32, zero_point:
     }
     let q = Quantizer::new(scale, zero_point);
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
-        for (strip, y) in y.chunks_mut(STRIP * c).enumerate() {
-            let count = y.len() / c;
-            for (channel, plane) in x.chunks_exact(pixels).enumerate() {
-                let mut quantized = [zero_point; STRIP];
-                for (to, &v) in quantized.iter_mut().zip(&plane[strip * STRIP..][..count]) {
-                    *to = q.apply(v);
-                }
-                interleave(&quantized[..count], channel, c, y);
+        match c {
+            1 => quantize_planes::<T, 1>(q, zero_point, x, y),
+            3 => quantize_planes::<T, 3>(q, zero_point, x, y),
+            4 => quantize_planes::<T, 4>(q, zero_point, x, y),
+            _ => quantize_many_planes(q, zero_point, c, x, y),
+        }
+    }
+}
+
+/// One image of `C` channels, as cameras have them: strips of all planes are quantized, then interleaved at once.
+#[inline(always)]
+fn quantize_planes<T: Int8, const C: usize>(q: Quantizer, zero_point: T, x: &[f32], y: &mut [T]) {
+    let pixels = x.len() / C;
+    for (strip, y) in y.chunks_mut(STRIP * C).enumerate() {
+        let count = y.len() / C;
+        let mut quantized = [[zero_point; STRIP]; C];
+        for (channel, quantized) in quantized.iter_mut().enumerate() {
+            for (to, &v) in quantized.iter_mut().zip(&x[channel * pixels + strip * STRIP..][..count]) {
+                *to = q.apply(v);
+            }
+        }
+        for (i, pixel) in y.as_chunks_mut::<C>().0.iter_mut().enumerate().take(STRIP) {
+            for channel in 0..C {
+                pixel[channel] = quantized[channel][i];
             }
         }
     }
 }
 
-/// `y[i * c + channel] = x[i]`, with constant strides for the numbers of channels that images have.
+/// One image of any number of channels, a plane at a time.
 #[inline(always)]
-fn interleave<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
-    #[inline(always)]
-    fn strided<T: Copy>(x: &[T], channel: usize, c: usize, y: &mut [T]) {
-        for (pixel, &v) in y.chunks_exact_mut(c).zip(x) {
-            pixel[channel] = v;
+fn quantize_many_planes<T: Int8>(q: Quantizer, zero_point: T, c: usize, x: &[f32], y: &mut [T]) {
+    let pixels = x.len() / c;
+    for (strip, y) in y.chunks_mut(STRIP * c).enumerate() {
+        let count = y.len() / c;
+        for (channel, plane) in x.chunks_exact(pixels).enumerate() {
+            let mut quantized = [zero_point; STRIP];
+            for (to, &v) in quantized.iter_mut().zip(&plane[strip * STRIP..][..count]) {
+                *to = q.apply(v);
+            }
+            for (pixel, &v) in y.chunks_exact_mut(c).zip(&quantized) {
+                pixel[channel] = v;
+            }
         }
-    }
-    match c {
-        1 => y.copy_from_slice(x),
-        3 => strided(x, channel, 3, y),
-        4 => strided(x, channel, 4, y),
-        _ => strided(x, channel, c, y),
     }
 }
 

@@ -150,3 +150,9 @@ pub struct Output {
     /// Highest result.
     pub max: u8,
 }
+
+/// Panics unless a window is a window: all of kernel, strides and dilations at least 1.
+pub(crate) fn assert_window(kernel: [usize; 2], strides: [usize; 2], dilations: [usize; 2]) {
+    let all = [kernel, strides, dilations];
+    assert!(all.as_flattened().iter().all(|&v| v > 0), "kernel, strides and dilations are at least 1");
+}

@@ -96,7 +96,6 @@ fn contiguous(log: bool, x: &[f32], y: &mut [f32]) {
 
 #[inline(always)]
 fn strided(log: bool, inner: usize, columns: std::ops::Range<usize>, x: &[f32], y: &mut [f32]) {
-    let width = columns.len();
     let mut max = [f32::NEG_INFINITY; BLOCK];
     for x in x.chunks_exact(inner) {
         for (max, &x) in max.iter_mut().zip(&x[columns.clone()]) {
@@ -106,20 +105,21 @@ fn strided(log: bool, inner: usize, columns: std::ops::Range<usize>, x: &[f32], 
     let mut sum = [0f32; BLOCK];
     for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
         let (x, y) = (&x[columns.clone()], &mut y[columns.clone()]);
-        for i in 0..width {
-            y[i] = exp(x[i] - max[i]);
-            sum[i] += y[i];
+        for (((y, &x), sum), &max) in y.iter_mut().zip(x).zip(&mut sum).zip(&max) {
+            *y = exp(x - max);
+            *sum += *y;
         }
     }
     if log {
-        for sum in &mut sum[..width] {
+        for sum in &mut sum {
             *sum = ln(*sum);
         }
     }
     for (x, y) in x.chunks_exact(inner).zip(y.chunks_exact_mut(inner)) {
         let (x, y) = (&x[columns.clone()], &mut y[columns.clone()]);
-        for i in 0..width {
-            y[i] = if log { x[i] - max[i] - sum[i] } else { y[i] / sum[i] };
+        let statistics = max.iter().zip(&sum);
+        for ((y, &x), (&max, &sum)) in y.iter_mut().zip(x).zip(statistics) {
+            *y = if log { x - max - sum } else { *y / sum };
         }
     }
 }

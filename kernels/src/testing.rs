@@ -18,11 +18,6 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
-    /// Less than `n`.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.bits() as usize % n
-    }
-
     pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.bits() as u8).collect()
     }

@@ -155,7 +155,7 @@ fn reflections_of_any_length() {
 #[test]
 fn blocks_and_rows() {
     let x = Random::new(1).bytes(24);
-    let mut y = vec![0; 40];
+    let mut y = [0; 40];
     copy_blocks(&x, &mut y[2..], 4, 6, 6, 10);
     for i in 0..4 {
         assert_eq!(y[2 + 10 * i..8 + 10 * i], x[6 * i..6 * i + 6]);

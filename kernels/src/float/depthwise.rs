@@ -7,7 +7,7 @@ use super::Floats;
 use crate::ConvShape;
 use std::ops::Range;
 
-/// Output pixels computed together: enough chains to hide the latency of a multiply-add.
+/// Most output pixels computed together: enough chains to hide the latency of a multiply-add.
 const PIXELS: usize = 8;
 
 /// Geometry, clamp and output stride of a call.
@@ -59,22 +59,47 @@ pub(crate) unsafe fn run<V: Floats>(
             let c = b * V::LANES;
             let mut ox = 0;
             while ox < s.ow {
-                let count = if (start..end).contains(&ox) && end - ox >= PIXELS { PIXELS } else { 1 };
+                // Where windows are whole, as many pixels as fit of 8, 4, 2, 1.
+                let whole = if (start..end).contains(&ox) { end - ox } else { 1 };
+                let count = 1 << whole.min(PIXELS).ilog2();
                 let kx = inside(s, 1, s.w, ox);
                 let left = (ox * s.strides[1] + kx.start * s.dilations[1]).saturating_sub(s.pad[1]);
                 let window = Window { ky: ky.clone(), kx, x: (top * s.w + left) * s.c + c };
                 let y = &mut y[(i * s.ow + ox) * call.y_stride + c..];
                 // SAFETY: the instruction set is the caller's promise.
                 unsafe {
-                    match (count == PIXELS, s.c - c >= V::LANES) {
-                        (true, true) => pixels::<V, PIXELS, false>(call, &window, s.c - c, packed, x, y),
-                        (true, false) => pixels::<V, PIXELS, true>(call, &window, s.c - c, packed, x, y),
-                        (false, true) => pixels::<V, 1, false>(call, &window, s.c - c, packed, x, y),
-                        (false, false) => pixels::<V, 1, true>(call, &window, s.c - c, packed, x, y),
+                    if s.c - c >= V::LANES {
+                        some_pixels::<V, false>(call, &window, count, V::LANES, packed, x, y);
+                    } else {
+                        some_pixels::<V, true>(call, &window, count, s.c - c, packed, x, y);
                     }
                 }
                 ox += count;
             }
+        }
+    }
+}
+
+/// `count` pixels (8, 4, 2 or 1) with the same taps; `channels` are less than a vector if `PART`.
+///
+/// Safety: the processor has `V`'s instruction set.
+#[inline(always)]
+unsafe fn some_pixels<V: Floats, const PART: bool>(
+    call: &Depthwise<'_>,
+    window: &Window,
+    count: usize,
+    channels: usize,
+    packed: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match count {
+            8 => pixels::<V, 8, PART>(call, window, channels, packed, x, y),
+            4 => pixels::<V, 4, PART>(call, window, channels, packed, x, y),
+            2 => pixels::<V, 2, PART>(call, window, channels, packed, x, y),
+            _ => pixels::<V, 1, PART>(call, window, channels, packed, x, y),
         }
     }
 }

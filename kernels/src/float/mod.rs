@@ -11,7 +11,6 @@ mod plain;
 mod tile;
 
 use crate::Isa;
-use crate::isa::Level;
 use std::ops::Range;
 
 pub(crate) use depthwise::Depthwise;
@@ -53,9 +52,9 @@ impl Variant {
     pub(crate) fn new(isa: Isa) -> Variant {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::AvxVnni => Variant::Avx2,
+            crate::isa::Level::Avx2 | crate::isa::Level::AvxVnni => Variant::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => Variant::Avx512,
+            crate::isa::Level::Avx512Vnni => Variant::Avx512,
             _ => Variant::Plain,
         }
     }

@@ -92,7 +92,7 @@ const HEIGHTS: [usize; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12];
 pub(crate) fn cover(count: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
     let even = count.div_ceil(count.div_ceil(max).max(1));
     let fitting = HEIGHTS.into_iter().filter(move |&h| h <= max.min(count));
-    let height = fitting.clone().find(|&h| h >= even).or(fitting.last()).unwrap_or(1);
+    let height = fitting.clone().find(|&h| h >= even).or(fitting.max()).unwrap_or(1);
     (0..count.div_ceil(height)).map(move |i| (height, (i * height).min(count - height)))
 }
 

@@ -41,7 +41,7 @@ macro_rules! real {
     ($t:ident, $own:ident) => {
         impl Real for $t {
             const FRAC_1_SQRT_2: $t = std::$t::consts::FRAC_1_SQRT_2;
-            const SQRT_2_OVER_PI: $t = 0.797_884_560_802_865_4;
+            const SQRT_2_OVER_PI: $t = std::$t::consts::FRAC_2_SQRT_PI * std::$t::consts::FRAC_1_SQRT_2;
             const GELU_CUBIC: $t = 0.044715;
             #[inline(always)]
             fn of(v: f32) -> $t {

@@ -5,7 +5,7 @@ use super::clip;
 use crate::round::round_to_i32;
 
 /// ln 2 in two parts; a multiple of the first by a small integer is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// Coefficients from the highest power down.
@@ -31,10 +31,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     let n = round_to_i32(x * std::f32::consts::LOG2_E);
     let nf = n as f32;
     let r = x - nf * LN2_HIGH - nf * LN2_LOW;
-    let p = polynomial(
-        r,
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
-    );
+    let p =
+        polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1]);
     let y = p * (r * r) + r + 1.0;
     // In two steps, as 2^n alone leaves the normal range before the result does.
     let half = n >> 1;
@@ -75,10 +73,8 @@ pub(crate) fn ln(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = x.abs();
     let square = x * x;
-    let p = polynomial(
-        square,
-        [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1],
-    );
+    let p =
+        polynomial(square, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
     let near = p * square * x + x;
     let far = (1.0 - 2.0 / (exp(a + a) + 1.0)).copysign(x);
     if a < 0.625 { near } else { far }
@@ -90,28 +86,21 @@ pub(crate) fn erf(x: f32) -> f32 {
     let square = x * x;
     let p = polynomial(
         square,
-        [
-            -5.967_617_03e-4,
-            4.991_194_23e-3,
-            -2.676_813_49e-2,
-            1.128_199_25e-1,
-            -3.761_253_36e-1,
-            1.283_791_66e-1,
-        ],
+        [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1],
     );
     let near = p * x + x;
     let p = polynomial(
         a,
         [
             -1.728_534_7e-5,
-            3.831_971_26e-4,
-            -3.883_964_38e-3,
-            2.425_462_19e-2,
-            -1.067_778_77e-1,
-            -6.348_466_87e-1,
-            -1.287_175_12e-1,
+            3.831_971_3e-4,
+            -3.883_964_4e-3,
+            2.425_462_2e-2,
+            -1.067_778_8e-1,
+            -6.348_467e-1,
+            -1.287_175_1e-1,
         ],
     );
     let far = (1.0 - exp(p * a - a)).copysign(x);
-    if a < 0.927_734_375 { near } else { far }
+    if a < 0.927_734_4 { near } else { far }
 }

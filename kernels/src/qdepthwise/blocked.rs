@@ -15,6 +15,8 @@
 //! Packed, per block: bias i32, multiplier f32 (both in word order), then for each kernel column and each group of
 //! kernel rows four vectors of weight words.
 
+#![allow(clippy::needless_range_loop)]
+
 use super::QDepthwise;
 use crate::ConvShape;
 use crate::Output;
@@ -173,6 +175,8 @@ struct Call<'a, V: Vectors> {
     conv: &'a QDepthwise,
     layout: Layout,
     bounds: V::Bounds,
+    /// What lies beside the image.
+    border: RowSource,
 }
 
 /// Safety: the processor has `V`'s instruction set; the slices are as [`QDepthwise::run`] has checked them.
@@ -193,7 +197,7 @@ pub(crate) unsafe fn run<V: Vectors>(
     let border = RowSource { start: border.as_ptr(), step: 0 };
     let packed = &packed[..layout.blocks * layout.block_bytes];
     // SAFETY: the caller has the instruction set.
-    let call = Call::<V> { conv, bounds: unsafe { V::bounds(conv.out) }, layout };
+    let call = Call::<V> { conv, layout, bounds: unsafe { V::bounds(conv.out) }, border };
     let layout = &call.layout;
     for (i, row) in rows.enumerate() {
         let (image, oy) = (row / s.oh, row % s.oh);
@@ -215,7 +219,7 @@ pub(crate) unsafe fn run<V: Vectors>(
                     });
                     let to = &mut columns[g * 4 * V::BYTES..];
                     // SAFETY: see `fill_columns`; image rows are inside `x`.
-                    unsafe { fill_columns::<V>(conv, layout, sources, left, width, to) };
+                    unsafe { fill_columns::<V>(&call, sources, left, width, to) };
                 }
                 let at = (i * s.ow + left) * conv.y_stride + c0;
                 let y = &mut y[at..];
@@ -232,14 +236,13 @@ pub(crate) unsafe fn run<V: Vectors>(
 /// [`SLACK`](crate::SLACK) behind the image.
 #[inline(always)]
 unsafe fn fill_columns<V: Vectors>(
-    conv: &QDepthwise,
-    layout: &Layout,
+    call: &Call<'_, V>,
     sources: [RowSource; 4],
     left: usize,
     width: usize,
     to: &mut [u8],
 ) {
-    let s = &conv.shape;
+    let (s, layout) = (&call.conv.shape, &call.layout);
     let last = (width.next_multiple_of(layout.together) - layout.together) * s.strides[1];
     let count = last + (s.kernel[1] - 1) * s.dilations[1] + 1;
     assert!(to.len() >= (count - 1) * layout.column + 4 * V::BYTES);
@@ -251,7 +254,7 @@ unsafe fn fill_columns<V: Vectors>(
     let mut to = to.as_mut_ptr();
     for column in first..inside.start {
         // SAFETY: `count` columns fit `to`, as asserted.
-        unsafe { edge_column::<V>(conv, layout, sources, column, to) };
+        unsafe { edge_column::<V>(call, sources, column, to) };
         to = to.wrapping_add(layout.column);
     }
     for column in inside.start..inside.end.max(inside.start) {
@@ -272,7 +275,7 @@ unsafe fn fill_columns<V: Vectors>(
     }
     for column in inside.end.max(inside.start)..end {
         // SAFETY: `count` columns fit `to`, as asserted.
-        unsafe { edge_column::<V>(conv, layout, sources, column, to) };
+        unsafe { edge_column::<V>(call, sources, column, to) };
         to = to.wrapping_add(layout.column);
     }
 }
@@ -304,23 +307,23 @@ unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {
 ///
 /// Safety: as [`fill_columns`]; `to` has room for four vectors.
 #[inline(always)]
-unsafe fn edge_column<V: Vectors>(
-    conv: &QDepthwise,
-    layout: &Layout,
-    sources: [RowSource; 4],
-    column: usize,
-    to: *mut u8,
-) {
-    let s = &conv.shape;
-    let mut bytes = [[conv.x_zero_point; 64]; 4];
-    if layout.together > 1 {
-        for p in 0..layout.together {
-            let Some(ix) = (column + p).checked_sub(s.pad[1]).filter(|&ix| ix < s.w) else { continue };
-            for (bytes, row) in bytes.iter_mut().zip(sources) {
-                let to = bytes[p * s.c..(p + 1) * s.c].as_mut_ptr();
-                // SAFETY: pixel `ix` is in the image, and the border has a vector of bytes.
-                unsafe { std::ptr::copy_nonoverlapping(row.start.add(ix * row.step), to, s.c) };
-            }
+unsafe fn edge_column<V: Vectors>(call: &Call<'_, V>, sources: [RowSource; 4], column: usize, to: *mut u8) {
+    let (s, layout) = (&call.conv.shape, &call.layout);
+    if layout.together == 1 {
+        // SAFETY: the border is a vector of bytes; the caller has the instruction set.
+        unsafe {
+            let border = V::load(call.border.start);
+            store_column::<V>(V::interleave([border; 4]), to);
+        }
+        return;
+    }
+    let mut bytes = [[call.conv.x_zero_point; 64]; 4];
+    for p in 0..layout.together {
+        let Some(ix) = (column + p).checked_sub(s.pad[1]).filter(|&ix| ix < s.w) else { continue };
+        for (bytes, row) in bytes.iter_mut().zip(sources) {
+            let to = bytes[p * s.c..(p + 1) * s.c].as_mut_ptr();
+            // SAFETY: pixel `ix` is in the image, and the border has a vector of bytes.
+            unsafe { std::ptr::copy_nonoverlapping(row.start.add(ix * row.step), to, s.c) };
         }
     }
     let [a, b, c, d] = &bytes;

@@ -1,6 +1,9 @@
 //! Integer depthwise convolution: every output channel reads its own input channel.
+//!
+//! Packed weights start with a header of 64 bytes, little endian: magic `8vaDepth`, then as u64 layout id, channels,
+//! kernel height, kernel width and zero point, then zeros. What follows is up to the layout.
 
-use crate::isa::Level;
+use crate::shape::assert_window;
 use crate::{ConvShape, Isa, Output, SLACK, scalar};
 use std::ops::Range;
 
@@ -17,6 +20,10 @@ mod tests;
 use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use avx512vnni::Avx512Vnni;
+
+/// Bytes in front of what a layout packs.
+const HEADER: usize = 64;
+const MAGIC: [u8; 8] = *b"8vaDepth";
 
 /// An integer depthwise convolution with everything decided but the data.
 #[derive(Clone, Debug)]
@@ -42,9 +49,9 @@ impl Variant {
     fn new(isa: Isa) -> Variant {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::AvxVnni => Variant::Avx2,
+            crate::isa::Level::Avx2 | crate::isa::Level::AvxVnni => Variant::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => Variant::Avx512Vnni,
+            crate::isa::Level::Avx512Vnni => Variant::Avx512Vnni,
             _ => Variant::Scalar,
         }
     }
@@ -54,9 +61,10 @@ impl QDepthwise {
     /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output pixels (a concatenation's
     /// part is written in place).
     ///
-    /// Panics if the shape is not depthwise.
+    /// Panics if the shape is not depthwise or has a stride, dilation or kernel of 0, or output pixels overlap.
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
+        assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         QDepthwise { shape, x_zero_point, out, y_stride, variant: Variant::new(isa) }
     }
@@ -85,13 +93,30 @@ impl QDepthwise {
 
     /// Bytes of the packed weights (a multiple of 64).
     pub fn packed_len(&self) -> usize {
-        match self.variant {
+        let len = match self.variant {
             Variant::Scalar => scalar::qdepthwise::packed_len(&self.shape),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => blocked::packed_len::<Avx2>(self),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => blocked::packed_len::<Avx512Vnni>(self),
+        };
+        HEADER + len
+    }
+
+    fn header(&self) -> [u8; HEADER] {
+        let [kh, kw] = self.shape.kernel;
+        let fields = [self.layout() as usize, self.shape.c, kh, kw, self.x_zero_point.into()];
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&MAGIC);
+        for (to, field) in header[8..].chunks_exact_mut(8).zip(fields) {
+            to.copy_from_slice(&(field as u64).to_le_bytes());
         }
+        header
+    }
+
+    /// True if `packed` was packed for this layout, shape and zero point: what [`run`](Self::run) asserts.
+    pub fn accepts(&self, packed: &[u8]) -> bool {
+        packed.len() >= self.packed_len() && packed.starts_with(&self.header())
     }
 
     /// True if `packed` has the length of this layout and shape: what [`run`](Self::run) asserts. Whatever the bytes
@@ -105,6 +130,8 @@ impl QDepthwise {
     ///
     /// Panics if a slice is too short.
     pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+        let (header, packed) = packed[..self.packed_len()].split_at_mut(HEADER);
+        header.copy_from_slice(&self.header());
         match self.variant {
             Variant::Scalar => scalar::qdepthwise::pack(self, weights, bias, multiplier, packed),
             #[cfg(target_arch = "x86_64")]
@@ -128,12 +155,13 @@ impl QDepthwise {
     /// Computes output rows `rows` of `n * oh`. `x`: the whole input and [`SLACK`] bytes behind it. `y` starts at
     /// the first of these rows.
     ///
-    /// Panics if a slice is too short.
+    /// Panics if a slice is too short or `packed` is not [accepted](Self::accepts).
     pub fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
         let s = &self.shape;
         assert!(rows.end <= s.n * s.oh, "no such output rows");
         assert!(x.len() >= s.x_len() + SLACK, "the input is too short");
-        assert!(packed.len() >= self.packed_len(), "the packed weights are too short");
+        assert!(self.accepts(packed), "these weights were packed for something else");
+        let packed = &packed[HEADER..];
         assert!(scratch.len() >= self.scratch_len(), "the scratch is too short");
         let pixels = rows.len() * s.ow;
         if pixels == 0 || s.c == 0 {

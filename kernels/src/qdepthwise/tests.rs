@@ -159,3 +159,23 @@ fn known_answer() {
         assert_eq!(y, [26, 28, 29, 34, 26, 28], "{isa}");
     });
 }
+
+#[test]
+fn accepts_its_own_weights_only() {
+    let s = fit(shape(40, 5, 5, [3, 3]), [1, 1], [1, 1], [1, 1]);
+    let d = data(&s, &mut Random::new(1));
+    let out = Output { zero_point: 0, min: 0, max: 255 };
+    on_every_isa(|isa| {
+        let conv = QDepthwise::new(isa, s, 7, out, s.c);
+        let mut packed = vec![0; conv.packed_len()];
+        assert!(!conv.accepts(&packed));
+        conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+        assert!(conv.accepts(&packed) && !conv.accepts(&packed[..packed.len() - 1]));
+        assert!(!QDepthwise::new(isa, s, 8, out, s.c).accepts(&packed));
+        let transposed = ConvShape { kernel: [1, 9], ..s };
+        assert!(!QDepthwise::new(isa, transposed, 7, out, s.c).accepts(&packed));
+        if isa != Isa::SCALAR {
+            assert!(!QDepthwise::new(Isa::SCALAR, s, 7, out, s.c).accepts(&packed));
+        }
+    });
+}
