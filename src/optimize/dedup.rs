@@ -6,8 +6,11 @@
 use crate::graph::{DType, Graph, Shape, Tensor, TensorId};
 use std::collections::HashMap;
 
+/// What equal constants have in common, besides their quantization.
+type Contents<'g> = (DType, &'g Shape, &'g [u8]);
+
 pub(super) fn run(graph: &mut Graph) -> bool {
-    let mut first: HashMap<(DType, &Shape, &[u8]), Vec<(&Tensor, TensorId)>> = HashMap::new();
+    let mut first: HashMap<Contents, Vec<(&Tensor, TensorId)>> = HashMap::new();
     let mut same = vec![None; graph.tensors.len()];
     for (i, tensor) in graph.tensors.iter().enumerate() {
         let Some(data) = &tensor.data else { continue };

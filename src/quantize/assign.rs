@@ -135,7 +135,7 @@ fn describe(op: &Op) -> String {
 fn weighted_fault(graph: &Graph, node: &Node) -> Option<String> {
     let is_constant = |t: TensorId| {
         let tensor = graph.tensor(t);
-        tensor.dtype == DType::F32 && tensor.data.as_ref().is_some_and(|d| is_finite(d))
+        tensor.dtype == DType::F32 && tensor.data.as_ref().is_some_and(is_finite)
     };
     let Some(w) = node.input(1).filter(|&t| is_constant(t)) else {
         return Some("its weights are not finite f32 constants".to_string());

@@ -1,7 +1,8 @@
 //! Watching activations: the range of each one.
 
 use super::{Histogram, Method, entropy, mse};
-use crate::graph::{DType, Graph, TensorId};
+use crate::graph::{DType, Dim, Graph, Op, TensorId};
+use std::collections::HashMap;
 
 /// The reals between two finite ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +45,36 @@ pub struct Calibration {
     method: Method,
     /// By tensor id; `None` for what is not an activation.
     observers: Vec<Option<Observer>>,
+    /// Of what convolutions and Linear read.
+    sums: HashMap<TensorId, ChannelSums>,
+}
+
+/// Sums over everything but the last dimension.
+#[derive(Clone, Debug)]
+struct ChannelSums {
+    sums: Vec<f64>,
+    rows: u64,
+}
+
+impl ChannelSums {
+    /// Rows with a value that is not finite are left out.
+    fn add(&mut self, values: &[f32]) {
+        for row in values.chunks_exact(self.sums.len()).filter(|row| row.iter().all(|v| v.is_finite())) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(*v));
+            self.rows += 1;
+        }
+    }
+}
+
+/// For each tensor whose means per channel are of use: sums yet to be made.
+fn channel_sums(graph: &Graph) -> HashMap<TensorId, ChannelSums> {
+    let weighted = |op: &Op| matches!(op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_));
+    let read = graph.nodes.iter().filter(|n| weighted(&n.op)).filter_map(|n| n.input(0));
+    let sums = read.filter_map(|t| match graph.tensor(t).shape.last() {
+        Some(&Dim::Fixed(n)) if n > 0 => Some((t, ChannelSums { sums: vec![0.0; n], rows: 0 })),
+        _ => None,
+    });
+    sums.collect()
 }
 
 impl Calibration {
@@ -55,7 +86,7 @@ impl Calibration {
         };
         let is_activation = |t: &crate::graph::Tensor| t.dtype == DType::F32 && t.data.is_none();
         let observers = graph.tensors.iter().map(|t| is_activation(t).then(fresh)).collect();
-        Calibration { method, observers }
+        Calibration { method, observers, sums: channel_sums(graph) }
     }
 
     /// Takes in what a tensor holds: f32 values as bytes. Infinities and NaN are passed over, and so are tensors
@@ -71,10 +102,20 @@ impl Calibration {
             }
         };
         let Some(range) = Range::of(values) else { return };
+        if let Some(sums) = self.sums.get_mut(&tensor) {
+            sums.add(values);
+        }
         match observer {
             Observer::Extremes(seen) => *seen = Some(seen.map_or(range, |s| s.union(range))),
             Observer::Distribution(histogram) => histogram.add(values),
         }
+    }
+
+    /// The mean of each channel (index of the last dimension) of what a convolution or Linear reads; `None` for
+    /// other tensors, and if nothing was seen.
+    pub fn channel_means(&self, tensor: TensorId) -> Option<Vec<f64>> {
+        let sums = self.sums.get(&tensor).filter(|s| s.rows > 0)?;
+        Some(sums.sums.iter().map(|sum| sum / sums.rows as f64).collect())
     }
 
     /// True if the tensor held a finite value.

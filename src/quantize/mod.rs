@@ -139,7 +139,8 @@ pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Opti
     check(graph, options)?;
     let fates = assign::assign(graph, calibration, &options.exclude);
     let scales = scales::Scales::choose(graph, &fates, calibration);
-    let mut quantized = rewrite::rewrite(graph, fates, &scales, options.per_tensor);
+    let known = rewrite::Known { scales: &scales, calibration, per_tensor: options.per_tensor };
+    let mut quantized = rewrite::rewrite(graph, fates, &known);
     quantized.graph.sweep();
     quantized.graph.validate()?;
     Ok(quantized)

@@ -7,14 +7,24 @@
 
 use super::assign::{Fate, data_inputs, pad_value};
 use super::scales::{Scales, activation_quant};
-use super::weights::{self, Target};
-use super::{Quantized, Range, affine};
+use super::weights::{self, InputMeans, Target};
+use super::{Calibration, Quantized, Range, affine};
 use crate::graph::*;
 use std::collections::{HashMap, HashSet};
 
-/// Makes the integer graph. Nodes whose fate is `Integer` compute with the parameters that `scales` gives.
-pub(super) fn rewrite(graph: &Graph, fates: Vec<Fate>, scales: &Scales, per_tensor: bool) -> Quantized {
-    let mut rewriter = Rewriter::new(graph, scales, per_tensor);
+/// What is known and wanted of the integer graph.
+pub(super) struct Known<'a> {
+    /// Parameters of activations.
+    pub scales: &'a Scales,
+    /// What the activations were like.
+    pub calibration: &'a Calibration,
+    /// Weights have one scale per tensor.
+    pub per_tensor: bool,
+}
+
+/// Makes the integer graph: nodes whose fate is `Integer` compute with integers.
+pub(super) fn rewrite(graph: &Graph, fates: Vec<Fate>, known: &Known) -> Quantized {
+    let mut rewriter = Rewriter::new(graph, known);
     let (mut nodes_int8, mut float_nodes) = (0, Vec::new());
     for (node, fate) in graph.nodes.iter().zip(fates) {
         match fate {
@@ -41,8 +51,7 @@ struct Rewriter<'g> {
     old: &'g Graph,
     /// Tensors keep their ids; forms and constants that are added stand behind them.
     new: Graph,
-    scales: &'g Scales,
-    per_tensor: bool,
+    known: &'g Known<'g>,
     names: HashSet<String>,
     /// By tensor of the old graph: its integer form, its float form.
     integers: Vec<Option<TensorId>>,
@@ -56,7 +65,7 @@ struct Rewriter<'g> {
 }
 
 impl<'g> Rewriter<'g> {
-    fn new(old: &'g Graph, scales: &'g Scales, per_tensor: bool) -> Rewriter<'g> {
+    fn new(old: &'g Graph, known: &'g Known<'g>) -> Rewriter<'g> {
         let mut floats = vec![None; old.tensors.len()];
         for &t in &old.inputs {
             floats[t.index()] = Some(t);
@@ -64,8 +73,7 @@ impl<'g> Rewriter<'g> {
         Rewriter {
             old,
             new: Graph { nodes: Vec::with_capacity(old.nodes.len()), ..old.clone() },
-            scales,
-            per_tensor,
+            known,
             names: old.tensors.iter().map(|t| t.name.clone()).collect(),
             integers: vec![None; old.tensors.len()],
             floats,
@@ -99,7 +107,7 @@ impl<'g> Rewriter<'g> {
         let inputs = match &node.op {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_) => self.weighted_inputs(node),
             Op::Concat(_) => {
-                let wanted = self.scales.quant(node.outputs[0]);
+                let wanted = self.known.scales.quant(node.outputs[0]);
                 node.inputs.iter().map(|i| i.map(|t| self.integer_form_with(t, &wanted))).collect()
             }
             Op::Pad(op) if op.mode == PadMode::Constant => self.pad_inputs(node),
@@ -116,7 +124,7 @@ impl<'g> Rewriter<'g> {
 
     /// The tensor that an integer node computes for `t`: `t` itself, unless that is a graph output, which is f32.
     fn integer_output(&mut self, t: TensorId) -> TensorId {
-        let quant = self.scales.quant(t);
+        let quant = self.known.scales.quant(t);
         let id = if self.old.outputs.contains(&t) {
             self.add(t, ".q", DType::U8, Some(quant))
         } else {
@@ -172,7 +180,7 @@ impl<'g> Rewriter<'g> {
         if let Some(known) = self.integers[t.index()] {
             return known;
         }
-        let quant = self.scales.quant(t);
+        let quant = self.known.scales.quant(t);
         let id = self.add(t, ".q", DType::U8, Some(quant));
         self.integers[t.index()] = Some(id);
         self.convert(Quantize {}, t, id);
@@ -184,7 +192,7 @@ impl<'g> Rewriter<'g> {
         if !self.is_activation(t) {
             return self.constant(t, wanted);
         }
-        if self.scales.quant(t) == *wanted {
+        if self.known.scales.quant(t) == *wanted {
             return self.integer_form(t);
         }
         let key = wanted.single().map(|(scale, zero_point)| (t, scale.to_bits(), zero_point));
@@ -240,12 +248,13 @@ impl<'g> Rewriter<'g> {
         let (Some(x), Some((w, weights)), bias) = (node.input(0), values(1), values(2)) else {
             return node.inputs.clone();
         };
-        let scale = |t: TensorId| self.scales.quant(t).single().map_or(1.0, |q| q.0);
+        let scale = |t: TensorId| self.known.scales.quant(t).single().map_or(1.0, |q| q.0);
         let target = Target {
             channels: self.old.tensor(w).shape.first().and_then(|d| d.fixed()).unwrap_or(1),
             input_scale: scale(x),
             output_scale: scale(node.outputs[0]),
-            per_tensor: self.per_tensor,
+            per_tensor: self.known.per_tensor,
+            input: self.input_means(node, x),
         };
         let bias_values = bias.as_ref().map(|b| b.1.as_slice());
         let quantized = weights::quantize(&weights, bias_values, &target);
@@ -253,17 +262,34 @@ impl<'g> Rewriter<'g> {
         let quant = Quant::per_channel(0, quantized.scales);
         let mut inputs =
             vec![Some(self.integer_form(x)), Some(self.replace(w, DType::I8, Some(quant), codes))];
-        if let (Some((b, _)), Some(steps)) = (bias, quantized.bias) {
-            inputs.push(Some(self.replace(b, DType::I32, None, Data::from_slice(&steps))));
+        if let Some(steps) = quantized.bias {
+            let data = Data::from_slice(&steps);
+            inputs.push(Some(match bias {
+                Some((b, _)) => self.replace(b, DType::I32, None, data),
+                None => {
+                    let name = self.unique(&format!("{}.bias", self.old.tensor(w).name));
+                    self.new.add_tensor(Tensor::constant(name, DType::I32, &[steps.len()], data))
+                }
+            }));
         }
         inputs
+    }
+
+    /// A pixel of a transposed convolution is made of some of the taps only, so errors don't add up over all.
+    fn input_means(&self, node: &Node, x: TensorId) -> Option<InputMeans> {
+        let groups = match &node.op {
+            Op::Conv(op) => op.groups,
+            Op::Linear(_) => 1,
+            _ => return None,
+        };
+        Some(InputMeans { means: self.known.calibration.channel_means(x)?, groups })
     }
 
     /// The border is given as the code of its value: without a value it would be the code 0, which is not 0.0.
     fn pad_inputs(&mut self, node: &Node) -> Vec<Option<TensorId>> {
         let mut inputs = node.inputs.clone();
         inputs[0] = node.input(0).map(|x| self.integer_form(x));
-        let quant = self.scales.quant(node.outputs[0]);
+        let quant = self.known.scales.quant(node.outputs[0]);
         let value = pad_value(self.old, node).unwrap_or(0.0);
         let (scale, zero_point) = quant.single().unwrap_or((1.0, 0));
         let code = affine::quantize(f64::from(value), f64::from(scale), zero_point, 0, 255) as u8;

@@ -209,9 +209,10 @@ fn unary(op: &Unary, x: f32) -> f32 {
     let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
     // Abramowitz and Stegun 7.1.26.
     let erf = |v: f32| {
+        let v = f64::from(v);
         let t = 1.0 / (1.0 + 0.3275911 * v.abs());
         let p = ((((1.061405429 * t - 1.453152027) * t) + 1.421413741) * t - 0.284496736) * t + 0.254829592;
-        (1.0 - p * t * (-v * v).exp()).copysign(v)
+        (1.0 - p * t * (-v * v).exp()).copysign(v) as f32
     };
     match op.kind {
         UnaryKind::Relu => x.max(0.0),
