@@ -5,8 +5,7 @@ use super::output::{say, say_json};
 use super::show;
 use clap::Args;
 use comfy_table::CellAlignment;
-use ottava_kernels::qconv::QConv;
-use ottava_kernels::{ConvShape, Isa, Output};
+use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise};
 
 /// Show what this processor has and which kernels will run
 #[derive(Args)]
@@ -71,7 +70,11 @@ fn kernels(isa: Isa) -> Vec<(&'static str, &'static str)> {
         ("linear, many rows", ConvShape::linear(128, 256, 64)),
     ];
     let out = Output { zero_point: 0, min: 0, max: 255 };
-    layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec()
+    let mut kernels =
+        layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec();
+    let depthwise = ConvShape { groups: 64, ..square(64, 3, 28) };
+    kernels.push(("depthwise 3x3", QDepthwise::new(isa, depthwise, 0, out, depthwise.oc).kernel()));
+    kernels
 }
 
 /// Those instruction set extensions, of the ones that matter here, that the processor has.

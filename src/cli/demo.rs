@@ -64,10 +64,7 @@ impl Demo {
         let bytes = self.quantize(&float, &options, &path)?;
         let int8 = model::map_own(&path, &limits)?;
         let size = show::bytes(bytes);
-        self.tell(format!(
-            "3. Wrote {} ({size}) and mapped it: its weights are read in place.",
-            path.display()
-        ))?;
+        self.tell(format!("3. Wrote a .8va file ({size}) and mapped it: its weights are read in place."))?;
 
         let mut sessions = [float.session(&options)?, int8.session(&options)?];
         let comparison = classify(&mut sessions)?;

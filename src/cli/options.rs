@@ -17,22 +17,23 @@ pub(super) struct LoadArgs {
     /// Folder that an ONNX file's external tensors may be read from; without it they are refused
     #[arg(long, value_name = "DIR", help_heading = "Trust")]
     external_data: Option<PathBuf>,
-    /// Largest model or data file in bytes
+    // Named as the fields of `Limits` are: messages name those.
+    /// Largest model or data file in bytes (Limits::file_bytes)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().file_bytes)]
     limit_file_bytes: u64,
-    /// Most tensors of a model
+    /// Most tensors of a model (Limits::tensors)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().tensors)]
     limit_tensors: usize,
-    /// Most nodes of a model
+    /// Most nodes of a model (Limits::nodes)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().nodes)]
     limit_nodes: usize,
-    /// Highest rank of a tensor
+    /// Highest rank of a tensor (Limits::rank)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().rank)]
     limit_rank: usize,
-    /// Most bytes of activations and scratch
+    /// Most bytes of activations and scratch (Limits::arena_bytes)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().arena_bytes)]
     limit_arena_bytes: u64,
-    /// Most multiply-adds of one inference
+    /// Most multiply-adds of one inference (Limits::macs)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().macs)]
     limit_macs: u64,
 }

@@ -81,15 +81,14 @@ fn find<'a>(arrays: &'a [Array], input: &str, alone: bool) -> Option<&'a Array> 
     }
 }
 
-/// What a sample of an array makes of an input's shape.
+/// What a sample of an array makes of an input's shape; nothing if it does not fit.
 fn sample_shape(input: &Shape, array: &[usize]) -> Option<Vec<usize>> {
     let sample = array.get(1..)?;
-    let shape = match input.first() {
-        _ if sample.len() == input.rank() => sample.to_vec(),
-        Some(Dim::Free(_) | Dim::Fixed(1)) if sample.len() + 1 == input.rank() => [&[1], sample].concat(),
-        _ => return None,
-    };
-    Some(shape)
+    let batch: &[usize] = if sample.len() + 1 == input.rank() { &[1] } else { &[] };
+    let shape = [batch, sample].concat();
+    let fits = shape.len() == input.rank()
+        && input.iter().zip(&shape).all(|(d, n)| d.fixed().is_none_or(|fixed| fixed == *n));
+    fits.then_some(shape)
 }
 
 /// What the options for images make of an input's shape.
@@ -403,13 +402,16 @@ mod tests {
         let (batch, length) = (graph.free_dim("batch"), graph.free_dim("length"));
         let id = graph.add_tensor(Tensor::value("ids", DType::I64, Shape(vec![batch, length])));
         graph.inputs.push(id);
-        let shapes = |shape: &str, len: usize| {
+        let bound = |graph: &Graph, shape: &str, len: usize| {
             let path = npy("free.npy", "<i8", shape, &vec![0; len]);
-            Source::open(&path, &[], 0).unwrap().shapes(&graph, &ImageOptions::default())
+            Source::open(&path, &[], 0).unwrap().shapes(graph, &ImageOptions::default())
         };
-        assert_eq!(shapes("(2, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
-        assert_eq!(shapes("(2, 1, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
-        assert_eq!(shapes("(2,)", 16), []);
+        assert_eq!(bound(&graph, "(2, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
+        assert_eq!(bound(&graph, "(2, 1, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
+        assert_eq!(bound(&graph, "(2,)", 16), []);
+        graph.tensor_mut(id).shape = Shape(vec![Dim::Fixed(1), length]);
+        assert_eq!(bound(&graph, "(2, 1, 46)", 2 * 46 * 8), [("ids".to_string(), vec![1, 46])]);
+        assert_eq!(bound(&graph, "(2, 3, 46)", 6 * 46 * 8), [], "left to the check of the data set");
     }
 
     #[test]
