@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The largest scale with which every 8-bit integer stands for a finite real.
+const MAX_SCALE: f32 = f32::MAX / 255.0;
+
 /// What is wrong with a graph, and where.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GraphError {
@@ -174,6 +177,9 @@ fn validate_quant(t: &Tensor, q: &Quant) -> Result<(), GraphError> {
     }
     if let Some(s) = q.scale.iter().find(|s| !s.is_normal() || **s <= 0.0) {
         return fault(format!("has the scale {s}: scales are finite, positive and not denormal"));
+    }
+    if let Some(s) = q.scale.iter().find(|s| **s > MAX_SCALE) {
+        return fault(format!("has the scale {s}: with more than {MAX_SCALE:e} its reals overflow"));
     }
     if let Some(z) = q.zero_point.iter().find(|z| !(low..=high).contains(*z)) {
         return fault(format!("has the zero point {z}, outside of {low}..={high}"));

@@ -25,7 +25,7 @@ pub fn bind(graph: &Graph, shapes: &[(String, Vec<usize>)], default: usize) -> R
                 *dim = Dim::Fixed(length.unwrap_or(default));
             }
         }
-        if !tensor.byte_len().is_some_and(|n| isize::try_from(n).is_ok()) {
+        if tensor.byte_len().is_none_or(|n| isize::try_from(n).is_err()) {
             return Err(GraphError::tensor(tensor, "is larger than any memory"));
         }
     }

@@ -68,7 +68,7 @@ fn quotient(have: &Product, want: &Product) -> Option<Extent> {
     if !want.free.is_empty() {
         return Some(None);
     }
-    if have.fixed % want.fixed == 0 {
+    if have.fixed.is_multiple_of(want.fixed) {
         return Some(Product { fixed: have.fixed / want.fixed, free: have.free.clone() }.extent());
     }
     // A free dimension may still bring what is missing.

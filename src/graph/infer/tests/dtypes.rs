@@ -48,3 +48,18 @@ fn some_operators_are_told_what_they_give() {
     let error = b.node_as("shape", ShapeOf { start: 0, end: 9 }, &[x], wrong).unwrap_err().to_string();
     assert!(error.contains("declared to be i32"), "{error}");
 }
+
+#[test]
+fn a_scale_that_overflows_is_refused() {
+    let graph = |scale| {
+        let mut b = builder();
+        let x = b.input("x", DType::F32, shape(&[2]));
+        let template =
+            Tensor::value("q", DType::U8, Shape::default()).with_quant(Quant::per_tensor(scale, 3));
+        let q = b.node_as("quantize", Quantize {}, &[x], template).unwrap();
+        b.finish(&[q])
+    };
+    graph(f32::MAX / 255.0).unwrap();
+    let error = graph(f32::MAX / 254.0).unwrap_err().to_string();
+    assert!(error.contains("its reals overflow"), "{error}");
+}
