@@ -44,9 +44,13 @@ fn check(model: &str, golden: &str) {
             let want = &want[sample * each..][..each];
             let got = session.output::<f32>(i).unwrap();
             assert_eq!(got.len(), want.len());
-            let range = want.iter().fold(f32::MIN, |m, v| m.max(*v)) - want.iter().fold(f32::MAX, |m, v| m.min(*v));
+            let range =
+                want.iter().fold(f32::MIN, |m, v| m.max(*v)) - want.iter().fold(f32::MAX, |m, v| m.min(*v));
             let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-            assert!(error <= 1e-4 * range, "{golden}, sample {sample}, output {i}: error {error}, range {range}");
+            assert!(
+                error <= 1e-4 * range,
+                "{golden}, sample {sample}, output {i}: error {error}, range {range}"
+            );
         }
         sample += 1;
     }

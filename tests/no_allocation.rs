@@ -44,7 +44,12 @@ fn run_allocates_nothing() {
     let model = Model::from_graph(one_of_everything(96)).unwrap();
     for isa in ottava_kernels::Isa::available() {
         let mut session = model.session(&SessionOptions { isa, ..Default::default() }).unwrap();
-        session.input_mut::<f32>(0).unwrap().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 7) as f32 - 3.0);
+        session
+            .input_mut::<f32>(0)
+            .unwrap()
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x = (i % 7) as f32 - 3.0);
         let count = allocations(|| {
             for _ in 0..3 {
                 session.run().unwrap();

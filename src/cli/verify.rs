@@ -49,7 +49,9 @@ impl Verify {
         model.session(&options)?;
         let unchecked = model.check_packed(&options)?;
         if unchecked > 0 && !self.json {
-            say(format!("{unchecked} packed sections are for instruction sets that this machine has not got"))?;
+            say(format!(
+                "{unchecked} packed sections are for instruction sets that this machine has not got"
+            ))?;
         }
         Ok(())
     }

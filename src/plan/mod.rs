@@ -259,7 +259,11 @@ impl<'a> Layout<'a> {
             }
         }
         let tensors = buffers.len();
-        buffers.extend(self.scratch.iter().map(|&(step, len)| arena::Buffer { len, first: step, last: step }));
+        buffers.extend(self.scratch.iter().map(|&(step, len)| arena::Buffer {
+            len,
+            first: step,
+            last: step,
+        }));
         let (at, arena_len) = arena::place(&buffers).ok_or_else(too_much)?;
         if arena_len as u64 > limits.arena_bytes {
             let (what, field) = ("bytes of activations", "arena_bytes");
@@ -268,8 +272,8 @@ impl<'a> Layout<'a> {
         for (b, &i) in owner.iter().enumerate() {
             home[i] = Some(Place::Arena(at[b]..at[b] + buffers[b].len));
         }
-        let places =
-            (0..graph.tensors.len()).filter_map(|i| Some((TensorId(i as u32), home[self.root[i].index()].clone()?)));
+        let places = (0..graph.tensors.len())
+            .filter_map(|i| Some((TensorId(i as u32), home[self.root[i].index()].clone()?)));
         let scratch = (tensors..buffers.len()).map(|b| at[b]..at[b] + buffers[b].len).collect();
         Ok(Memory {
             places: places.collect(),

@@ -1,10 +1,10 @@
 //! Computing once, before a session starts, what does not depend on its inputs.
 
 use super::{Io, Place, Pool};
+use crate::Result;
 use crate::graph::{AlignedBytes, Data, Graph, Node, TensorId};
 use crate::limits::Limits;
 use crate::plan;
-use crate::Result;
 use ottava_kernels::{Isa, SLACK};
 use std::collections::HashMap;
 

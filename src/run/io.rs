@@ -78,9 +78,9 @@ impl Io<'_> {
             match &operands.inputs[i] {
                 Place::Constant(r) => &constants[r.clone()],
                 Place::Arena(r) => {
-                    let home = readable[..=O + 1].iter().rfind(|(start, s)| {
-                        *start <= r.start && r.end <= start + s.len()
-                    });
+                    let home = readable[..=O + 1]
+                        .iter()
+                        .rfind(|(start, s)| *start <= r.start && r.end <= start + s.len());
                     let (start, s) = home.expect("the plan keeps inputs apart from outputs");
                     &s[r.start - start..r.end - start]
                 }
@@ -106,7 +106,12 @@ mod tests {
     fn views_come_in_any_order_of_offsets() {
         let mut arena: Vec<u8> = (0..100).collect();
         let operands = Operands {
-            inputs: vec![Place::Arena(10..20), Place::Constant(1..3), Place::Arena(60..70), Place::Arena(10..20)],
+            inputs: vec![
+                Place::Arena(10..20),
+                Place::Constant(1..3),
+                Place::Arena(60..70),
+                Place::Arena(10..20),
+            ],
             outputs: vec![70..80, 0..10],
             scratch: 30..34,
         };

@@ -9,8 +9,8 @@ mod session;
 
 use crate::graph::DType;
 
-pub(crate) use io::{Io, Operands, Place, Views};
 pub use fold::evaluate;
+pub(crate) use io::{Io, Operands, Place, Views};
 pub use model::Model;
 pub(crate) use pool::{Pool, Rows};
 pub use session::{Element, Port, Session, SessionOptions, StepInfo};
@@ -48,7 +48,9 @@ pub enum RunError {
         inputs: String,
     },
     /// A value that selects something is out of range.
-    #[error("node '{node}': index {index} is outside of an axis of length {len}; check the values of the input")]
+    #[error(
+        "node '{node}': index {index} is outside of an axis of length {len}; check the values of the input"
+    )]
     Index {
         /// Name of the node.
         node: String,
@@ -58,7 +60,9 @@ pub enum RunError {
         len: usize,
     },
     /// Packed weights in a file are not those of the graph.
-    #[error("the packed copy (layout {layout:#x}) of '{weights}' is not what packing makes of the weights; convert the model again")]
+    #[error(
+        "the packed copy (layout {layout:#x}) of '{weights}' is not what packing makes of the weights; convert the model again"
+    )]
     Packed {
         /// Name of the canonical weights.
         weights: String,

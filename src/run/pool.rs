@@ -76,7 +76,12 @@ impl Pool {
 }
 
 /// Halves the parts until one is left. Stays on this thread for one of the halves, so nothing is allocated.
-fn split(rows: Rows<'_>, first: usize, parts: usize, work: &(impl Fn(Range<usize>, &mut [u8], &mut [u8]) + Sync)) {
+fn split(
+    rows: Rows<'_>,
+    first: usize,
+    parts: usize,
+    work: &(impl Fn(Range<usize>, &mut [u8], &mut [u8]) + Sync),
+) {
     let Rows { count, grain, stride, y, scratch_len, scratch, cost } = rows;
     if parts <= 1 || count <= grain {
         return work(first..first + count, y, &mut scratch[..scratch_len]);

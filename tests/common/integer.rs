@@ -68,7 +68,14 @@ impl Net {
         [self.b.tensor(w.with_quant(Quant::per_channel(0, scales))), self.b.tensor(b)]
     }
 
-    pub fn conv(&mut self, x: TensorId, oc: usize, kernel: [usize; 2], stride: usize, groups: usize) -> TensorId {
+    pub fn conv(
+        &mut self,
+        x: TensorId,
+        oc: usize,
+        kernel: [usize; 2],
+        stride: usize,
+        groups: usize,
+    ) -> TensorId {
         let name = self.name("conv");
         let c = self.dims(x)[3];
         let [w, b] = self.weights(&name, &[oc, kernel[0], kernel[1], c / groups]);
@@ -107,7 +114,14 @@ impl Net {
         self.b.node_as(&name, op, &[x, w, b], bytes(&format!("{name}_y"), 0.02, 100)).unwrap()
     }
 
-    pub fn same(&mut self, what: &str, op: impl Into<Op>, inputs: &[TensorId], scale: f32, zero: i32) -> TensorId {
+    pub fn same(
+        &mut self,
+        what: &str,
+        op: impl Into<Op>,
+        inputs: &[TensorId],
+        scale: f32,
+        zero: i32,
+    ) -> TensorId {
         let name = self.name(what);
         self.b.node_as(&name, op, inputs, bytes(&format!("{name}_y"), scale, zero)).unwrap()
     }
@@ -138,7 +152,8 @@ pub fn one_of_everything(size: usize) -> Graph {
     let mean = net.same("avgpool", Pool { kind: PoolKind::Average, ..pool }, &[grouped], 0.02, 30);
     let act = Unary { kind: UnaryKind::Sigmoid, alpha: 0.0, beta: 0.0 };
     let gate = net.same("sigmoid", act, &[mean], 1.0 / 256.0, 0);
-    let gated = net.same("mul", Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE }, &[small, gate], scale, zero);
+    let gated =
+        net.same("mul", Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE }, &[small, gate], scale, zero);
     let join = net.same("concat", Concat { axis: 3 }, &[small, gated], scale, zero);
     let up = net.conv_transpose(join, 7);
     let shrink = net.conv(up, 16, [1, 7], 2, 1);

@@ -3,11 +3,11 @@
 use super::geometry::{Geometry, Parts, Span, Spans};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout};
-use super::requantize::Requantize;
+use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Tile};
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::ladder;
-use crate::{Isa, Output, SLACK, scalar};
+use crate::{Isa, SLACK, scalar};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub(crate) struct Correlation {
     pub geometry: Geometry,
     pub layout: Layout,
     pub x_zero_point: u8,
-    pub out: Requantize,
+    pub out: Epilogue,
 }
 
 /// Where output positions go.
@@ -55,9 +55,9 @@ fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
 }
 
 impl Correlation {
-    pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Output) -> Correlation {
+    pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
         let layout = Layout::new(&geometry, x_zero_point);
-        Correlation { isa, geometry, layout, x_zero_point, out: Requantize::new(out) }
+        Correlation { isa, geometry, layout, x_zero_point, out }
     }
 
     /// The name of the micro-kernel that runs as part of `operation`.
@@ -86,8 +86,9 @@ impl Correlation {
             None => {
                 let mut spans = self.geometry.spans(rows);
                 while let Some(span) = spans.next(1) {
-                    let (first, _) = target.rows(&span, self.geometry.oc);
-                    scalar::qconv::pixel(self, &packed, x, &span, &target.y[first..][..self.geometry.oc]);
+                    let len = self.geometry.oc * self.out.size();
+                    let (first, _) = target.rows(&span, len);
+                    scalar::qconv::pixel(self, &packed, x, &span, &target.y[first..][..len]);
                 }
             }
             Some(ladder) => {
@@ -163,8 +164,10 @@ impl Correlation {
         let mut y = [std::ptr::null_mut(); MAX_ROWS];
         let mut filled = 0;
         while let Some(span) = spans.next(mr - filled) {
-            let (first, step) = target.rows(&span, geometry.oc);
-            let mut row = target.y.as_ptr().wrapping_add(first + group * (geometry.oc / geometry.groups));
+            let size = self.out.size();
+            let (first, step) = target.rows(&span, geometry.oc * size);
+            let of_group = group * (geometry.oc / geometry.groups) * size;
+            let mut row = target.y.as_ptr().wrapping_add(first + of_group);
             for to in &mut y[filled..][..span.x.len()] {
                 *to = row.cast_mut().cast();
                 row = row.wrapping_add(step);

@@ -18,6 +18,7 @@ pub use transpose::QConvTranspose;
 use crate::{ConvShape, Isa, Output};
 use driver::Target;
 use geometry::Geometry;
+use requantize::{Bounds, Epilogue, Requantize};
 use std::cell::Cell;
 use std::ops::Range;
 use tile::Operation;
@@ -37,13 +38,30 @@ impl QConv {
     /// Panics if the shape is impossible: groups that do not divide the channels, strides or dilations of 0,
     /// more bytes than there can be, `y_stride` too small, an empty output range.
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QConv {
-        assert!(y_stride >= shape.oc, "output rows do not overlap");
+        QConv::with_epilogue(isa, shape, x_zero_point, Epilogue::Bytes(Requantize::new(out)), y_stride)
+    }
+
+    /// The same sums as f32: `clamp(acc as f32 * multiplier)`, each step one IEEE f32 operation; `clamp` = lowest
+    /// and highest result. Outputs are dense; `run` takes them as bytes.
+    ///
+    /// Panics as [`new`](Self::new).
+    pub fn to_f32(isa: Isa, shape: ConvShape, x_zero_point: u8, clamp: [f32; 2]) -> QConv {
+        QConv::with_epilogue(isa, shape, x_zero_point, Epilogue::Reals(Bounds::new(clamp)), 4 * shape.oc)
+    }
+
+    fn with_epilogue(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Epilogue, y_stride: usize) -> QConv {
+        assert!(y_stride >= shape.oc * out.size(), "output rows do not overlap");
         let geometry = Geometry::new(&shape);
         assert!(
             geometry.rows().checked_mul(y_stride).is_some_and(|l| l <= isize::MAX as usize),
             "output too large"
         );
         QConv { correlation: Correlation::new(isa, geometry, x_zero_point, out), y_stride }
+    }
+
+    /// Bytes of one output: 1, or 4 for f32.
+    pub fn output_size(&self) -> usize {
+        self.correlation.out.size()
     }
 
     /// What runs, for people: operation, tile, instruction set (`conv 6x64 avx512vnni`).

@@ -1,4 +1,4 @@
-//! From accumulators to u8, the part that all channels share.
+//! From accumulators to u8 or f32, the part that all channels share.
 
 use crate::Output;
 
@@ -29,5 +29,46 @@ impl Requantize {
         let real = if real < self.high { real } else { self.high };
         let q = (real.round_ties_even() as i32).saturating_add(i32::from(self.zero_point));
         q.max(i32::from(self.min)) as u8
+    }
+}
+
+/// What becomes of accumulators.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Epilogue {
+    /// u8.
+    Bytes(Requantize),
+    /// f32: `acc as f32 * multiplier`, within bounds.
+    Reals(Bounds),
+}
+
+impl Epilogue {
+    /// Bytes of one output.
+    pub fn size(&self) -> usize {
+        match self {
+            Epilogue::Bytes(_) => 1,
+            Epilogue::Reals(_) => 4,
+        }
+    }
+}
+
+/// Lowest and highest f32 result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub min: f32,
+    pub max: f32,
+}
+
+impl Bounds {
+    /// Panics if `min > max`.
+    pub fn new([min, max]: [f32; 2]) -> Bounds {
+        assert!(min <= max, "the range of the output is not empty");
+        Bounds { min, max }
+    }
+
+    /// The definition. A product that is not a number becomes the highest result.
+    pub fn apply(&self, acc: i32, multiplier: f32) -> f32 {
+        let real = acc as f32 * multiplier;
+        let real = if real < self.max { real } else { self.max };
+        if real > self.min { real } else { self.min }
     }
 }

@@ -1,7 +1,7 @@
 //! The micro-kernel: a tile of output positions by panels of 16 channels, generic over the instruction set.
 
 use super::layout::{LINE, PANEL_HEADER, QUAD};
-use super::requantize::Requantize;
+use super::requantize::{Bounds, Epilogue, Requantize};
 
 /// What one call of a micro-kernel of `MR` rows and `NV` panels is given.
 pub(crate) struct Tile<'a> {
@@ -22,14 +22,14 @@ pub(crate) struct Tile<'a> {
     /// Outputs of a row that are computed here; the last panel may have columns that are none.
     pub columns: usize,
     /// How they are made.
-    pub out: &'a Requantize,
+    pub out: &'a Epilogue,
 }
 
 /// A micro-kernel.
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
-/// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` bytes
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` outputs
 /// to write from `column` on, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 
@@ -41,6 +41,8 @@ pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 pub(crate) trait Columns16 {
     /// 16 accumulators.
     type Acc: Copy;
+    /// 16 sums with everything added.
+    type Total: Copy;
     /// 16 rounded results.
     type Scaled: Copy;
     /// A line of weights: 16 columns x 4.
@@ -58,12 +60,15 @@ pub(crate) trait Columns16 {
     unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
     /// Adds two partial results.
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet
-    /// added.
-    unsafe fn scale(acc: Self::Acc, panel: *const u8, out: &Requantize) -> Self::Scaled;
+    /// Adds what is missing, the bias of `panel` among it.
+    unsafe fn total(acc: Self::Acc, panel: *const u8) -> Self::Total;
+    /// Multiplies: rounded, at most the upper bound, the zero point not yet added.
+    unsafe fn scale(total: Self::Total, panel: *const u8, out: &Requantize) -> Self::Scaled;
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
+    /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
+    unsafe fn write_reals(total: Self::Total, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize);
 }
 
 /// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not
@@ -105,15 +110,31 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
         }
-        // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-        let mut scaled = [[S::scale(sums[0][0], t.panel, t.out); NV]; MR];
-        for (scaled, sums) in scaled.iter_mut().zip(&sums) {
-            for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-                *scaled = S::scale(sum, t.panel.add(v * t.panel_len), t.out);
+        match t.out {
+            Epilogue::Bytes(out) => {
+                // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
+                let first = S::scale(S::total(sums[0][0], t.panel), t.panel, out);
+                let mut scaled = [[first; NV]; MR];
+                for (scaled, sums) in scaled.iter_mut().zip(&sums) {
+                    for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+                        let panel = t.panel.add(v * t.panel_len);
+                        *scaled = S::scale(S::total(sum, panel), panel, out);
+                    }
+                }
+                for (i, &row) in scaled.iter().enumerate() {
+                    S::write(row, out, (*t.y.add(i)).add(t.column), t.columns);
+                }
             }
-        }
-        for (i, &row) in scaled.iter().enumerate() {
-            S::write(row, t.out, (*t.y.add(i)).add(t.column), t.columns);
+            Epilogue::Reals(out) => {
+                for (i, sums) in sums.iter().enumerate() {
+                    let y = (*t.y.add(i)).cast::<f32>().add(t.column);
+                    for (v, &sum) in sums.iter().enumerate() {
+                        let panel = t.panel.add(v * t.panel_len);
+                        let columns = (t.columns - 16 * v).min(16);
+                        S::write_reals(S::total(sum, panel), panel, out, y.add(16 * v), columns);
+                    }
+                }
+            }
         }
     }
 }

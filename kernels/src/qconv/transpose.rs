@@ -6,6 +6,7 @@
 
 use super::driver::{Correlation, Target};
 use super::geometry::{Geometry, assert_fits};
+use super::requantize::{Epilogue, Requantize};
 use super::tile::Operation;
 use crate::{ConvTransposeShape, Isa, Output};
 use std::cell::Cell;
@@ -86,6 +87,7 @@ impl QConvTranspose {
             assert_fits(&[shape.kernel[axis], shape.dilations[axis]]);
             assert_fits(&[shape.pad[axis]]);
         }
+        let out = Epilogue::Bytes(Requantize::new(out));
         let phase = |down: usize, right: usize| {
             let axes = [Axis::new(&shape, 0, down), Axis::new(&shape, 1, right)];
             let geometry = Geometry {

@@ -119,12 +119,6 @@ impl QDepthwise {
         packed.len() >= self.packed_len() && packed.starts_with(&self.header())
     }
 
-    /// True if `packed` has the length of this layout and shape: what [`run`](Self::run) asserts. Whatever the bytes
-    /// say, no read leaves the slices.
-    pub fn accepts(&self, packed: &[u8]) -> bool {
-        packed.len() == self.packed_len()
-    }
-
     /// Packs `[c][kh][kw]` weights (all of -128..=127), `bias[c]` (or none) and `multiplier[c]`. The zero point's
     /// share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping arithmetic.
     ///

@@ -2,6 +2,7 @@
 
 use crate::qconv::geometry::Span;
 use crate::qconv::layout::Packed;
+use crate::qconv::requantize::Epilogue;
 use crate::qconv::{Correlation, tile::names};
 use std::cell::Cell;
 
@@ -9,12 +10,12 @@ use std::cell::Cell;
 pub(crate) const NAMES: [&str; 6] = names!("1", "1", "scalar");
 
 /// The outputs `y` of the first position of `span`: the weighted sum of its window, wrapping in i32,
-/// requantized. Outside of the image lies the input's zero point.
+/// requantized or as a real. Outside of the image lies the input's zero point.
 pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Span, y: &[Cell<u8>]) {
     let g = &conv.geometry;
     let channels = g.group_channels();
     let corner = [g.top(span.y), g.left(span.x.start)];
-    for (oc, y) in y.iter().enumerate() {
+    for (oc, y) in y.chunks_exact(conv.out.size()).enumerate() {
         let group = oc / (g.oc / g.groups);
         let mut acc = packed.bias(oc);
         for ky in 0..g.kernel[0] {
@@ -30,6 +31,12 @@ pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Sp
                 }
             }
         }
-        y.set(conv.out.apply(acc, packed.multiplier(oc)));
+        match conv.out {
+            Epilogue::Bytes(out) => y[0].set(out.apply(acc, packed.multiplier(oc))),
+            Epilogue::Reals(out) => {
+                let real = out.apply(acc, packed.multiplier(oc));
+                y.iter().zip(real.to_ne_bytes()).for_each(|(y, byte)| y.set(byte));
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::epilogue::{self, Halves};
 use crate::qconv::layout::SUMS;
-use crate::qconv::requantize::Requantize;
+use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
 
@@ -22,6 +22,7 @@ pub(crate) struct Signed {
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for Avx2 {
     type Acc = Halves;
+    type Total = Halves;
     type Scaled = Halves;
     type Line = Halves;
     type Quad = Signed;
@@ -61,19 +62,31 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
         // SAFETY: as above.
         unsafe {
             let sums = epilogue::load(panel.add(SUMS));
             let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
-            epilogue::scale(Self::add(acc, missing), panel, out)
+            epilogue::total(Self::add(acc, missing), panel)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::scale(total, panel, out) }
     }
 
     #[inline(always)]
     unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write(row, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
     }
 }
 

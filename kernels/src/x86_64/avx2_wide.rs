@@ -2,7 +2,7 @@
 //! than [`avx2`](super::avx2) (Zen 5): each line takes four conversions that only two rows share.
 
 use super::epilogue::{self, Halves};
-use crate::qconv::requantize::Requantize;
+use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
 
@@ -12,6 +12,7 @@ pub(crate) struct Avx2Wide;
 impl Columns16 for Avx2Wide {
     /// Each register holds 4 columns, two partial sums of each.
     type Acc = [__m256i; 4];
+    type Total = Halves;
     type Scaled = Halves;
     /// 4 columns each.
     type Line = [__m256i; 4];
@@ -69,20 +70,32 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn scale(acc: [__m256i; 4], panel: *const u8, out: &Requantize) -> Halves {
+    unsafe fn total(acc: [__m256i; 4], panel: *const u8) -> Halves {
         // SAFETY: as above.
         unsafe {
             // Adding neighbours works within 128-bit lanes: put the quarters back in order.
             let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
             let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
-            epilogue::scale([low, high], panel, out)
+            epilogue::total([low, high], panel)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::scale(total, panel, out) }
     }
 
     #[inline(always)]
     unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write(row, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
     }
 }
 

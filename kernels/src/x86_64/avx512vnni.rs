@@ -1,7 +1,7 @@
 //! AVX-512 VNNI: 16 columns are one register.
 
 use crate::qconv::layout::MULTIPLIERS;
-use crate::qconv::requantize::Requantize;
+use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
 
@@ -10,6 +10,7 @@ pub(crate) struct Avx512Vnni;
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for Avx512Vnni {
     type Acc = __m512i;
+    type Total = __m512i;
     type Scaled = __m512i;
     type Line = __m512i;
     type Quad = __m512i;
@@ -45,13 +46,23 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(acc: __m512i, panel: *const u8, out: &Requantize) -> __m512i {
+    unsafe fn total(acc: __m512i, panel: *const u8) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_add_epi32(acc, _mm512_loadu_si512(panel.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(total: __m512i, panel: *const u8, out: &Requantize) -> __m512i {
+        // SAFETY: as above. What is too low for an i32 becomes the lowest i32.
+        unsafe { _mm512_cvtps_epi32(reals(total, panel, out.high)) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_reals(total: __m512i, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe {
-            let acc = _mm512_add_epi32(acc, _mm512_loadu_si512(panel.cast()));
-            let real = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(panel.add(MULTIPLIERS).cast()));
-            // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
-            _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(out.high)))
+            let real = _mm512_max_ps(reals(total, panel, out.max), _mm512_set1_ps(out.min));
+            _mm512_mask_storeu_ps(y, u16::MAX >> (16 - columns), real);
         }
     }
 
@@ -75,6 +86,19 @@ impl Columns16 for Avx512Vnni {
                 _ => _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (64 - columns), bytes),
             }
         }
+    }
+}
+
+/// Sums as reals times the multipliers of `panel`, at most `high`. The operand order makes a NaN the bound.
+///
+/// # Safety
+/// The header of `panel` can be read; the processor has AVX-512.
+#[inline(always)]
+unsafe fn reals(total: __m512i, panel: *const u8, high: f32) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let multiplier = _mm512_loadu_ps(panel.add(MULTIPLIERS).cast());
+        _mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(total), multiplier), _mm512_set1_ps(high))
     }
 }
 

@@ -1,7 +1,7 @@
 //! AVX-VNNI: 16 columns are two registers of 256 bits.
 
 use super::epilogue::{self, Halves};
-use crate::qconv::requantize::Requantize;
+use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
 
@@ -10,6 +10,7 @@ pub(crate) struct AvxVnni;
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for AvxVnni {
     type Acc = Halves;
+    type Total = Halves;
     type Scaled = Halves;
     type Line = Halves;
     type Quad = __m256i;
@@ -47,15 +48,27 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::scale(acc, panel, out) }
+        unsafe { epilogue::total(acc, panel) }
+    }
+
+    #[inline(always)]
+    unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::scale(total, panel, out) }
     }
 
     #[inline(always)]
     unsafe fn write<const NV: usize>(row: [Halves; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write(row, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
     }
 }
 

@@ -1,7 +1,7 @@
-//! Requantization on 256 bits, shared by the instruction sets without AVX-512.
+//! What becomes of accumulators on 256 bits, shared by the instruction sets without AVX-512.
 
 use crate::qconv::layout::MULTIPLIERS;
-use crate::qconv::requantize::Requantize;
+use crate::qconv::requantize::{Bounds, Requantize};
 use std::arch::x86_64::*;
 
 /// Two halves of 16 columns.
@@ -17,23 +17,68 @@ pub(super) unsafe fn load(p: *const u8) -> Halves {
     unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
 }
 
-/// Adds the bias of `panel` and multiplies: rounded, at most the upper bound, the zero point not yet added.
+/// Adds the bias of `panel`.
 ///
 /// # Safety
 /// The header of `panel` can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn scale(acc: Halves, panel: *const u8, out: &Requantize) -> Halves {
+pub(super) unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
     // SAFETY: the caller's promise.
     unsafe {
-        let (bias, multiplier) = (load(panel), load(panel.add(MULTIPLIERS)));
-        let mut scaled = acc;
-        for (half, acc) in scaled.iter_mut().enumerate() {
-            let sum = _mm256_add_epi32(*acc, bias[half]);
-            let real = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier[half]));
-            // The operand order makes a NaN the bound. What is too low for an i32 becomes the lowest i32.
-            *acc = _mm256_cvtps_epi32(_mm256_min_ps(real, _mm256_set1_ps(out.high)));
+        let bias = load(panel);
+        [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])]
+    }
+}
+
+/// Sums as reals times the multipliers of `panel`, at most `high`. The operand order makes a NaN the bound.
+///
+/// # Safety
+/// The header of `panel` can be read; the processor has AVX2.
+#[inline(always)]
+unsafe fn reals(total: Halves, panel: *const u8, high: f32) -> [__m256; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let multiplier = load(panel.add(MULTIPLIERS));
+        let mut reals = [_mm256_setzero_ps(); 2];
+        for (half, to) in reals.iter_mut().enumerate() {
+            let real = _mm256_mul_ps(_mm256_cvtepi32_ps(total[half]), _mm256_castsi256_ps(multiplier[half]));
+            *to = _mm256_min_ps(real, _mm256_set1_ps(high));
         }
-        scaled
+        reals
+    }
+}
+
+/// Multiplies: rounded, at most the upper bound, the zero point not yet added.
+///
+/// # Safety
+/// The header of `panel` can be read; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    // SAFETY: the caller's promise. What is too low for an i32 becomes the lowest i32.
+    unsafe {
+        let [low, high] = reals(total, panel, out.high);
+        [_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)]
+    }
+}
+
+/// Multiplies, takes the bounds and writes `columns` reals.
+///
+/// # Safety
+/// The header of `panel` can be read, `columns` reals at `y` can be written; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+    // SAFETY: the caller's promise; a short row goes through a buffer of its own.
+    unsafe {
+        let [low, high] = reals(total, panel, out.max).map(|v| _mm256_max_ps(v, _mm256_set1_ps(out.min)));
+        if columns == 16 {
+            _mm256_storeu_ps(y, low);
+            _mm256_storeu_ps(y.add(8), high);
+        } else {
+            let mut short = [0f32; 16];
+            _mm256_storeu_ps(short.as_mut_ptr(), low);
+            _mm256_storeu_ps(short.as_mut_ptr().add(8), high);
+            std::ptr::copy_nonoverlapping(short.as_ptr().cast::<u8>(), y.cast(), 4 * columns);
+        }
     }
 }
 

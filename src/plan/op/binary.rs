@@ -67,7 +67,12 @@ fn step(v: NodeView<'_>, kernel: impl super::Kernel + 'static) -> Result<Planned
 }
 
 /// Computes each part of an output (elements of `size` bytes) on a thread of its own.
-fn in_parts(walks: &[Broadcast<2>], y: &mut [u8], size: usize, part: &(impl Fn(&Broadcast<2>, &mut [u8]) + Sync)) {
+fn in_parts(
+    walks: &[Broadcast<2>],
+    y: &mut [u8],
+    size: usize,
+    part: &(impl Fn(&Broadcast<2>, &mut [u8]) + Sync),
+) {
     match walks {
         [] => {}
         [one] => part(one, y),

@@ -49,14 +49,19 @@ fn four(v: NodeView<'_>, t: &crate::graph::Tensor) -> Result<[usize; 4], PlanErr
 /// Rows that a tile of any kernel holds: parts of threads start at a multiple.
 const GRAIN: usize = 12;
 
-fn plan_shape(p: &Planner<'_>, v: NodeView<'_>, shape: ConvShape, clamp: Clamp) -> Result<Planned, PlanError> {
+fn plan_shape(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    shape: ConvShape,
+    clamp: Clamp,
+) -> Result<Planned, PlanError> {
     let macs = shape.macs();
     let pixels = Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs };
     let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs };
     match types(v)? {
         Types::Integer => {
-            let q = Integer::of(v, shape.k())?;
-            let out = v.affine(v.out())?.output(clamp);
+            let y = v.affine(v.out())?;
+            let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
             if shape.is_depthwise() {
                 let kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
                 q.step(p, v, kernel, lines, QDepthwise::pack)
@@ -64,6 +69,13 @@ fn plan_shape(p: &Planner<'_>, v: NodeView<'_>, shape: ConvShape, clamp: Clamp) 
                 let kernel = QConv::new(p.isa, shape, q.x_zero, out, shape.oc);
                 q.step(p, v, kernel, pixels, QConv::pack)
             }
+        }
+        Types::IntegerToFloat => {
+            if shape.is_depthwise() {
+                return Err(v.no_kernel());
+            }
+            let kernel = QConv::to_f32(p.isa, shape, v.affine(v.tensor(0)?)?.zero, [clamp.min, clamp.max]);
+            Integer::of(v, shape.k(), 1.0)?.step(p, v, kernel, pixels, QConv::pack)
         }
         Types::Float => {
             let f = Float::of(v)?;
@@ -104,11 +116,12 @@ pub(super) fn plan_transpose(
     let lines = Split { rows: n * oh, grain: 1, row_len: ow * oc, macs: shape.macs() };
     match types(v)? {
         Types::Integer => {
-            let q = Integer::of(v, kh * kw * c / op.groups.max(1))?;
-            let out = v.affine(v.out())?.output(op.clamp);
+            let y = v.affine(v.out())?;
+            let (q, out) = (Integer::of(v, kh * kw * c / op.groups.max(1), y.scale)?, y.output(op.clamp));
             let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, oc);
             q.step(p, v, kernel, lines, QConvTranspose::pack)
         }
+        Types::IntegerToFloat => Err(v.no_kernel()),
         Types::Float => {
             let f = Float::of(v)?;
             let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max]);
@@ -120,12 +133,15 @@ pub(super) fn plan_transpose(
 /// What the node computes with.
 enum Types {
     Integer,
+    /// Integer sums that leave as reals: the last layer of a network keeps all that its accumulators know.
+    IntegerToFloat,
     Float,
 }
 
 fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
     match (v.tensor(0)?.dtype, v.tensor(1)?.dtype, v.out().dtype) {
         (DType::U8, DType::I8, DType::U8) => Ok(Types::Integer),
+        (DType::U8, DType::I8, DType::F32) => Ok(Types::IntegerToFloat),
         (DType::F32, DType::F32 | DType::F16, DType::F32) => Ok(Types::Float),
         _ => Err(v.no_kernel()),
     }
@@ -141,20 +157,24 @@ struct Integer {
 }
 
 impl Integer {
-    /// Reads and checks them; `products` is how many go into one output.
-    fn of(v: NodeView<'_>, products: usize) -> Result<Integer, PlanError> {
-        let (w, y) = (v.tensor(1)?, v.affine(v.out())?);
+    /// Reads and checks them; `products` is how many go into one output, `y_scale` is the output's.
+    fn of(v: NodeView<'_>, products: usize, y_scale: f32) -> Result<Integer, PlanError> {
+        let w = v.tensor(1)?;
         let x = v.affine(v.tensor(0)?)?;
         let weights: Vec<i8> = v.constant(1)?.to_vec();
         let channels = v.dims(w)?[0];
         let quant = w.quant.as_ref().filter(|q| {
-            q.zero_point.iter().all(|&z| z == 0) && matches!((q.axis, q.scale.len()), (None, _) | (Some(0), _))
+            q.zero_point.iter().all(|&z| z == 0)
+                && matches!((q.axis, q.scale.len()), (None, _) | (Some(0), _))
         });
         let quant = quant.ok_or_else(|| {
-            v.unsupported(format!("'{}' should be quantized symmetrically, per tensor or along axis 0", w.name))
+            v.unsupported(format!(
+                "'{}' should be quantized symmetrically, per tensor or along axis 0",
+                w.name
+            ))
         })?;
         let scale = |c: usize| if quant.axis.is_some() { quant.scale[c] } else { quant.scale[0] };
-        let multiplier: Vec<f32> = (0..channels).map(|c| ratio(x.scale, scale(c), y.scale)).collect();
+        let multiplier: Vec<f32> = (0..channels).map(|c| ratio(x.scale, scale(c), y_scale)).collect();
         if let Some(bad) = multiplier.iter().find(|m| !m.is_finite()) {
             return Err(v.unsupported(format!("its scales give the multiplier {bad}")));
         }
@@ -179,7 +199,8 @@ impl Integer {
         pack: impl FnOnce(&K, &[i8], &[i32], &[f32], &mut [u8]),
     ) -> Result<Planned, PlanError> {
         let Integer { weights, bias, multiplier, .. } = &self;
-        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, weights, bias, multiplier, to)).planned(v)
+        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, weights, bias, multiplier, to))
+            .planned(v)
     }
 }
 

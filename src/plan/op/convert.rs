@@ -12,7 +12,9 @@ use ottava_kernels::quantize::{Int8, dequantize, quantize};
 /// Scale and zero point of an 8-bit tensor, signed or not.
 fn single(v: NodeView<'_>, t: &Tensor) -> Result<(f32, i32), PlanError> {
     let q = t.quant.as_ref().and_then(|q| q.single());
-    q.ok_or_else(|| v.unsupported(format!("'{}' needs one scale and zero point for the whole tensor", t.name)))
+    q.ok_or_else(|| {
+        v.unsupported(format!("'{}' needs one scale and zero point for the whole tensor", t.name))
+    })
 }
 
 pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {

@@ -32,7 +32,11 @@ fn same_meaning(v: NodeView<'_>, x: &Tensor, y: &Tensor) -> Result<(), PlanError
     }
 }
 
-fn call(v: NodeView<'_>, name: String, run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Result<Planned, PlanError> {
+fn call(
+    v: NodeView<'_>,
+    name: String,
+    run: impl Fn(&mut Io<'_>) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
     Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
 }
 
@@ -167,7 +171,9 @@ fn pad_step<T: bytemuck::Pod + Send + Sync>(
             _ => return Err(v.unsupported("the padding value must be one element of the input's type")),
         },
         // Without a value it is 0, which quantized is the zero point.
-        (None, Some((_, zero))) => bytemuck::pod_read_unaligned(&(zero as i64).to_le_bytes()[..size_of::<T>()]),
+        (None, Some((_, zero))) => {
+            bytemuck::pod_read_unaligned(&(zero as i64).to_le_bytes()[..size_of::<T>()])
+        }
         (None, None) => T::zeroed(),
     };
     call(v, format!("pad-{}", v.out().dtype), move |io| {
@@ -186,7 +192,11 @@ pub(super) fn plan_expand(v: NodeView<'_>, tile: bool) -> Result<Planned, PlanEr
     by_size!(x.dtype, expand_step(v, walk, xd.iter().product()))
 }
 
-fn expand_step<T: bytemuck::Pod>(v: NodeView<'_>, walk: Broadcast<1>, len: usize) -> Result<Planned, PlanError> {
+fn expand_step<T: bytemuck::Pod>(
+    v: NodeView<'_>,
+    walk: Broadcast<1>,
+    len: usize,
+) -> Result<Planned, PlanError> {
     call(v, format!("expand-{}", v.out().dtype), move |io| {
         let Views { inputs: [x], outputs: [y], .. } = io.one();
         expand::<T>(&walk, values(x, len), values_mut(y));
@@ -220,7 +230,11 @@ pub(super) fn plan_gather(v: NodeView<'_>, op: &Gather) -> Result<Planned, PlanE
         dtype: x.dtype,
         index: index.dtype,
         count: v.dims(index)?.iter().product(),
-        dims: [dims[..op.axis].iter().product(), len, dims[op.axis + 1..].iter().product::<usize>() * x.dtype.size()],
+        dims: [
+            dims[..op.axis].iter().product(),
+            len,
+            dims[op.axis + 1..].iter().product::<usize>() * x.dtype.size(),
+        ],
         table: x.data.clone(),
     };
     if !matches!(index.dtype, DType::I64 | DType::I32) {

@@ -2,8 +2,8 @@
 
 mod binary;
 mod conv;
-mod copy;
 mod convert;
+mod copy;
 mod matmul;
 mod pool;
 mod reduce;
@@ -12,8 +12,8 @@ mod unary;
 mod weights;
 
 use super::{Kernel, PlanError, Planned, Planner};
-use crate::run::{Io, Pool, RunError};
 use crate::graph::{Clamp, DType, Data, Graph, Node, Op, Tensor, TensorId};
+use crate::run::{Io, Pool, RunError};
 use ottava_kernels::Output;
 
 /// Weights in the order in which a kernel reads them.

@@ -41,7 +41,8 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
                 ratio: ratio(xq.scale, 1.0, yq.scale),
                 out: yq.output(Clamp::NONE),
             };
-            let run = move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
+            let run =
+                move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
             step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
         }
         (PoolKind::Average, DType::F32, DType::F32) => {

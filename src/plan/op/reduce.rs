@@ -6,12 +6,16 @@ use crate::graph::{ArgMax, Clamp, DType, Reduce, ReduceKind, Softmax};
 use crate::run::{Io, Views};
 use ottava_kernels::pool::Extremum;
 use ottava_kernels::reduce::{
-    MAX_QUANTIZED_TERMS, QReduce, ReduceFn, Reduction, argmax, reduce_f32, reduce_i64, reduce_max, reduce_min,
-    reduce_sum_u8,
+    MAX_QUANTIZED_TERMS, QReduce, ReduceFn, Reduction, argmax, reduce_f32, reduce_i64, reduce_max,
+    reduce_min, reduce_sum_u8,
 };
 use ottava_kernels::softmax::{QSoftmax, softmax_f32};
 
-fn call(v: NodeView<'_>, name: String, run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Result<Planned, PlanError> {
+fn call(
+    v: NodeView<'_>,
+    name: String,
+    run: impl Fn(&mut Io<'_>) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
     Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
 }
 

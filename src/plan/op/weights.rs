@@ -13,7 +13,7 @@ use std::ops::Range;
 /// What the step needs of a kernel. `Q*` kernels write u8, `F*` kernels f32; both are seen as bytes here.
 pub(super) trait Weighted: Send + Sync + 'static {
     /// Bytes of an output element.
-    const OUT: usize;
+    fn output_size(&self) -> usize;
     fn kernel(&self) -> &'static str;
     fn layout(&self) -> u32;
     fn packed_len(&self) -> usize;
@@ -23,9 +23,11 @@ pub(super) trait Weighted: Send + Sync + 'static {
 }
 
 macro_rules! integer {
-    ($($kernel:ty),*) => {$(
+    ($($kernel:ty, $size:expr;)*) => {$(
         impl Weighted for $kernel {
-            const OUT: usize = 1;
+            fn output_size(&self) -> usize {
+                $size(self)
+            }
             fn kernel(&self) -> &'static str {
                 self.kernel()
             }
@@ -47,12 +49,18 @@ macro_rules! integer {
         }
     )*};
 }
-integer!(QConv, QDepthwise, QConvTranspose);
+integer! {
+    QConv, QConv::output_size;
+    QDepthwise, |_| 1;
+    QConvTranspose, |_| 1;
+}
 
 macro_rules! float {
     ($($kernel:ty),*) => {$(
         impl Weighted for $kernel {
-            const OUT: usize = 4;
+            fn output_size(&self) -> usize {
+                4
+            }
             fn kernel(&self) -> &'static str {
                 self.kernel()
             }
@@ -145,7 +153,15 @@ impl<K: Weighted> Kernel for WeightStep<K> {
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let Views { inputs: [x], outputs: [y], scratch } = io.one();
         let Split { rows: count, grain, row_len, macs: cost } = self.split;
-        let rows = Rows { count, grain, stride: row_len * K::OUT, y, scratch_len: self.scratch(), scratch, cost };
+        let rows = Rows {
+            count,
+            grain,
+            stride: row_len * self.kernel.output_size(),
+            y,
+            scratch_len: self.scratch(),
+            scratch,
+            cost,
+        };
         let packed = self.packed.bytes.bytes();
         pool.split(rows, &|rows, y, scratch| self.kernel.run(packed, x, y, rows, scratch));
         Ok(())
