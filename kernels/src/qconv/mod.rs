@@ -1,7 +1,7 @@
 //! Integer convolution and matrix product: u8 activations, i8 weights, i32 accumulators, u8 out.
 //!
-//! Every convolution is a matrix product whose rows are found through pointers ([`indirection`]) and whose
-//! weights lie in panels ([`layout`]); one micro-kernel ([`tile`]) computes it, written once and compiled for
+//! Every convolution is a matrix product whose rows are found through pointers (`indirection`) and whose
+//! weights lie in panels (`layout`); one micro-kernel (`tile`) computes it, written once and compiled for
 //! each instruction set. `scalar` says what the result is.
 
 mod driver;

@@ -1,8 +1,8 @@
 //! Integer transposed convolution as one ordinary convolution per phase of the stride.
 //!
-//! Output row `q * stride + phase` gets a product from input row `i` and kernel row `k` where `i * stride + k
-//! * dilation = q * stride + phase + top`. For one phase those `k` are equally far apart, and going through
-//! them backwards walks the input forwards: an ordinary convolution of stride 1.
+//! Output row `q * stride + phase` gets a product from input row `i` and kernel row `k` where
+//! `i * stride + k * dilation = q * stride + phase + top`. For one phase those `k` are equally far apart, and
+//! going through them backwards walks the input forwards: an ordinary convolution of stride 1.
 
 use super::driver::{Correlation, Target};
 use super::geometry::{Geometry, assert_fits};
