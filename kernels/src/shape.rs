@@ -111,8 +111,8 @@ pub struct ConvTransposeShape {
     pub strides: [usize; 2],
     /// Down, right.
     pub dilations: [usize; 2],
-    /// Rows and columns cut off above and left of the full output; what is cut off or added below and right follows
-    /// from `oh`, `ow`.
+    /// Rows and columns cut off above and left of the full output; what is cut off or added below and right
+    /// follows from `oh`, `ow`.
     pub pad: [usize; 2],
     /// Output height.
     pub oh: usize,

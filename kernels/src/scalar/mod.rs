@@ -1,3 +1,3 @@
-//! One oracle per operation: this code defines the bits.
+//! Oracles: plain loops that define the bits of every kernel.
 
 pub(crate) mod qdepthwise;
