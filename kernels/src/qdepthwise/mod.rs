@@ -61,11 +61,13 @@ impl QDepthwise {
     /// `x_zero_point` fills the border. `y_stride` >= `shape.oc`: bytes between output pixels (a concatenation's
     /// part is written in place).
     ///
-    /// Panics if the shape is not depthwise or has a stride, dilation or kernel of 0, or output pixels overlap.
+    /// Panics if the shape is not depthwise or has a stride, dilation or kernel of 0, or output pixels
+    /// overlap, or the range of the output is empty.
     pub fn new(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Output, y_stride: usize) -> QDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
         assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
+        assert!(out.min <= out.max, "the range of the output is empty");
         QDepthwise { shape, x_zero_point, out, y_stride, variant: Variant::new(isa) }
     }
 

@@ -1,4 +1,4 @@
-//! One oracle per operation: this code defines the bits.
+//! Oracles: plain loops that define the bits of every kernel.
 
 pub(crate) mod qconv;
 pub(crate) mod qdepthwise;
