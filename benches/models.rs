@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use ottava::graph::Graph;
 use ottava::import::{self, ImportOptions};
-use ottava::quantize::{self, Method, Options};
+use ottava::quantize::{self, Options};
 use ottava::{Limits, Model, Result, Session, SessionOptions, optimize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn session(graph: Graph, threads: usize) -> Result<Session> {
 fn int8(graph: Graph) -> Result<Graph> {
     let shape_of = session(graph.clone(), 1)?;
     let mut samples = (0..4).map(|seed| Ok(sample(&shape_of, seed)));
-    let options = Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() };
+    let options = Options::default();
     Ok(quantize::static_int8(graph, &mut samples, &options, &mut |_| {})?.graph)
 }
 

@@ -10,7 +10,8 @@ use nets::{binary, conv, count, noise, transpose, unary};
 use ottava::graph::*;
 use ottava::quantize::{Calibration, Method, Options, QuantizeError, Quantized, with_calibration};
 
-const MIN_MAX: Options = Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() };
+const MIN_MAX: Options =
+    Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new(), float_ends: false };
 
 struct Net {
     b: GraphBuilder,

@@ -10,7 +10,7 @@ use super::output::{progress, say, say_json};
 use super::{model, show};
 use crate::data::{Dataset, InputSpec, Labels, NamedArray, Source, write_npy};
 use crate::import::{ImportOptions, onnx};
-use crate::quantize::{Method, Options};
+use crate::quantize::Options;
 use crate::report::{Comparison, Contestant, Task, Timing, compare, measure};
 use crate::{Error, Model, Session, SessionOptions, optimize};
 use clap::Args;
@@ -84,7 +84,7 @@ impl Demo {
         let inputs = InputSpec::of(&session);
         let mut digits =
             Dataset::new(source(assets::calibration_digits())?, &inputs, &assets::normalization())?;
-        let how = Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new() };
+        let how = Options::default();
         let quantized = calibrate(float, &mut session, &mut digits, &how)?;
         let count = digits.len();
         let (int8, stay) = (quantized.nodes_int8, quantized.nodes_float);

@@ -140,7 +140,9 @@ impl Quantize {
             MethodArg::Mse => Method::Mse,
             MethodArg::Entropy => Method::Entropy,
         };
-        Options { method, per_tensor: self.per_tensor, exclude: self.exclude.clone() }
+        // Float ends are a choice, not a need: --strict makes the other one.
+        let float_ends = !self.strict;
+        Options { method, per_tensor: self.per_tensor, exclude: self.exclude.clone(), float_ends }
     }
 
     fn check_strict(&self, quantized: &Quantized) -> Result<(), Failure> {

@@ -10,6 +10,7 @@
 pub mod affine;
 mod assign;
 mod calibration;
+mod ends;
 mod entropy;
 mod histogram;
 mod mse;
@@ -71,6 +72,15 @@ pub struct Options {
     pub per_tensor: bool,
     /// Names of nodes that stay float.
     pub exclude: Vec<String>,
+    /// The last products leave as f32 ([`ends`]); otherwise what follows them is computed from bytes too.
+    pub float_ends: bool,
+}
+
+impl Default for Options {
+    /// Min-max ranges, a scale per output channel, every node that can, float ends.
+    fn default() -> Options {
+        Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new(), float_ends: true }
+    }
 }
 
 /// An integer graph, and what became of the float graph's nodes. Nodes that compute no activations (shapes,
@@ -141,6 +151,9 @@ pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Opti
     let scales = scales::Scales::choose(graph, &fates, calibration);
     let known = rewrite::Known { scales: &scales, calibration, per_tensor: options.per_tensor };
     let mut quantized = rewrite::rewrite(graph, fates, &known);
+    if options.float_ends {
+        ends::float_ends(&mut quantized);
+    }
     quantized.graph.sweep();
     quantized.graph.validate()?;
     Ok(quantized)

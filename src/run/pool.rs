@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-/// Work (in multiply-adds, or their like) below which a step is not worth a second thread: waking one takes
-/// several microseconds, in which a core does about this much.
-const PARALLEL_COST: u64 = 400_000;
+/// Work below which a step is not worth a second thread, in multiply-adds of the fastest kernels: waking a thread
+/// takes several microseconds, in which a core does about this many.
+const PARALLEL_COST: u64 = 2_000_000;
 
 /// The threads of a session.
 pub(crate) struct Pool {

@@ -160,8 +160,11 @@ pub fn one_of_everything(size: usize) -> Graph {
     let reduce = Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: false };
     let flat = net.same("mean", reduce, &[shrink], 0.02, 11);
     let logits = net.linear(flat, 10);
+    let [w, b] = net.weights("sums", &[37, 16]);
+    let real = Tensor::value("sums", DType::F32, Shape::default());
+    let sums = net.b.node_as("sums", Linear { clamp: Clamp::RELU }, &[flat, w, b], real).unwrap();
     let prob = net.same("softmax", Softmax { axis: 1, log: false }, &[logits], 1.0 / 256.0, 0);
     let y = net.dequantize(prob, "y");
     let image = net.dequantize(up, "image");
-    net.b.finish(&[y, image]).unwrap()
+    net.b.finish(&[y, image, sums]).unwrap()
 }

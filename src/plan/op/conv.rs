@@ -55,10 +55,11 @@ fn plan_shape(
     shape: ConvShape,
     clamp: Clamp,
 ) -> Result<Planned, PlanError> {
-    let macs = shape.macs();
-    let pixels = Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs };
-    let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs };
-    match types(v)? {
+    let (types, macs) = (types(v)?, shape.macs());
+    let cost = macs * if shape.is_depthwise() { 6 } else { types.cost() };
+    let pixels = Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs, cost };
+    let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs, cost };
+    match types {
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
@@ -113,8 +114,9 @@ pub(super) fn plan_transpose(
         ow,
         groups: op.groups,
     };
-    let lines = Split { rows: n * oh, grain: 1, row_len: ow * oc, macs: shape.macs() };
-    match types(v)? {
+    let (types, macs) = (types(v)?, shape.macs());
+    let lines = Split { rows: n * oh, grain: 1, row_len: ow * oc, macs, cost: macs * types.cost() };
+    match types {
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, kh * kw * c / op.groups.max(1), y.scale)?, y.output(op.clamp));
@@ -136,6 +138,16 @@ enum Types {
     /// Integer sums that leave as reals: the last layer of a network keeps all that its accumulators know.
     IntegerToFloat,
     Float,
+}
+
+impl Types {
+    /// What a multiply-add costs, in those of the fastest kernels: a float is four times as wide as a byte.
+    fn cost(&self) -> u64 {
+        match self {
+            Types::Integer | Types::IntegerToFloat => 1,
+            Types::Float => 4,
+        }
+    }
 }
 
 fn types(v: NodeView<'_>) -> Result<Types, PlanError> {

@@ -95,6 +95,8 @@ pub(super) struct Split {
     pub row_len: usize,
     /// Multiply-adds of the whole.
     pub macs: u64,
+    /// See [`Kernel::cost`].
+    pub cost: u64,
 }
 
 /// A step with packed weights.
@@ -141,6 +143,9 @@ impl<K: Weighted> Kernel for WeightStep<K> {
     fn macs(&self) -> u64 {
         self.split.macs
     }
+    fn cost(&self) -> u64 {
+        self.split.cost
+    }
     fn weight_bytes(&self) -> usize {
         self.packed.bytes.bytes().len()
     }
@@ -152,7 +157,7 @@ impl<K: Weighted> Kernel for WeightStep<K> {
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let Views { inputs: [x], outputs: [y], scratch } = io.one();
-        let Split { rows: count, grain, row_len, macs: cost } = self.split;
+        let Split { rows: count, grain, row_len, cost, .. } = self.split;
         let rows = Rows {
             count,
             grain,
