@@ -143,7 +143,7 @@ fn reshaped(dims: &[usize], a: usize, b: usize) -> Vec<i64> {
             let joined = target.remove(at + 1);
             target[at] *= joined;
         }
-        1 if dims[at] % 2 == 0 && dims.len() < 6 => {
+        1 if dims[at].is_multiple_of(2) && dims.len() < 6 => {
             target[at] /= 2;
             target.insert(at + 1, 2);
         }
