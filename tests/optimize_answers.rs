@@ -4,46 +4,19 @@
 mod interpret;
 #[path = "common/nets.rs"]
 mod nets;
+#[path = "common/same.rs"]
+mod same;
 
-use interpret::Array;
 use nets::{binary, clip, conv, count, noise, transpose, unary};
 use ottava::graph::*;
 use ottava::optimize;
+use same::optimized;
 
 const TO_LAST: [usize; 4] = [0, 2, 3, 1];
 const TO_FIRST: [usize; 4] = [0, 3, 1, 2];
 
 fn is_transpose(op: &Op) -> bool {
     matches!(op, Op::Transpose(_))
-}
-
-/// Optimizes, checks all shapes again and that outputs are within rounding of what they were.
-fn optimized(graph: Graph) -> Graph {
-    let mut after = optimize::float(graph.clone()).unwrap();
-    infer::check(&mut after).unwrap();
-    let named =
-        |g: &Graph, ids: &[TensorId]| -> Vec<Tensor> { ids.iter().map(|&t| g.tensor(t).clone()).collect() };
-    assert_eq!(named(&graph, &graph.inputs), named(&after, &after.inputs));
-    assert_eq!(named(&graph, &graph.outputs), named(&after, &after.outputs));
-    let inputs: Vec<Array> = graph
-        .inputs
-        .iter()
-        .zip(1..)
-        .map(|(&t, seed)| {
-            let dims = graph.tensor(t).shape.dims().unwrap();
-            Array::new(&dims, noise(seed, dims.iter().product()).iter().map(|v| 4.0 * v).collect())
-        })
-        .collect();
-    let want = interpret::run(&graph, &inputs, &mut |_, _| {});
-    let got = interpret::run(&after, &inputs, &mut |_, _| {});
-    for (want, got) in want.iter().zip(&got) {
-        assert_eq!(want.dims, got.dims);
-        let size = want.values.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-        for (i, (w, g)) in want.values.iter().zip(&got.values).enumerate() {
-            assert!((w - g).abs() <= 2e-5 * size, "element {i}: {w} became {g}");
-        }
-    }
-    after
 }
 
 /// A builder that wraps spatial operators the way an importer of channels-first networks does.
@@ -125,6 +98,16 @@ fn classifier_with_flatten_keeps_no_transpose_but_the_inputs() {
     assert_eq!(count(&after, is_transpose), 1);
     assert_eq!(count(&after, |op| matches!(op, Op::Unary(_))), 0);
     assert_eq!(after.nodes.len(), 7, "{:#?}", after.nodes);
+}
+
+#[test]
+fn branches_share_one_transpose() {
+    let mut n = Nchw::new();
+    let x = n.input(&[1, 3, 6, 6]);
+    let (a, b) = (n.conv(x, 4, 3, 1), n.conv(x, 2, 1, 1));
+    let y = n.node(Concat { axis: 1 }, &[a, b]);
+    let y = n.node(mean(&[2, 3], false), &[y]);
+    assert_eq!(count(&optimized(n.finish(&[y])), is_transpose), 1);
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod layout;
 mod matmul;
 mod padding;
 
-use crate::graph::{Data, Graph, GraphError};
+use crate::graph::{Data, Graph, GraphError, infer};
 
 /// Computes the outputs of a graph that has no inputs: one node over constants. An error means that the node
 /// can't be computed now; it then stays in the graph.
@@ -41,7 +41,7 @@ const MAX_ROUNDS: usize = 32;
 /// Optimizes without computing nodes over constants.
 ///
 /// # Errors
-/// The graph is not valid.
+/// The graph is not valid, or its nodes don't fit together.
 pub fn float(graph: Graph) -> Result<Graph, GraphError> {
     run(graph, None)
 }
@@ -49,13 +49,15 @@ pub fn float(graph: Graph) -> Result<Graph, GraphError> {
 /// Optimizes and replaces nodes over constants by what `evaluate` computes for them.
 ///
 /// # Errors
-/// The graph is not valid.
+/// The graph is not valid, or its nodes don't fit together.
 pub fn float_with(graph: Graph, evaluate: &mut Evaluator) -> Result<Graph, GraphError> {
     run(graph, Some(evaluate))
 }
 
 fn run(mut graph: Graph, mut evaluate: Option<&mut Evaluator>) -> Result<Graph, GraphError> {
     graph.validate()?;
+    // Passes rely on shapes that fit together.
+    infer::check(&mut graph)?;
     for _ in 0..MAX_ROUNDS {
         let mut changed = match &mut evaluate {
             Some(evaluate) => constants::run(&mut graph, evaluate),
@@ -70,5 +72,6 @@ fn run(mut graph: Graph, mut evaluate: Option<&mut Evaluator>) -> Result<Graph, 
         }
     }
     graph.validate()?;
+    infer::check(&mut graph)?;
     Ok(graph)
 }

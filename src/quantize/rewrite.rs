@@ -25,6 +25,9 @@ pub(super) struct Known<'a> {
 /// Makes the integer graph: nodes whose fate is `Integer` compute with integers.
 pub(super) fn rewrite(graph: &Graph, fates: Vec<Fate>, known: &Known) -> Quantized {
     let mut rewriter = Rewriter::new(graph, known);
+    for (node, _) in graph.nodes.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Integer) {
+        node.present_inputs().for_each(|t| rewriter.read_as_integer[t.index()] = true);
+    }
     let (mut nodes_int8, mut float_nodes) = (0, Vec::new());
     for (node, fate) in graph.nodes.iter().zip(fates) {
         match fate {
@@ -58,6 +61,8 @@ struct Rewriter<'g> {
     floats: Vec<Option<TensorId>>,
     /// By tensor of the old graph: an integer node computes it.
     made_integer: Vec<bool>,
+    /// By tensor of the old graph: an integer node reads it.
+    read_as_integer: Vec<bool>,
     /// Integer forms with other parameters than the tensor's own: bits of the scale, zero point.
     requantized: HashMap<(TensorId, u32, i32), TensorId>,
     /// How often a constant is read: one that is read once is replaced where it stands.
@@ -78,6 +83,7 @@ impl<'g> Rewriter<'g> {
             integers: vec![None; old.tensors.len()],
             floats,
             made_integer: vec![false; old.tensors.len()],
+            read_as_integer: vec![false; old.tensors.len()],
             requantized: HashMap::new(),
             reads: old.consumers().iter().map(Vec::len).collect(),
         }
@@ -118,8 +124,24 @@ impl<'g> Rewriter<'g> {
                 node.inputs.iter().map(|i| i.map(&mut form)).collect()
             }
         };
-        let outputs = node.outputs.iter().map(|&t| self.integer_output(t)).collect();
+        let outputs = if self.leaves_as_float(node) {
+            self.floats[node.outputs[0].index()] = Some(node.outputs[0]);
+            node.outputs.clone()
+        } else {
+            node.outputs.iter().map(|&t| self.integer_output(t)).collect()
+        };
         self.new.nodes.push(Node { name: node.name.clone(), op: node.op.clone(), inputs, outputs });
+    }
+
+    /// Integer sums that only float nodes or the graph's user read leave as f32: that costs no conversion and keeps
+    /// all that the accumulators know.
+    fn leaves_as_float(&self, node: &Node) -> bool {
+        let able = match &node.op {
+            Op::Conv(op) => op.groups == 1,
+            Op::Linear(_) => true,
+            _ => false,
+        };
+        able && !self.read_as_integer[node.outputs[0].index()]
     }
 
     /// The tensor that an integer node computes for `t`: `t` itself, unless that is a graph output, which is f32.
@@ -252,7 +274,7 @@ impl<'g> Rewriter<'g> {
         let target = Target {
             channels: self.old.tensor(w).shape.first().and_then(|d| d.fixed()).unwrap_or(1),
             input_scale: scale(x),
-            output_scale: scale(node.outputs[0]),
+            output_scale: if self.leaves_as_float(node) { 1.0 } else { scale(node.outputs[0]) },
             per_tensor: self.known.per_tensor,
             input: self.input_means(node, x),
         };

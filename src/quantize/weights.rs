@@ -26,7 +26,7 @@ pub(super) struct Target {
     pub channels: usize,
     /// Scale of the input.
     pub input_scale: f32,
-    /// Scale of the output.
+    /// Scale of the output, 1 if that is f32.
     pub output_scale: f32,
     /// All channels get the same scale.
     pub per_tensor: bool,

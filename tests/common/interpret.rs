@@ -142,11 +142,12 @@ fn compute(graph: &Graph, node: &Node, inputs: &[Array]) -> Vec<Array> {
         Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => same_values(out_dims(0)),
         Op::Reduce(op) => vec![reduce(op, x, &out_dims(0))],
         Op::Softmax(op) => {
-            let sum = Reduce { kind: ReduceKind::Sum, axes: vec![op.axis], keep_dims: true };
-            let e = Array { dims: x.dims.clone(), values: x.values.iter().map(|v| v.exp()).collect() };
             let mut dims = x.dims.clone();
             dims[op.axis] = 1;
-            let total = reduce(&sum, &e, &dims);
+            let along = |kind| Reduce { kind, axes: vec![op.axis], keep_dims: true };
+            let top = reduce(&along(ReduceKind::Max), x, &dims);
+            let e = Array::filled(&x.dims, |i| (x.at(i) - top.broadcast(i)).exp());
+            let total = reduce(&along(ReduceKind::Sum), &e, &dims);
             vec![Array::filled(&x.dims, |i| e.at(i) / total.broadcast(i))]
         }
         Op::Concat(op) => {

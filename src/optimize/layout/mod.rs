@@ -103,8 +103,8 @@ impl<'g> Walk<'g> {
             self.pushed = true;
             return;
         }
-        for t in node.present_inputs() {
-            self.materialise(t);
+        for t in node.inputs.iter_mut().flatten() {
+            *t = self.real(*t);
         }
         self.nodes.push(node);
     }
@@ -145,6 +145,20 @@ impl<'g> Walk<'g> {
         self.views.insert(out, View { source, perm: perm.to_vec(), computed: false });
         self.renamed.push((out, source));
         source
+    }
+
+    /// The tensor that holds `t` in its real order: `t` itself, or one that is equal and already there.
+    fn real(&mut self, t: TensorId) -> TensorId {
+        if let Some(View { source, perm, computed: false }) = self.views.get(&t) {
+            if perm::is_identity(perm) {
+                return *source;
+            }
+            if let Some(&known) = self.turned.get(&(*source, perm.clone())) {
+                return known;
+            }
+        }
+        self.materialise(t);
+        t
     }
 
     /// Makes sure that a node computes `t` in its real order.
@@ -215,11 +229,11 @@ impl<'g> Walk<'g> {
 
     /// A copy of a constant with dimensions reordered.
     fn turned_constant(&mut self, t: TensorId, dims: &[usize], perm: &[usize]) -> Option<TensorId> {
+        let tensor = self.graph.tensor(t).clone();
+        let bytes = tensor.data.as_ref()?.bytes();
         if let Some(&known) = self.turned.get(&(t, perm.to_vec())) {
             return Some(known);
         }
-        let tensor = self.graph.tensor(t).clone();
-        let bytes = tensor.data.as_ref()?.bytes();
         let data = turn_bytes(bytes, tensor.dtype, dims, perm);
         let name = self.names.unique(self.graph, &tensor.name);
         let shape = Shape::fixed(&perm::apply(perm, dims));

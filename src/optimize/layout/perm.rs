@@ -50,6 +50,7 @@ pub(super) fn moves_only_ones(perm: &[usize], source: &Shape) -> bool {
 pub(super) fn without(perm: &[usize], gone: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let mut source_gone: Vec<usize> = gone.iter().map(|&a| perm[a]).collect();
     source_gone.sort_unstable();
+    source_gone.dedup();
     let rank_of = |p: usize| p - source_gone.iter().filter(|&&g| g < p).count();
     let rest = perm.iter().enumerate().filter(|(a, _)| !gone.contains(a)).map(|(_, &p)| rank_of(p)).collect();
     (source_gone, rest)

@@ -307,7 +307,7 @@ fn matmul(walk: &mut Walk, node: &Node, op: &MatMul) -> Option<()> {
     let swapped = n >= 2 && perm[n - 2..] == [n - 1, n - 2] && perm::is_identity(&perm[..n - 2]);
     swapped.then_some(())?;
     let a = node.input(0)?;
-    walk.materialise(a);
+    let a = walk.real(a);
     let op = MatMul { transpose_b: !op.transpose_b };
     let inputs = vec![Some(a), Some(source)];
     walk.nodes.push(Node { name: node.name.clone(), op: op.into(), inputs, outputs: node.outputs.clone() });
