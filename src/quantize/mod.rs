@@ -72,7 +72,7 @@ pub struct Options {
     pub per_tensor: bool,
     /// Names of nodes that stay float.
     pub exclude: Vec<String>,
-    /// The last products leave as f32 ([`ends`]); otherwise what follows them is computed from bytes too.
+    /// Functions behind the last products are computed in float, from sums that were not rounded to bytes.
     pub float_ends: bool,
 }
 
@@ -147,13 +147,13 @@ pub fn static_int8(
 /// An option makes no sense.
 pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Quantized> {
     check(graph, options)?;
-    let fates = assign::assign(graph, calibration, &options.exclude);
+    let mut fates = assign::assign(graph, calibration, &options.exclude);
+    if options.float_ends {
+        ends::float_ends(graph, &mut fates);
+    }
     let scales = scales::Scales::choose(graph, &fates, calibration);
     let known = rewrite::Known { scales: &scales, calibration, per_tensor: options.per_tensor };
     let mut quantized = rewrite::rewrite(graph, fates, &known);
-    if options.float_ends {
-        ends::float_ends(&mut quantized);
-    }
     quantized.graph.sweep();
     quantized.graph.validate()?;
     Ok(quantized)
