@@ -20,7 +20,7 @@ fn array(npz: &mut Npz, name: &str) -> Option<(Vec<f32>, usize)> {
 
 /// Runs every sample; the largest error, relative to the range of the outputs, is below 1e-4.
 fn check(model: &str, golden: &str) {
-    let graph = import::load(&shared(&format!("models/{model}")), &ImportOptions::default()).unwrap();
+    let graph = import::load(shared(&format!("models/{model}")), &ImportOptions::default()).unwrap();
     let graph = optimize::float(graph).unwrap();
     let model = Model::from_graph(graph).unwrap();
     let mut npz = Npz::open(shared(&format!("golden/{golden}.npz"))).unwrap();

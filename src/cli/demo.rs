@@ -62,7 +62,7 @@ impl Demo {
 
         let path = folder.path.join("mnist_cnn.8va");
         let bytes = self.quantize(&float, &options, &path)?;
-        let int8 = model::map_own(&path, &limits)?;
+        let int8 = Model::map_own(&path, &limits)?;
         let size = show::bytes(bytes);
         self.tell(format!("3. Wrote a .8va file ({size}) and mapped it: its weights are read in place."))?;
 

@@ -46,13 +46,6 @@ pub(super) fn load(path: &Path, args: &LoadArgs) -> Result<Loaded, Failure> {
     Ok(Loaded { model, file_bytes })
 }
 
-/// Maps a `.8va` file that this process has just written to a folder of its own.
-#[allow(unsafe_code)]
-pub(super) fn map_own(path: &Path, limits: &crate::Limits) -> Result<Model, Failure> {
-    // SAFETY: the file lies in a folder that only this process knows; nobody changes it while it is mapped.
-    Ok(unsafe { Model::map(path, limits) }?)
-}
-
 /// Writes a `.8va` file and tells its length. Other kinds are refused.
 pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Result<u64, Failure> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();

@@ -5,6 +5,7 @@ use super::save::file_len;
 use super::{Loaded, read};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::run::Model;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,4 +30,26 @@ pub unsafe fn map(path: impl AsRef<Path>, limits: &Limits) -> Result<Loaded> {
     // the shared slice stay the same. The mapping owns its address range until it is dropped.
     let mapping = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
     Ok(read(Arc::new(mapping), limits)?)
+}
+
+impl Model {
+    /// Maps a `.8va` file, verifies it completely and takes it; the weights are read in place and shared with
+    /// every process that maps the same file.
+    ///
+    /// # Safety
+    /// Nobody may change or shorten the file while this model, or a session of it, lives; see [`map`].
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub unsafe fn map(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
+        // SAFETY: the caller keeps the contract of `map`, which is this function's too.
+        Model::from_loaded(unsafe { map(path, limits)? })
+    }
+
+    /// Maps a file that this process has just written to a folder of its own.
+    #[cfg(feature = "cli")]
+    pub(crate) fn map_own(path: &Path, limits: &Limits) -> Result<Model> {
+        // SAFETY: the file lies in a folder that only this process knows; nobody changes it while it is mapped.
+        unsafe { Model::map(path, limits) }
+    }
 }

@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn an_empty_scratch_is_empty() {
         let mut arena = vec![0u8; 64];
-        let operands = Operands { inputs: vec![Place::Arena(0..8)], outputs: vec![8..16], scratch: 0..0 };
+        let (inputs, outputs) = (vec![Place::Arena(0..8)], vec![8..16, 16..24]);
+        let operands = Operands { inputs, outputs, scratch: 0..0 };
         let mut io = Io { arena: &mut arena, constants: &[], operands: &operands };
         let v = io.one::<1>();
         assert_eq!((v.inputs[0].len(), v.outputs[0].len(), v.scratch.len()), (8, 8, 0));

@@ -26,20 +26,6 @@ impl Model {
         Model::from_loaded(format::open(path.as_ref(), limits)?)
     }
 
-    /// Maps a `.8va` file, verifies it completely and takes it; the weights are read in place and shared with
-    /// every process that maps the same file.
-    ///
-    /// # Safety
-    /// Nobody may change or shorten the file while this model, or a session of it, lives; see [`format::map`].
-    ///
-    /// # Errors
-    /// As [`Model::open`].
-    #[allow(unsafe_code)]
-    pub unsafe fn map(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
-        // SAFETY: the caller keeps the contract of `format::map`, which is this function's too.
-        Model::from_loaded(unsafe { format::map(path.as_ref(), limits)? })
-    }
-
     /// Takes the bytes of a `.8va` file.
     ///
     /// # Errors
@@ -57,7 +43,7 @@ impl Model {
         Ok(Model { graph: Arc::new(graph), packed: Arc::default() })
     }
 
-    fn from_loaded(loaded: format::Loaded) -> Result<Model> {
+    pub(crate) fn from_loaded(loaded: format::Loaded) -> Result<Model> {
         let mut packed = PackedStore::new();
         for section in loaded.packed {
             // A section belongs to the node's weights, which are its second input.

@@ -186,7 +186,7 @@ pub(super) fn plan_expand(v: NodeView<'_>, tile: bool) -> Result<Planned, PlanEr
     let (x, y) = (v.tensor(0)?, v.out());
     same_meaning(v, x, y)?;
     let (xd, yd) = (v.dims(x)?, v.dims(y)?);
-    let repeats: Vec<usize> = xd.iter().zip(&yd).map(|(&a, &b)| if a == 0 { 0 } else { b / a }).collect();
+    let repeats: Vec<usize> = xd.iter().zip(&yd).map(|(&a, &b)| b.checked_div(a).unwrap_or(0)).collect();
     let walk = if tile { Broadcast::tile(&xd, &repeats) } else { Broadcast::new(&yd, [&xd]) };
     let walk = walk.ok_or_else(|| v.unsupported(format!("{xd:?} can't be expanded to {yd:?}")))?;
     by_size!(x.dtype, expand_step(v, walk, xd.iter().product()))
