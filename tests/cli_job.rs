@@ -157,6 +157,14 @@ fn bench_tells_what_the_peers_script_reads() {
     let ms = |key: &str| told[key].as_f64().unwrap();
     assert!(0.0 < ms("min_ms") && ms("min_ms") <= ms("median_ms") && ms("median_ms") <= ms("p90_ms"));
     assert!(told["macs"].as_u64().unwrap() > 100_000 && told["runs"].as_u64().unwrap() >= 3);
+    assert!(told.get("layers").is_none());
+    let told = json(&["bench", network(), "--seconds", "0.05", "--per-layer"]);
+    let layers = told["layers"].as_array().unwrap();
+    assert_eq!(layers.iter().filter_map(|l| l["macs"].as_u64()).sum::<u64>(), told["macs"].as_u64().unwrap());
+    for layer in layers {
+        has_keys(layer, &["node", "kernel", "shape", "macs", "median_ms"]);
+        assert!(layer["median_ms"].as_f64().unwrap() > 0.0, "{layer}");
+    }
     let filled = ["bench", network(), "--seconds", "0.01", "--fill"];
     assert_eq!(ottava(&[&filled[..], &["input=0.5"]].concat()).code, Some(0));
     assert!(ottava(&[&filled[..], &["no=1"]].concat()).refused("input"));

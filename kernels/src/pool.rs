@@ -52,16 +52,16 @@ impl PoolShape {
     /// Calls `f` with the window of every position of the output rows.
     #[inline(always)]
     fn windows(&self, rows: Range<usize>) -> impl Iterator<Item = Window> + use<'_> {
-        rows.flat_map(move |row| (0..self.ow).map(move |ox| self.window(row, ox)))
-    }
-
-    #[inline(always)]
-    fn window(&self, row: usize, ox: usize) -> Window {
-        let (image, oy) = (row / self.oh, row % self.oh);
-        let y = Extent::new(self, 0, self.h, oy);
-        let x = Extent::new(self, 1, self.w, ox);
-        let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
-        Window { start: (image * self.h + y.first) * self.w + x.first, taps: [y.taps, x.taps], count }
+        rows.flat_map(move |row| {
+            let (image, oy) = (row / self.oh, row % self.oh);
+            let y = Extent::new(self, 0, self.h, oy);
+            let first = (image * self.h + y.first) * self.w;
+            (0..self.ow).map(move |ox| {
+                let x = Extent::new(self, 1, self.w, ox);
+                let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
+                Window { start: first + x.first, taps: [y.taps, x.taps], count }
+            })
+        })
     }
 }
 
@@ -77,6 +77,12 @@ impl Extent {
     fn new(shape: &PoolShape, axis: usize, len: usize, o: usize) -> Extent {
         let (k, d) = (shape.kernel[axis], shape.dilations[axis]);
         let start = o * shape.strides[axis];
+        // Most windows lie wholly inside; what follows for the others are divisions.
+        if let Some(first) = start.checked_sub(shape.pad[axis])
+            && first + k.saturating_sub(1) * d < len
+        {
+            return Extent { first, taps: k, padded: k };
+        }
         let before = shape.pad[axis].saturating_sub(start).div_ceil(d).min(k);
         let first = (start + before * d).saturating_sub(shape.pad[axis]);
         let taps = len.saturating_sub(first).div_ceil(d).min(k - before);
@@ -143,12 +149,29 @@ fn max_pool_body<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Ran
     let c = shape.c;
     let pixels = y.chunks_exact_mut(c.max(1));
     for (y, window) in pixels.zip(shape.windows(rows)) {
-        y.fill(T::LOWEST);
-        for pixel in window.pixels(shape) {
-            for (y, &x) in y.iter_mut().zip(&x[pixel * c..][..c]) {
-                *y = if x > *y { x } else { *y };
-            }
+        let (blocks, rest) = y.as_chunks_mut::<LANES>();
+        let done = blocks.len() * LANES;
+        for (b, y) in blocks.iter_mut().enumerate() {
+            // A block of its own stays in registers over all pixels of the window.
+            let mut most = [T::LOWEST; LANES];
+            window.pixels(shape).for_each(|pixel| greater(&mut most, &x[pixel * c + b * LANES..][..LANES]));
+            *y = most;
         }
+        if !rest.is_empty() {
+            rest.fill(T::LOWEST);
+            window.pixels(shape).for_each(|pixel| greater(rest, &x[pixel * c + done..][..c - done]));
+        }
+    }
+}
+
+/// Channels that a maximum is kept of at a time.
+const LANES: usize = 16;
+
+/// The greater of each two values, in `most`.
+#[inline(always)]
+fn greater<T: Extremum>(most: &mut [T], x: &[T]) {
+    for (most, &x) in most.iter_mut().zip(x) {
+        *most = if x > *most { x } else { *most };
     }
 }
 

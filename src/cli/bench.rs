@@ -1,5 +1,7 @@
 //! `ottava bench`: how fast a model is.
 
+mod layers;
+
 use super::failure::Failure;
 use super::model;
 use super::options::{LoadArgs, RunArgs, ShapeArgs};
@@ -9,6 +11,7 @@ use super::show;
 use crate::Session;
 use crate::report::{Timing, measure};
 use clap::Args;
+use layers::LayerTime;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,6 +21,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   ottava bench model.8va
   ottava bench model.onnx --threads 1 --shape input_ids=1x128 --fill attention_mask=1
+  ottava bench model.8va --per-layer
   ottava bench model.8va --isa scalar --json")]
 pub(super) struct Bench {
     /// .8va or .onnx
@@ -28,6 +32,9 @@ pub(super) struct Bench {
     /// Set an input to one value instead of random ones
     #[arg(long = "fill", value_name = "NAME=V", value_parser = named_value)]
     fills: Vec<(String, f64)>,
+    /// Also time every layer, on one thread
+    #[arg(long)]
+    per_layer: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -50,6 +57,8 @@ struct Report {
     first_ms: f64,
     arena_bytes: usize,
     weights_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<LayerTime>>,
 }
 
 impl Bench {
@@ -64,6 +73,7 @@ impl Bench {
         session.run()?;
         let first_ms = milliseconds(start);
         let timing = measure(self.seconds, &mut || session.run())?;
+        let layers = if self.per_layer { Some(layers::measure(&mut session, self.seconds)?) } else { None };
         let report = Report {
             timing,
             threads: options.threads,
@@ -73,8 +83,13 @@ impl Bench {
             first_ms,
             arena_bytes: session.arena_bytes(),
             weights_bytes: session.weights_bytes(),
+            layers,
         };
-        if self.json { say_json(&report) } else { say(report.table()) }
+        if self.json {
+            return say_json(&report);
+        }
+        say(report.table())?;
+        report.layers.as_deref().map_or(Ok(()), |layers| say(layers::table(layers)))
     }
 
     fn feed(&self, session: &mut Session) -> Result<(), Failure> {

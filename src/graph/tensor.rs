@@ -234,20 +234,24 @@ impl PartialEq for Data {
 }
 
 /// Zeroed bytes whose start is aligned to 64: a cache line, the widest vector.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AlignedBytes {
-    lines: Vec<Line>,
+    /// Longer than needed, so that it holds an aligned start. Bytes, since these come zeroed from the system: no
+    /// page is touched before it is used.
+    room: Vec<u8>,
+    start: usize,
     len: usize,
 }
 
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+/// What the start is a multiple of.
+const ALIGN: usize = 64;
 
 impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> AlignedBytes {
-        AlignedBytes { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        let room = vec![0; len.saturating_add(ALIGN - 1)];
+        let start = room.as_ptr().align_offset(ALIGN);
+        AlignedBytes { room, start, len }
     }
 
     /// A copy of `bytes`.
@@ -258,15 +262,21 @@ impl AlignedBytes {
     }
 }
 
+impl Clone for AlignedBytes {
+    fn clone(&self) -> AlignedBytes {
+        AlignedBytes::copy_of(self.as_ref())
+    }
+}
+
 impl AsRef<[u8]> for AlignedBytes {
     fn as_ref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &self.room[self.start..][..self.len]
     }
 }
 
 impl AsMut<[u8]> for AlignedBytes {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut self.room[self.start..][..self.len]
     }
 }
 

@@ -58,6 +58,29 @@ pub fn measure(seconds: f64, run: &mut dyn FnMut() -> Result<()>) -> Result<Timi
     })
 }
 
+/// The median time of each of `count` steps, in milliseconds: calls `run` as [`measure`] does, with a function that
+/// takes the index of a step and its time. Steps that are never told take no time.
+///
+/// # Errors
+/// The first error of `run`.
+pub fn measure_steps(
+    seconds: f64,
+    count: usize,
+    run: &mut dyn FnMut(&mut dyn FnMut(usize, Duration)) -> Result<()>,
+) -> Result<Vec<f64>> {
+    let seconds = seconds.clamp(0.0, 86_400.0);
+    warm_up(seconds * WARM_UP, &mut || run(&mut |_, _| ()))?;
+    let mut times = vec![Vec::new(); count];
+    let start = Instant::now();
+    for calls in 1.. {
+        run(&mut |step, time| times[step].push(time.as_secs_f64() * 1e3))?;
+        if calls >= 3 && start.elapsed().as_secs_f64() >= seconds {
+            break;
+        }
+    }
+    Ok(times.iter_mut().map(|times| median(times)).collect())
+}
+
 /// Seconds per call, roughly.
 fn warm_up(seconds: f64, run: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
@@ -121,6 +144,16 @@ mod tests {
         let t = timing.unwrap();
         assert!(t.median_ms < SLICE.as_secs_f64() * 1e3, "{t:?}");
         assert!(t.runs > 1000 && t.runs < calls, "{calls} calls, {t:?}");
+    }
+
+    #[test]
+    fn steps_are_timed_apart() {
+        let mut run = |see: &mut dyn FnMut(usize, Duration)| {
+            see(2, Duration::from_millis(3));
+            see(0, Duration::from_millis(1));
+            Ok(())
+        };
+        assert_eq!(measure_steps(0.0, 3, &mut run).unwrap(), [1.0, 0.0, 3.0]);
     }
 
     #[test]

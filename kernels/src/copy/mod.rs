@@ -28,7 +28,24 @@ pub fn copy_blocks<T: Copy>(
         return;
     }
     for i in 0..blocks {
-        y[i * y_stride..][..len].copy_from_slice(&x[i * x_stride..][..len]);
+        copy_block(&x[i * x_stride..][..len], &mut y[i * y_stride..][..len]);
+    }
+}
+
+/// Copies a block. A call of `memcpy` costs more than a short one takes.
+#[inline(always)]
+fn copy_block<T: Copy>(from: &[T], to: &mut [T]) {
+    const PIECE: usize = 16;
+    if from.len() > 8 * PIECE {
+        to.copy_from_slice(from);
+        return;
+    }
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<PIECE>(), to.as_chunks_mut::<PIECE>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    if !from_rest.is_empty() {
+        to_rest.copy_from_slice(from_rest);
     }
 }
 

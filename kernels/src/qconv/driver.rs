@@ -117,12 +117,14 @@ impl Correlation {
         let tiles = Parts::at_most(ladder[blocks.longest() - 1].tiles.len(), rows.len());
         let group_weights = layout.panels() * layout.panel_len();
         let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
+        // Filled in place, tile by tile: an array that is returned is copied, and waited for.
+        let mut y = [std::ptr::null_mut(); MAX_ROWS];
         for group in 0..geometry.groups {
             let panels = &panels[group * group_weights..][..group_weights];
             for part in (0..parts.count).map(|i| parts.range(i)) {
                 let mut spans = geometry.spans(rows.clone());
                 for mr in (0..tiles.count).map(|i| tiles.len(i)) {
-                    let y = self.place(group, mr, &mut spans, target, indirection);
+                    self.place(group, &mut y[..mr], &mut spans, target, indirection);
                     for block in part.clone().map(|i| blocks.range(i)) {
                         let column = block.start * COLUMNS;
                         let block_panels =
@@ -150,32 +152,30 @@ impl Correlation {
         }
     }
 
-    /// The next `mr` positions of `spans`: fills `indirection` with where their inputs are, and gives where
-    /// their outputs of `group` go.
+    /// The next positions of `spans`, as many as `y` has room for: fills `indirection` with where their inputs
+    /// are, and `y` with where their outputs of `group` go.
     fn place(
         &self,
         group: usize,
-        mr: usize,
+        y: &mut [*mut u8],
         spans: &mut Spans,
         target: &Target<'_>,
         indirection: &mut Indirection<'_>,
-    ) -> [*mut u8; MAX_ROWS] {
+    ) {
         let geometry = &self.geometry;
-        let mut y = [std::ptr::null_mut(); MAX_ROWS];
+        let mr = y.len();
         let mut filled = 0;
         while let Some(span) = spans.next(mr - filled) {
             let size = self.out.size();
             let (first, step) = target.rows(&span, geometry.oc * size);
             let of_group = group * (geometry.oc / geometry.groups) * size;
-            let mut row = target.y.as_ptr().wrapping_add(first + of_group);
-            for to in &mut y[filled..][..span.x.len()] {
-                *to = row.cast_mut().cast();
-                row = row.wrapping_add(step);
+            let row = target.y.as_ptr().wrapping_add(first + of_group);
+            for (i, to) in y[filled..][..span.x.len()].iter_mut().enumerate() {
+                *to = row.wrapping_add(i * step).cast_mut().cast();
             }
             indirection.fill(mr, filled, &span, group * geometry.group_channels());
             filled += span.x.len();
         }
         assert_eq!(filled, mr, "there are as many positions as tiles have rows");
-        y
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Indirection<'a> {
     geometry: &'a Geometry,
     x: &'a [u8],
     x_zero_point: u8,
+    /// Taps down and right; kept, since finding them takes divisions.
+    taps: [usize; 2],
     /// Output lines and columns whose windows do not hang over an edge.
     inside: [Range<usize>; 2],
     /// A tap that lies wholly outside.
@@ -61,7 +63,7 @@ impl<'a> Indirection<'a> {
         let table = &mut table[..MAX_ROWS * layout.taps];
         let cut = Cell::from_mut(cut).as_slice_of_cells();
         let inside = [0, 1].map(|axis| geometry.inside(axis));
-        Indirection { geometry, x, x_zero_point, inside, border, cut, table }
+        Indirection { geometry, x, x_zero_point, taps: geometry.taps(), inside, border, cut, table }
     }
 
     /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
@@ -95,7 +97,7 @@ impl<'a> Indirection<'a> {
     fn fill_inside(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
         let c = g.x[3];
-        let ([taps_y, taps_x], reach) = (g.taps(), g.reach());
+        let ([taps_y, taps_x], reach) = (self.taps, g.reach());
         let at = [g.top(span.y), g.left(span.x.start)];
         let first = g.pixel(span.n, at).expect("the window is inside");
         let step = g.strides[1] * c;
@@ -104,10 +106,11 @@ impl<'a> Indirection<'a> {
         for tap_y in 0..taps_y {
             for tap_x in 0..taps_x {
                 let offset = (tap_y * g.dilations[0] * g.x[2] + tap_x * g.dilations[1]) * c + channel;
-                let mut pointer = self.x.as_ptr().wrapping_add(first + offset);
-                for to in &mut self.table[(tap_y * taps_x + tap_x) * mr + row..][..span.x.len()] {
-                    to.write(pointer);
-                    pointer = pointer.wrapping_add(step);
+                let pointer = self.x.as_ptr().wrapping_add(first + offset);
+                let rows = &mut self.table[(tap_y * taps_x + tap_x) * mr + row..][..span.x.len()];
+                // By index and not by adding up: several at a time, none waits for the one before.
+                for (i, to) in rows.iter_mut().enumerate() {
+                    to.write(pointer.wrapping_add(i * step));
                 }
             }
         }
@@ -116,7 +119,7 @@ impl<'a> Indirection<'a> {
     /// The windows lie partly or wholly outside: each tap is looked at.
     fn fill_border(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
-        let [taps_y, taps_x] = g.taps();
+        let [taps_y, taps_x] = self.taps;
         let (columns, width) = (g.tap_columns() as isize, g.x[2] as isize);
         for tap_y in 0..taps_y {
             let line = g.pixel(span.n, [g.top(span.y) + (tap_y * g.dilations[0]) as isize, 0]);

@@ -164,11 +164,14 @@ impl Layout {
             panel[4 * column..][..4].copy_from_slice(&bias.to_le_bytes());
             panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
             panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
-            for tap in 0..self.taps {
-                let weights = &weights[tap * self.tap_len..][..self.tap_len];
-                let lines = panel[self.offset(tap, 0)..].chunks_exact_mut(LINE);
-                for (line, quad) in lines.zip(weights.chunks(QUAD)) {
-                    for (to, &w) in line[column * QUAD..].iter_mut().zip(quad) {
+            for (tap, weights) in weights.chunks_exact(self.tap_len.max(1)).enumerate() {
+                let lines = panel[self.offset(tap, 0)..].as_chunks_mut::<LINE>().0;
+                let (quads, rest) = weights.as_chunks::<QUAD>();
+                for (line, quad) in lines.iter_mut().zip(quads) {
+                    line[column * QUAD..][..QUAD].copy_from_slice(&quad.map(|w| w as u8));
+                }
+                if let Some(line) = lines.get_mut(quads.len()) {
+                    for (to, &w) in line[column * QUAD..].iter_mut().zip(rest) {
                         *to = w as u8;
                     }
                 }

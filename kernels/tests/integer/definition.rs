@@ -65,6 +65,21 @@ fn source(o: usize, k: usize, stride: usize, dilation: usize, pad: usize, len: u
 
 /// The convolution `[rows][oc]`.
 pub fn conv(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
+    let sums = conv_sums(s, d, x_zero_point);
+    sums.iter().enumerate().map(|(i, &sum)| requantized(sum, d.multiplier[i % s.oc], out)).collect()
+}
+
+/// The convolution `[rows][oc]` as reals within bounds; what is not a number is the upper bound.
+pub fn conv_reals(s: &ConvShape, d: &Data, x_zero_point: u8, [min, max]: [f32; 2]) -> Vec<f32> {
+    let real = |(i, &sum): (usize, &i64)| {
+        let real = (sum as i32) as f32 * d.multiplier[i % s.oc];
+        let real = if real.is_nan() || real >= max { max } else { real };
+        if real <= min { min } else { real }
+    };
+    conv_sums(s, d, x_zero_point).iter().enumerate().map(real).collect()
+}
+
+fn conv_sums(s: &ConvShape, d: &Data, x_zero_point: u8) -> Vec<i64> {
     let (cg, og) = (s.c / s.groups, s.oc / s.groups);
     let mut y = Vec::with_capacity(s.y_len());
     for row in 0..s.rows() {
@@ -84,7 +99,7 @@ pub fn conv(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
                     }
                 }
             }
-            y.push(requantized(sum, d.multiplier[oc], out));
+            y.push(sum);
         }
     }
     y

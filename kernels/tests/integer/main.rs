@@ -2,4 +2,5 @@
 
 mod convolution;
 mod definition;
+mod reals;
 mod transpose;

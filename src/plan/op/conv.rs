@@ -160,20 +160,20 @@ fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
 }
 
 /// Weights, bias and multipliers of an integer node, as the graph has them.
-struct Integer {
+struct Integer<'a> {
     x_zero: u8,
-    weights: Vec<i8>,
+    weights: &'a [i8],
     bias: Vec<i32>,
     multiplier: Vec<f32>,
     tensor: TensorId,
 }
 
-impl Integer {
+impl<'a> Integer<'a> {
     /// Reads and checks them; `products` is how many go into one output, `y_scale` is the output's.
-    fn of(v: NodeView<'_>, products: usize, y_scale: f32) -> Result<Integer, PlanError> {
+    fn of(v: NodeView<'a>, products: usize, y_scale: f32) -> Result<Integer<'a>, PlanError> {
         let w = v.tensor(1)?;
         let x = v.affine(v.tensor(0)?)?;
-        let weights: Vec<i8> = v.constant(1)?.to_vec();
+        let weights: &[i8] = bytemuck::cast_slice(v.constant(1)?.bytes());
         let channels = v.dims(w)?[0];
         let quant = w.quant.as_ref().filter(|q| {
             q.zero_point.iter().all(|&z| z == 0)
@@ -198,7 +198,7 @@ impl Integer {
         if bias.len() != channels {
             return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
         }
-        check_accumulators(v, products, x.zero, &weights, &bias)?;
+        check_accumulators(v, products, x.zero, weights, &bias)?;
         Ok(Integer { x_zero: x.zero, weights, bias, multiplier, tensor: v.input(1)? })
     }
 
