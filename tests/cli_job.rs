@@ -243,3 +243,14 @@ fn the_processor_is_described() {
     has_keys(&told, &["isa", "features", "kernels"]);
     assert!(!told["kernels"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn data_without_a_number_are_refused() {
+    let (data, out) = (scratch("nan.npy"), scratch("from_nan.8va"));
+    let bytes = f32::NAN.to_le_bytes().repeat(2 * 784);
+    let array = NamedArray { name: "input".into(), dtype: DType::F32, shape: vec![2, 1, 28, 28], bytes };
+    write_npy(&data, &array).unwrap();
+    let (data, to) = (data.to_str().unwrap(), out.to_str().unwrap());
+    assert!(ottava(&["quantize", network(), "-o", to, "--calibrate", data]).refused("no finite number"));
+    assert!(!out.exists());
+}

@@ -32,6 +32,7 @@ fn wrong_usage_is_status_2() {
         &["bench", "m.onnx", "--fill", "x=a"],
         &["bench", "m.onnx", "--seconds", "-1"],
         &["bench", "m.onnx", "--threads", "0"],
+        &["bench", "m.onnx", "--threads", "100000"],
         &["bench", "m.onnx", "--isa", "mmx"],
         &["quantize", "m.onnx", "--calibrate", "x.npy"],
         &["quantize", "m.onnx", "-o", "m.8va"],

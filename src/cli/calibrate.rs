@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::output::progress;
 use crate::data::Dataset;
+use crate::graph::DType;
 use crate::quantize::{Calibration, Options, Quantized, with_calibration};
 use crate::report::feed;
 use crate::{Model, Session};
@@ -22,5 +23,15 @@ pub(super) fn calibrate(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Without this the whole network would quietly stay float.
+    for &input in &model.graph().inputs {
+        let tensor = model.graph().tensor(input);
+        if tensor.dtype == DType::F32 && !calibration.has_seen(input) {
+            let name = &tensor.name;
+            return Err(Failure::refused(format!(
+                "the calibration data for input '{name}' hold no finite number: check how they were made"
+            )));
+        }
+    }
     Ok(with_calibration(model.graph(), &calibration, options)?)
 }

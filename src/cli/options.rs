@@ -63,11 +63,19 @@ pub(super) fn isa_names() -> PossibleValuesParser {
     PossibleValuesParser::new(std::iter::once("auto").chain(names).collect::<Vec<_>>())
 }
 
+/// More threads than this are a slip of the hand: starting them would take minutes.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let given = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= MAX_THREADS);
+    given.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
+}
+
 /// How models are run.
 #[derive(Args)]
 pub(super) struct RunArgs {
     /// Threads that take part; all processors if it is left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
     /// Kernels to use; the best that this processor has if it is left out
     #[arg(long, value_name = "ISA", default_value = "auto", hide_default_value = true, value_parser = isa_names())]

@@ -16,14 +16,11 @@ mod layout;
 mod matmul;
 mod padding;
 
-use crate::graph::{Data, Graph, GraphError, infer};
-
-/// Computes the outputs of a graph that has no inputs: one node over constants. An error means that the node
-/// can't be computed now; it then stays in the graph.
-pub type Evaluator<'a> = dyn FnMut(&Graph) -> crate::Result<Vec<Data>> + 'a;
+use crate::graph::{Graph, GraphError, infer};
 
 /// The passes, in an order in which early ones prepare for later ones.
 const PASSES: &[fn(&mut Graph) -> bool] = &[
+    constants::run,
     identity::run,
     layout::run,
     matmul::run,
@@ -38,31 +35,16 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
 /// No graph needs more: a round either makes the graph smaller or moves transposes toward the outputs.
 const MAX_ROUNDS: usize = 32;
 
-/// Optimizes without computing nodes over constants.
+/// Applies all passes.
 ///
 /// # Errors
 /// The graph is not valid, or its nodes don't fit together.
-pub fn float(graph: Graph) -> Result<Graph, GraphError> {
-    run(graph, None)
-}
-
-/// Optimizes and replaces nodes over constants by what `evaluate` computes for them.
-///
-/// # Errors
-/// The graph is not valid, or its nodes don't fit together.
-pub fn float_with(graph: Graph, evaluate: &mut Evaluator) -> Result<Graph, GraphError> {
-    run(graph, Some(evaluate))
-}
-
-fn run(mut graph: Graph, mut evaluate: Option<&mut Evaluator>) -> Result<Graph, GraphError> {
+pub fn float(mut graph: Graph) -> Result<Graph, GraphError> {
     graph.validate()?;
     // Passes rely on shapes that fit together.
     infer::check(&mut graph)?;
     for _ in 0..MAX_ROUNDS {
-        let mut changed = match &mut evaluate {
-            Some(evaluate) => constants::run(&mut graph, evaluate),
-            None => false,
-        };
+        let mut changed = false;
         for pass in PASSES {
             changed |= pass(&mut graph);
         }

@@ -9,10 +9,7 @@ use ottava_kernels::{Isa, SLACK};
 use std::collections::HashMap;
 
 /// The outputs of a graph without inputs, whose shapes are all known.
-///
-/// # Errors
-/// A node can't be run, or needs more than the limits allow.
-pub fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
+fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
     let plan = plan::build(graph, Isa::best(), &plan::PackedStore::new(), &Pool::SERIAL, limits)?;
     let mut arena = AlignedBytes::zeroed(plan.arena_len);
     let constants = plan.constants.as_ref();
@@ -30,7 +27,7 @@ pub fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
 /// Replaces every node that reads constants only by its results.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`evaluate_node`].
 pub(super) fn fold(mut graph: Graph, limits: &Limits) -> Result<Graph> {
     let nodes = std::mem::take(&mut graph.nodes);
     for node in nodes {
@@ -38,11 +35,19 @@ pub(super) fn fold(mut graph: Graph, limits: &Limits) -> Result<Graph> {
             graph.nodes.push(node);
             continue;
         }
-        for (id, data) in node.outputs.iter().zip(evaluate(&alone(&graph, &node), limits)?) {
+        for (id, data) in node.outputs.iter().zip(evaluate_node(&graph, &node, limits)?) {
             graph.tensor_mut(*id).data = Some(data);
         }
     }
     Ok(graph)
+}
+
+/// The outputs of a node all of whose inputs are constants.
+///
+/// # Errors
+/// The node can't be run, or needs more than the limits allow.
+pub(crate) fn evaluate_node(graph: &Graph, node: &Node, limits: &Limits) -> Result<Vec<Data>> {
+    evaluate(&alone(graph, node), limits)
 }
 
 /// A graph of this node alone, all of whose inputs are constants.

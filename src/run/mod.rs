@@ -9,7 +9,7 @@ mod session;
 
 use crate::graph::DType;
 
-pub use fold::evaluate;
+pub(crate) use fold::evaluate_node;
 pub(crate) use io::{Io, Operands, Place, Views};
 pub use model::Model;
 pub(crate) use pool::{Pool, Rows};

@@ -191,3 +191,47 @@ fn global_pools_are_reductions() {
         .graph_of();
     assert!(matches!(single(&g), Op::Reduce(r) if r.axes == [2, 3] && r.keep_dims));
 }
+
+#[test]
+fn computed_weights_are_folded() {
+    let model = Builder::new(13)
+        .input("x", &[1, 3, 5, 5])
+        .constant(counting("w", &[4, 3, 2, 2]))
+        .constant(floats("two", &[], &[2.0]))
+        .node("Mul", "w two", "doubled", &[])
+        .node("Conv", "x doubled", "y", &[])
+        .output("y");
+    let graph = ottava::optimize::float(model.graph_of()).unwrap_or_else(|e| panic!("{e}"));
+    let weights: Vec<f32> = constant_input(&graph, only(&graph, "Conv"), 1);
+    // OHWI: the second element is the second channel's first, twice 4.
+    assert_eq!(weights[..4], [0.0, 8.0, 16.0, 2.0]);
+}
+
+#[test]
+fn weights_that_come_with_the_data_are_refused() {
+    let model = Builder::new(13).input("x", &[1, 3, 5, 5]).input("w", &[4, 3, 2, 2]);
+    let refusal = model.node("Relu", "w", "v", &[]).node("Conv", "x v", "y", &[]).output("y").refusal();
+    assert!(refusal.contains("its weights ('v') must be constant"), "{refusal}");
+}
+
+#[test]
+fn pools_that_runtimes_size_differently_are_refused() {
+    let valid = [int_list("strides", &[2, 2]), int("ceil_mode", 1), text("auto_pad", "VALID")];
+    assert_eq!(output_dims(&pool(13, "MaxPool", &[1, 1, 9, 7], &valid).graph_of()), [1, 1, 4, 3]);
+    let refusal = pool(13, "MaxPool", &[1, 1, 8, 7], &valid).refusal();
+    assert!(refusal.contains("'ceil_mode' with 'auto_pad' VALID"), "{refusal}");
+}
+
+#[test]
+fn aligned_corners_want_whole_lengths() {
+    let resize = |scale: f32| {
+        Builder::new(13)
+            .input("x", &[1, 1, 4, 6])
+            .constant(floats("scales", &[4], &[1.0, 1.0, scale, 2.0]))
+            .node("Resize", "x - scales", "y", &[text("coordinate_transformation_mode", "align_corners")])
+            .output("y")
+    };
+    assert_eq!(output_dims(&resize(1.5).graph_of()), [1, 1, 6, 12]);
+    let refusal = resize(0.6).refusal();
+    assert!(refusal.contains("its scale 0.6 does not make dimension 2 a whole number long"), "{refusal}");
+}

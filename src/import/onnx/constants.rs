@@ -1,7 +1,7 @@
 //! Constants that are made of others at import: weights in the order that the graph wants.
 
 use super::context::{Context, Stop};
-use crate::graph::{AlignedBytes, DType, Data, TensorId};
+use crate::graph::{AlignedBytes, DType, Data, Reshape, TensorId, Transpose};
 use std::sync::Arc;
 
 impl Context<'_, '_> {
@@ -33,6 +33,31 @@ impl Context<'_, '_> {
         let made = self.constant_named(&name, dtype, shape, moved)?;
         self.state.reordered.insert(key, made);
         Ok(Some(made))
+    }
+
+    /// [`Context::reordered`] for weights that may still have to be computed: nodes reorder those.
+    pub fn reordered_weights(
+        &mut self,
+        id: TensorId,
+        tag: &str,
+        dims: &[usize],
+        perm: &[usize],
+        shape: &[usize],
+    ) -> Result<TensorId, Stop> {
+        if let Some(done) = self.reordered(id, tag, dims, perm, shape)? {
+            return Ok(done);
+        }
+        let seen = self.viewed(&format!("{tag}_seen"), id, dims)?;
+        let turned =
+            self.inner(&format!("{tag}_turned"), Transpose { perm: perm.to_vec() }, &[Some(seen)])?;
+        self.viewed(tag, turned, shape)
+    }
+
+    /// The same elements in another shape.
+    fn viewed(&mut self, tag: &str, id: TensorId, shape: &[usize]) -> Result<TensorId, Stop> {
+        let sizes: Vec<i64> = shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+        let sizes = self.int_vector(&format!("{tag}_shape"), &sizes)?;
+        self.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct State<'a> {
     pub external: ExternalData<'a>,
     /// Bytes that constants made by the import may still take, all together.
     pub room: usize,
+    /// Tensors that nodes compute from constants only: the optimizer makes constants of them.
+    pub computed: HashSet<TensorId>,
     /// Constants that were already reordered, by source and order.
     pub reordered: HashMap<(TensorId, Vec<usize>, Vec<usize>), TensorId>,
 }
@@ -127,6 +129,11 @@ impl<'a> Context<'_, 'a> {
     /// The data of a constant.
     pub fn data(&self, id: TensorId) -> Option<&Data> {
         self.tensor(id).data.as_ref()
+    }
+
+    /// True if the tensor is a constant, or will be one once what computes it is folded.
+    pub fn is_constant(&self, id: TensorId) -> bool {
+        self.data(id).is_some() || self.state.computed.contains(&id)
     }
 
     /// The values of a constant of integers, or of integers that follow from shapes.
@@ -266,7 +273,11 @@ impl<'a> Context<'_, 'a> {
         outputs: &[String],
     ) -> Result<Vec<TensorId>, Stop> {
         let node = Node { name, op, inputs: inputs.to_vec(), outputs: vec![] };
-        Ok(self.state.build.push(node, outputs)?)
+        let made = self.state.build.push(node, outputs)?;
+        if inputs.iter().flatten().all(|&id| self.is_constant(id)) {
+            self.state.computed.extend(&made);
+        }
+        Ok(made)
     }
 
     /// The name of output `i`, made up if it is not wanted.
@@ -281,6 +292,10 @@ impl<'a> Context<'_, 'a> {
     pub fn cast(&mut self, tag: &str, id: TensorId, dtype: DType) -> Result<TensorId, Stop> {
         let name = format!("{}/{tag}", self.name);
         let output = Tensor::value(name.as_str(), dtype, Shape::default());
-        Ok(self.state.build.node_as(&name, Cast {}, &[id], output)?)
+        let made = self.state.build.node_as(&name, Cast {}, &[id], output)?;
+        if self.is_constant(id) {
+            self.state.computed.insert(made);
+        }
+        Ok(made)
     }
 }

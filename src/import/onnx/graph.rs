@@ -44,6 +44,7 @@ pub(super) fn import(
             left: Cell::new(options.limits.file_bytes),
         },
         room: 0,
+        computed: HashSet::new(),
         reordered: HashMap::new(),
     };
     let given = take_inputs(&mut state, graph)?;

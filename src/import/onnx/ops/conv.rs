@@ -20,7 +20,7 @@ fn weights(cx: &Context, x: TensorId) -> Result<(Weights, Option<TensorId>), Sto
     cx.need_float(x)?;
     cx.need_float(id)?;
     for (what, id) in [("weights", Some(id)), ("bias", bias)] {
-        if let Some(id) = id.filter(|id| cx.data(*id).is_none()) {
+        if let Some(id) = id.filter(|id| !cx.is_constant(*id)) {
             let name = &cx.tensor(id).name;
             return Err(Stop::because(format!("its {what} ('{name}') must be constant")));
         }
@@ -69,7 +69,7 @@ pub(super) fn conv(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let [o, c] = w.channels;
     check_channels(cx, x, c.checked_mul(groups).filter(|_| o % groups == 0))?;
     let [h, k] = window.kernel;
-    let ohwi = cx.reordered(w.id, "ohwi", &[o, c, h, k], &spatial::TO_NHWC, &[o, h, k, c])?;
+    let ohwi = cx.reordered_weights(w.id, "ohwi", &[o, c, h, k], &spatial::TO_NHWC, &[o, h, k, c])?;
     let op = Conv {
         strides: window.strides,
         pads: window.padding(spatial::height_width(cx, x)?)?,
@@ -77,7 +77,7 @@ pub(super) fn conv(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         groups,
         clamp: Clamp::NONE,
     };
-    spatial::in_nhwc(cx, op, x, &[ohwi, bias])
+    spatial::in_nhwc(cx, op, x, &[Some(ohwi), bias])
 }
 
 pub(super) fn conv_transpose(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -106,7 +106,7 @@ pub(super) fn conv_transpose(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     // [G, C/G, O/G, H, W] -> [G, O/G, H, W, C/G]
     let grouped = [groups, c / groups, per_group, h, k];
     let ohwi = [outputs, h, k, c / groups];
-    let ohwi = cx.reordered(w.id, "ohwi", &grouped, &[0, 2, 3, 4, 1], &ohwi)?;
+    let ohwi = cx.reordered_weights(w.id, "ohwi", &grouped, &[0, 2, 3, 4, 1], &ohwi)?;
     let input = spatial::height_width(cx, x)?;
     let border = Border::new(&window, input, output_padding, output_shape)?;
     let op = ConvTranspose {
@@ -117,7 +117,7 @@ pub(super) fn conv_transpose(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         groups,
         clamp: Clamp::NONE,
     };
-    spatial::in_nhwc(cx, op, x, &[ohwi, bias])
+    spatial::in_nhwc(cx, op, x, &[Some(ohwi), bias])
 }
 
 /// The wanted extents: the spatial ones, or all of them as some exporters write.

@@ -38,9 +38,17 @@ fn pool(
 ) -> Result<Vec<TensorId>, Stop> {
     let x = cx.input(0)?;
     let window = raw.over(cx.rank(x), None)?;
-    let pads = window.padding(spatial::height_width(cx, x)?)?;
+    let input = spatial::height_width(cx, x)?;
+    let pads = window.padding(input)?;
     for axis in 0..2 {
         let reach = window.reach(axis);
+        // The standard's text says that the output is not rounded up, its shape inference and the runtimes do so.
+        let even = |n: usize| n.checked_sub(reach).is_none_or(|n| n.is_multiple_of(window.strides[axis]));
+        if ceil && window.auto_pad == AutoPad::Valid && !input[axis].fixed().is_some_and(even) {
+            return Err(Stop::because(
+                "'ceil_mode' with 'auto_pad' VALID is not defined alike everywhere: export it with explicit pads",
+            ));
+        }
         if pads[axis] >= reach || pads[axis + 2] >= reach {
             return Err(Stop::because(format!("its padding {pads:?} is as large as its window, {reach}")));
         }

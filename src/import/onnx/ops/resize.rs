@@ -177,10 +177,28 @@ fn resized(cx: &mut Context, op: Resize, x: TensorId, target: Target) -> Result<
         }
         Target::Scales(id) => {
             cx.need_float(id)?;
+            if op.coord == ResizeCoord::AlignCorners {
+                whole_lengths(cx, x, id)?;
+            }
             let id = if image { in_nhwc_order(cx, id)? } else { id };
             placed(cx, op, x, &[None, Some(id)], image)
         }
     }
+}
+
+/// Refuses scales that don't give whole lengths. Where corners are aligned, the standard then counts with the
+/// fraction and the common runtimes with the length without it, so a network may mean either.
+fn whole_lengths(cx: &Context, x: TensorId, scales: TensorId) -> Result<(), Stop> {
+    for (axis, scale) in cx.const_floats(scales).unwrap_or_default().into_iter().enumerate() {
+        let whole = |length: f32| length.fract() == 0.0;
+        if !whole(scale) && !cx.extent(x, axis).is_some_and(|n| whole(n as f32 * scale)) {
+            return Err(Stop::because(format!(
+                "its scale {scale} does not make dimension {axis} a whole number long, for which 'align_corners' is \
+                 not defined alike everywhere: export it with sizes"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn placed(
