@@ -15,6 +15,7 @@ mod identity;
 mod layout;
 mod matmul;
 mod padding;
+mod qdq;
 
 use crate::graph::{Data, Graph, GraphError, infer};
 
@@ -32,6 +33,7 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
     functions::run,
     activation::run,
     padding::run,
+    qdq::run,
     dedup::run,
 ];
 
@@ -58,20 +60,29 @@ fn run(mut graph: Graph, mut evaluate: Option<&mut Evaluator>) -> Result<Graph, 
     graph.validate()?;
     // Passes rely on shapes that fit together.
     infer::check(&mut graph)?;
+    repeat(&mut graph, &mut evaluate);
+    if qdq::settle(&mut graph) {
+        graph.sweep();
+        repeat(&mut graph, &mut evaluate);
+    }
+    graph.validate()?;
+    infer::check(&mut graph)?;
+    Ok(graph)
+}
+
+/// Runs all passes until none finds anything.
+fn repeat(graph: &mut Graph, evaluate: &mut Option<&mut Evaluator>) {
     for _ in 0..MAX_ROUNDS {
-        let mut changed = match &mut evaluate {
-            Some(evaluate) => constants::run(&mut graph, evaluate),
+        let mut changed = match evaluate {
+            Some(evaluate) => constants::run(graph, evaluate),
             None => false,
         };
         for pass in PASSES {
-            changed |= pass(&mut graph);
+            changed |= pass(graph);
         }
         graph.sweep();
         if !changed {
             break;
         }
     }
-    graph.validate()?;
-    infer::check(&mut graph)?;
-    Ok(graph)
 }

@@ -3,7 +3,7 @@
 use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::proto::NodeProto;
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Shape, Tensor, TensorId};
+use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Quant, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
 
 /// Why a node is not imported.
@@ -44,6 +44,8 @@ pub(super) struct State<'a> {
     pub room: usize,
     /// Constants that were already reordered, by source and order.
     pub reordered: HashMap<(TensorId, Vec<usize>, Vec<usize>), TensorId>,
+    /// Floats that constant integers stand for: from what `Dequantize` computes to what it reads.
+    pub dequantized: HashMap<TensorId, TensorId>,
 }
 
 /// One node being imported.
@@ -122,6 +124,11 @@ impl<'a> Context<'_, 'a> {
             DType::F32 => Ok(()),
             other => Err(Stop::because(format!("'{}' is {other}: only floats are supported here", t.name))),
         }
+    }
+
+    /// True for constants, as floats or as the integers that stand for them.
+    pub fn is_constant(&self, id: TensorId) -> bool {
+        self.data(id).is_some() || self.state.dequantized.contains_key(&id)
     }
 
     /// The data of a constant.
@@ -265,12 +272,25 @@ impl<'a> Context<'_, 'a> {
         inputs: &[Option<TensorId>],
         outputs: &[String],
     ) -> Result<Vec<TensorId>, Stop> {
+        let quant = self.moved_quant(&op, inputs);
         let node = Node { name, op, inputs: inputs.to_vec(), outputs: vec![] };
-        Ok(self.state.build.push(node, outputs)?)
+        let ids = self.state.build.push(node, outputs)?;
+        if let Some(quant) = quant {
+            ids.iter().for_each(|&id| self.state.build.describe(id, quant.clone()));
+        }
+        Ok(ids)
+    }
+
+    /// What the integers that come out stand for, where the node moves integers that stand for something.
+    fn moved_quant(&self, op: &Op, inputs: &[Option<TensorId>]) -> Option<Quant> {
+        let moved = &self.tensor(inputs.first().copied().flatten()?).quant;
+        let joined = !matches!(op, Op::Concat(_))
+            || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
+        moved.clone().filter(|q| op.moves_values() && joined && q.axis.is_none())
     }
 
     /// The name of output `i`, made up if it is not wanted.
-    fn output(&self, i: usize) -> String {
+    pub fn output(&self, i: usize) -> String {
         match self.node.output.get(i).filter(|o| !o.is_empty()) {
             Some(name) => name.clone(),
             None => format!("{}/out{i}", self.name),

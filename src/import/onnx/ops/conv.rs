@@ -20,7 +20,7 @@ fn weights(cx: &Context, x: TensorId) -> Result<(Weights, Option<TensorId>), Sto
     cx.need_float(x)?;
     cx.need_float(id)?;
     for (what, id) in [("weights", Some(id)), ("bias", bias)] {
-        if let Some(id) = id.filter(|id| cx.data(*id).is_none()) {
+        if let Some(id) = id.filter(|id| !cx.is_constant(*id)) {
             let name = &cx.tensor(id).name;
             return Err(Stop::because(format!("its {what} ('{name}') must be constant")));
         }
