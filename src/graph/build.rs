@@ -39,6 +39,11 @@ impl GraphBuilder {
         self.graph.add_tensor(tensor)
     }
 
+    /// Says what the integers of a tensor stand for.
+    pub fn describe(&mut self, id: TensorId, quant: Quant) {
+        self.graph.tensor_mut(id).quant = Some(quant);
+    }
+
     /// Adds a graph input.
     pub fn input(&mut self, name: &str, dtype: DType, shape: Shape) -> TensorId {
         let id = self.tensor(Tensor::value(name, dtype, shape));

@@ -5,6 +5,7 @@
 
 mod attr;
 mod build;
+mod codes;
 pub mod infer;
 mod op;
 mod tensor;

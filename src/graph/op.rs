@@ -468,3 +468,19 @@ ops! {
     /// Inputs: x, repeats (i64, one per dimension).
     Tile = 31 {}
 }
+
+impl Op {
+    /// True for operators that move or choose elements of their first input (`Concat`: of all inputs) and compute
+    /// none: what integers stand for does not matter to them, as long as greater ones stand for greater reals.
+    pub fn moves_values(&self) -> bool {
+        match self {
+            Op::Pool(op) => op.kind == PoolKind::Max,
+            Op::Reduce(op) => matches!(op.kind, ReduceKind::Max | ReduceKind::Min),
+            Op::Resize(op) => op.mode == ResizeMode::Nearest,
+            Op::Concat(_) | Op::Split(_) | Op::Slice(_) | Op::Pad(_) | Op::Gather(_) => true,
+            Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Transpose(_) => true,
+            Op::Expand(_) | Op::Tile(_) => true,
+            _ => false,
+        }
+    }
+}

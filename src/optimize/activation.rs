@@ -1,16 +1,18 @@
 //! Relu and Clip move into the node before them.
 //!
 //! Matches `Unary(Relu | Clip)` that alone reads the output of a Conv, ConvTranspose, Linear or Binary. These
-//! clamp their result as a last step, so the same comparisons are made on the same values.
+//! clamp their result as a last step, so the same comparisons are made on the same values. Bytes of one scale and
+//! zero point are clamped to the bytes of the bounds, before as behind: rounding is monotone.
 
 use super::edit::Edit;
-use crate::graph::{Clamp, Graph, Op, UnaryKind};
+use crate::graph::{Clamp, DType, Graph, Op, TensorId, UnaryKind};
 
 pub(super) fn run(graph: &mut Graph) -> bool {
     let mut edit = Edit::new(graph);
     for i in edit.indices() {
         let Some(bounds) = bounds(&edit.node(i).op) else { continue };
-        let Some(x) = edit.node(i).input(0).filter(|&x| edit.is_f32(x)) else { continue };
+        let alike = |x: &TensorId| clamps_alike(edit.graph, *x, edit.node(i).outputs[0]);
+        let Some(x) = edit.node(i).input(0).filter(alike) else { continue };
         let Some(p) = edit.sole_producer(x).filter(|&p| clamp_of(&edit.node(p).op).is_some()) else {
             continue;
         };
@@ -20,6 +22,16 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         edit.absorb(p, i);
     }
     edit.finish()
+}
+
+/// True if clamping `x` into `y` compares reals, or integers that stand for the same ones in both.
+fn clamps_alike(graph: &Graph, x: TensorId, y: TensorId) -> bool {
+    let (x, y) = (graph.tensor(x), graph.tensor(y));
+    match x.dtype {
+        DType::F32 => true,
+        DType::U8 => y.dtype == DType::U8 && x.quant.is_some() && x.quant == y.quant,
+        _ => false,
+    }
 }
 
 /// The bounds of a function that only clamps.

@@ -77,8 +77,11 @@ pub(super) fn scale_and_shift(edit: &mut Edit, p: usize, scale: &[f64], shift: &
     let Some(w) = edit.node(p).input(1) else { return false };
     let Some(dims) = edit.graph.tensor(w).shape.dims() else { return false };
     let (Some(mut weights), channels) = (edit.f32s(w), scale.len()) else { return false };
-    let bias = edit.node(p).input(2).and_then(|b| edit.f32s(b));
-    let mut bias = bias.unwrap_or_else(|| vec![0.0; channels]);
+    let mut bias = match edit.node(p).input(2).map(|b| edit.f32s(b)) {
+        None => vec![0.0; channels],
+        Some(Some(bias)) => bias,
+        Some(None) => return false,
+    };
     if channels == 0 || bias.len() != channels || weights.len() % channels != 0 {
         return false;
     }

@@ -5,7 +5,7 @@
 //! [`SMALL`]: a file should not grow by what a node says in a few bytes.
 
 use crate::Limits;
-use crate::graph::{Data, Graph, Node, TensorId};
+use crate::graph::{Data, Graph, Node, Op, TensorId};
 use crate::run::evaluate_node;
 
 /// Bytes that a result may always have.
@@ -30,6 +30,10 @@ pub(super) fn run(graph: &mut Graph) -> bool {
 /// The node's outputs, if they can be computed and are worth storing.
 fn results(graph: &Graph, node: &Node) -> Option<Vec<Data>> {
     let bytes = |t: TensorId| graph.tensor(t).byte_len();
+    // Integers that stand for a constant are what integer nodes want of it: `qdq` decides about them.
+    if matches!(node.op, Op::Quantize(_) | Op::Dequantize(_)) {
+        return None;
+    }
     let known = node.present_inputs().all(|t| graph.tensor(t).data.is_some());
     if !known || node.outputs.iter().any(|o| graph.outputs.contains(o)) {
         return None;

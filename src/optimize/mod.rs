@@ -15,6 +15,7 @@ mod identity;
 mod layout;
 mod matmul;
 mod padding;
+mod qdq;
 
 use crate::graph::{Graph, GraphError, infer};
 
@@ -29,6 +30,7 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
     functions::run,
     activation::run,
     padding::run,
+    qdq::run,
     dedup::run,
 ];
 
@@ -43,17 +45,26 @@ pub fn float(mut graph: Graph) -> Result<Graph, GraphError> {
     graph.validate()?;
     // Passes rely on shapes that fit together.
     infer::check(&mut graph)?;
+    repeat(&mut graph);
+    if qdq::settle(&mut graph) {
+        graph.sweep();
+        repeat(&mut graph);
+    }
+    graph.validate()?;
+    infer::check(&mut graph)?;
+    Ok(graph)
+}
+
+/// Runs all passes until none finds anything.
+fn repeat(graph: &mut Graph) {
     for _ in 0..MAX_ROUNDS {
         let mut changed = false;
         for pass in PASSES {
-            changed |= pass(&mut graph);
+            changed |= pass(graph);
         }
         graph.sweep();
         if !changed {
             break;
         }
     }
-    graph.validate()?;
-    infer::check(&mut graph)?;
-    Ok(graph)
 }

@@ -1,13 +1,13 @@
 //! Constants that are made of others at import: weights in the order that the graph wants.
 
 use super::context::{Context, Stop};
-use crate::graph::{AlignedBytes, DType, Data, Reshape, TensorId, Transpose};
+use crate::graph::{AlignedBytes, DType, Data, Dequantize, Quant, Reshape, Shape, Tensor, TensorId, Transpose};
 use std::sync::Arc;
 
 impl Context<'_, '_> {
     /// The constant `id`, looked at as if it had the dimensions `dims`, with its dimensions reordered: dimension
     /// `i` of the result is `dims[perm[i]]`. `shape` is what the result is called in the end: the same elements
-    /// in the same order. `None` if `id` is no constant.
+    /// in the same order. `None` if `id` is no constant. Where integers stand for a constant, they are reordered.
     ///
     /// Done once for each constant and order, however many nodes share it.
     pub fn reordered(
@@ -18,7 +18,8 @@ impl Context<'_, '_> {
         perm: &[usize],
         shape: &[usize],
     ) -> Result<Option<TensorId>, Stop> {
-        let Some(data) = self.data(id).cloned() else {
+        let stored = self.state.dequantized.get(&id).copied().unwrap_or(id);
+        let Some(data) = self.data(stored).cloned() else {
             return Ok(None);
         };
         let key = (id, dims.to_vec(), perm.to_vec());
@@ -27,10 +28,18 @@ impl Context<'_, '_> {
         {
             return Ok(Some(done));
         }
-        let dtype = self.dtype(id);
-        let name = format!("{}.{tag}", self.tensor(id).name);
+        let (dtype, quant) = (self.dtype(stored), self.tensor(stored).quant.clone());
+        let name = format!("{}.{tag}", self.tensor(stored).name);
         let moved = reorder(&data, dtype, dims, perm);
-        let made = self.constant_named(&name, dtype, shape, moved)?;
+        let mut made = self.constant_named(&name, dtype, shape, moved)?;
+        if stored != id {
+            let own = self.shape(stored).dims().unwrap_or_default();
+            let moved = quant.and_then(|quant| moved_quant(&quant, &own, dims, perm, shape));
+            let moved = moved.ok_or_else(|| {
+                Stop::because(format!("the scales of '{name}' don't lie along one dimension of it"))
+            })?;
+            made = self.dequantize_constant(made, moved)?;
+        }
         self.state.reordered.insert(key, made);
         Ok(Some(made))
     }
@@ -59,6 +68,42 @@ impl Context<'_, '_> {
         let sizes = self.int_vector(&format!("{tag}_shape"), &sizes)?;
         self.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
     }
+
+    /// The floats that a constant of integers stands for.
+    pub fn dequantize_constant(&mut self, codes: TensorId, quant: Quant) -> Result<TensorId, Stop> {
+        self.state.build.describe(codes, quant);
+        let name = self.tensor(codes).name.clone();
+        let output = Tensor::value(format!("{name}.real"), DType::F32, Shape::default());
+        let id = self.state.build.node_as(&name, Dequantize {}, &[codes], output)?;
+        self.state.dequantized.insert(id, codes);
+        Ok(id)
+    }
+}
+
+/// The quantization of a reordered constant. Scales may lie along a dimension that is split or joined on the way,
+/// as the output channels of a grouped transposed convolution are: what counts is which element has which scale.
+fn moved_quant(
+    quant: &Quant,
+    own: &[usize],
+    dims: &[usize],
+    perm: &[usize],
+    shape: &[usize],
+) -> Option<Quant> {
+    if quant.axis.is_none() {
+        return Some(quant.clone());
+    }
+    let groups: Vec<u32> = (0..own.iter().product()).map(|i| quant.group(own, i) as u32).collect();
+    let groups = reorder(&Data::from_slice(&groups), DType::I32, dims, perm).to_vec::<u32>();
+    let along = |axis: usize| {
+        let inner = shape[axis + 1..].iter().product::<usize>().max(1);
+        let first: Vec<u32> = groups.iter().step_by(inner).take(shape[axis]).copied().collect();
+        let uniform = groups.iter().enumerate().all(|(i, g)| *g == first[i / inner % shape[axis]]);
+        uniform.then_some((axis, first))
+    };
+    let (axis, groups) = (0..shape.len()).filter(|&axis| shape[axis] > 0).find_map(along)?;
+    let scale = groups.iter().map(|&g| quant.scale[g as usize]).collect();
+    let zero_point = groups.iter().map(|&g| quant.zero_point[g as usize]).collect();
+    Some(Quant { axis: Some(axis), scale, zero_point })
 }
 
 fn reorder(data: &Data, dtype: DType, dims: &[usize], perm: &[usize]) -> Data {
@@ -119,6 +164,16 @@ mod tests {
         let data = Data::from_slice(&[0u8, 1, 2, 3, 10, 11, 12, 13]);
         let ohwi = reorder(&data, DType::U8, &[1, 2, 2, 2], &[0, 2, 3, 1]);
         assert_eq!(ohwi.bytes(), [0, 10, 1, 11, 2, 12, 3, 13]);
+    }
+
+    #[test]
+    fn scales_follow_their_channels() {
+        // [C, O / groups] of two groups -> [O, C / groups].
+        let quant = Quant { axis: Some(1), scale: vec![1.0, 2.0], zero_point: vec![0, 0] };
+        let moved = moved_quant(&quant, &[4, 2], &[2, 2, 2], &[0, 2, 1], &[4, 2]).unwrap();
+        assert_eq!((moved.axis, moved.scale), (Some(0), vec![1.0, 2.0, 1.0, 2.0]));
+        let rows = Quant { axis: Some(0), scale: vec![1.0, 2.0, 3.0, 4.0], zero_point: vec![0; 4] };
+        assert_eq!(moved_quant(&rows, &[4, 2], &[2, 2, 2], &[0, 2, 1], &[4, 2]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::proto::NodeProto;
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Shape, Tensor, TensorId};
+use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Quant, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
 
 /// Why a node is not imported.
@@ -46,6 +46,8 @@ pub(super) struct State<'a> {
     pub computed: HashSet<TensorId>,
     /// Constants that were already reordered, by source and order.
     pub reordered: HashMap<(TensorId, Vec<usize>, Vec<usize>), TensorId>,
+    /// Floats that constant integers stand for: from what `Dequantize` computes to what it reads.
+    pub dequantized: HashMap<TensorId, TensorId>,
 }
 
 /// One node being imported.
@@ -131,9 +133,11 @@ impl<'a> Context<'_, 'a> {
         self.tensor(id).data.as_ref()
     }
 
-    /// True if the tensor is a constant, or will be one once what computes it is folded.
+    /// True if the tensor is a constant, as floats or as integers that stand for them, or will be one once what
+    /// computes it is folded.
     pub fn is_constant(&self, id: TensorId) -> bool {
-        self.data(id).is_some() || self.state.computed.contains(&id)
+        let State { computed, dequantized, .. } = &self.state;
+        self.data(id).is_some() || dequantized.contains_key(&id) || computed.contains(&id)
     }
 
     /// The values of a constant of integers, or of integers that follow from shapes.
@@ -272,16 +276,28 @@ impl<'a> Context<'_, 'a> {
         inputs: &[Option<TensorId>],
         outputs: &[String],
     ) -> Result<Vec<TensorId>, Stop> {
+        let quant = self.moved_quant(&op, inputs);
         let node = Node { name, op, inputs: inputs.to_vec(), outputs: vec![] };
         let made = self.state.build.push(node, outputs)?;
         if inputs.iter().flatten().all(|&id| self.is_constant(id)) {
             self.state.computed.extend(&made);
         }
+        if let Some(quant) = quant {
+            made.iter().for_each(|&id| self.state.build.describe(id, quant.clone()));
+        }
         Ok(made)
     }
 
+    /// What the integers that come out stand for, where the node moves integers that stand for something.
+    fn moved_quant(&self, op: &Op, inputs: &[Option<TensorId>]) -> Option<Quant> {
+        let moved = &self.tensor(inputs.first().copied().flatten()?).quant;
+        let joined = !matches!(op, Op::Concat(_))
+            || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
+        moved.clone().filter(|q| op.moves_values() && joined && q.axis.is_none())
+    }
+
     /// The name of output `i`, made up if it is not wanted.
-    fn output(&self, i: usize) -> String {
+    pub fn output(&self, i: usize) -> String {
         match self.node.output.get(i).filter(|o| !o.is_empty()) {
             Some(name) => name.clone(),
             None => format!("{}/out{i}", self.name),

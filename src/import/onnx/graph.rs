@@ -5,7 +5,7 @@ use super::context::{Context, State, Stop};
 use super::external::ExternalData;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
 use super::tensor::{computed_dtype, constant, type_name};
-use super::{OPSETS, ops, sort};
+use super::{OPSETS, ops, qoperator, sort};
 use crate::Limits;
 use crate::graph::{Cast, DType, Dim, Graph, GraphBuilder, Shape, Tensor, TensorId, Transpose};
 use std::cell::Cell;
@@ -34,10 +34,11 @@ pub(super) fn import(
     if !graph.sparse_initializer.is_empty() {
         return Err(ImportError::model("it has sparse constants: store them dense"));
     }
+    let nodes = qoperator::expanded(&graph.node);
     let mut state = State {
         build: GraphBuilder::new(graph.name.as_str()),
         values: HashMap::new(),
-        read: read_names(graph),
+        read: read_names(&nodes, graph),
         opset,
         external: ExternalData {
             folder: options.external_data.as_deref(),
@@ -46,14 +47,15 @@ pub(super) fn import(
         room: 0,
         computed: HashSet::new(),
         reordered: HashMap::new(),
+        dequantized: HashMap::new(),
     };
     let given = take_inputs(&mut state, graph)?;
-    let order = sort::order(&graph.node, &given)?;
+    let order = sort::order(&nodes, &given)?;
     take_constants(&mut state, graph)?;
     let external = options.limits.file_bytes - state.external.left.get();
     let room = file_bytes.saturating_add(external).saturating_mul(ROOM_FACTOR).saturating_add(ROOM_FLOOR);
     state.room = usize::try_from(room).unwrap_or(usize::MAX);
-    take_nodes(&mut state, &graph.node, &order)?;
+    take_nodes(&mut state, &nodes, &order)?;
     let mut done = take_outputs(state, graph)?;
     done.metadata = metadata(model, opset);
     done.sweep();
@@ -210,8 +212,8 @@ fn take_nodes<'a>(state: &mut State<'a>, nodes: &'a [NodeProto], order: &[usize]
 }
 
 /// Everything that a node reads or the graph gives out.
-fn read_names(graph: &GraphProto) -> HashSet<&str> {
-    let inputs = graph.node.iter().flat_map(|n| &n.input);
+fn read_names<'a>(nodes: &'a [NodeProto], graph: &'a GraphProto) -> HashSet<&'a str> {
+    let inputs = nodes.iter().flat_map(|n| &n.input);
     inputs.chain(graph.output.iter().map(|o| &o.name)).map(|n| n.as_str()).filter(|n| !n.is_empty()).collect()
 }
 

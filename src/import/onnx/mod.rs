@@ -1,4 +1,4 @@
-//! ONNX -> graph: operator sets 7 to 25, float networks.
+//! ONNX -> graph: operator sets 7 to 25, float networks and quantized ones (QDQ and QOperator).
 //!
 //! ONNX is NCHW, the graph is NHWC: every spatial operator gets a `Transpose` in front and behind, which the
 //! optimizer cancels or moves; weights of convolutions are reordered here, once. Graph inputs and outputs keep
@@ -13,6 +13,7 @@ mod external;
 mod graph;
 mod ops;
 pub mod proto;
+mod qoperator;
 mod scan;
 mod sort;
 mod tensor;

@@ -31,7 +31,7 @@ pub(super) fn gemm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     }
     let addend = c.filter(|_| beta != 0.0);
     let weights = match transpose_b {
-        true => Some(b).filter(|b| cx.data(*b).is_some()),
+        true => Some(b).filter(|b| cx.is_constant(*b)),
         false => transposed(cx, b)?,
     };
     // A bias that is one value per column of a plain product is part of Linear.
@@ -110,8 +110,12 @@ fn transposed(cx: &mut Context, b: TensorId) -> Result<Option<TensorId>, Stop> {
 
 /// A constant addend as `[N]`, where it is one value per output of the weights `[N, K]`.
 fn bias_vector(cx: &mut Context, c: TensorId, weights: TensorId) -> Result<Option<TensorId>, Stop> {
-    let (Some(values), Some(n)) = (cx.const_floats(c), cx.extent(weights, 0)) else {
-        return Ok(None);
+    let Some(n) = cx.extent(weights, 0) else { return Ok(None) };
+    let Some(values) = cx.const_floats(c) else {
+        return match cx.shape(c).dims().as_deref() {
+            Some([len] | [1, len]) if *len == n && cx.is_constant(c) => cx.reordered(c, "n", &[n], &[0], &[n]),
+            _ => Ok(None),
+        };
     };
     match cx.shape(c).dims().as_deref() {
         Some(&[len]) if len == n => Ok(Some(c)),

@@ -7,6 +7,7 @@ mod linear;
 mod normalize;
 mod pad;
 mod pool;
+mod quantization;
 mod reduce;
 mod resize;
 mod shape;
@@ -118,6 +119,9 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Cast" => op(6, 1..=1, 1, source::cast),
         "Constant" => op(1, 0..=0, 1, source::constant),
         "ConstantOfShape" => op(9, 1..=1, 1, source::constant_of_shape),
+        "QuantizeLinear" => op(10, 2..=3, 1, quantization::quantize),
+        "DequantizeLinear" => op(10, 2..=3, 1, quantization::dequantize),
+        super::qoperator::BIAS => op(1, 3..=3, 1, quantization::dequantize_bias),
         "Identity" => op(1, 1..=1, 1, source::identity),
         "Dropout" => op(7, 1..=3, 1, source::dropout),
         _ => None,

@@ -1,0 +1,144 @@
+//! Operators on quantized tensors -> what they abbreviate: dequantize, compute in floats, quantize.
+//!
+//! `QLinearConv(x, ..)` is `QuantizeLinear(Conv(DequantizeLinear(x), ..))` written as one node. Taken apart, it is
+//! imported by the same code as networks that are written the long way, and the optimizer makes integer nodes of
+//! both.
+
+use super::proto::{AttributeProto, NodeProto};
+use std::borrow::Cow;
+
+/// The domain of ONNX Runtime's own operators.
+const CONTRIB: &str = "com.microsoft";
+
+/// Names the operator that dequantizes a bias: no file has it.
+pub(super) const BIAS: &str = "DequantizeLinear(bias)";
+
+/// The nodes without operators on quantized tensors. Those that can't be taken apart stay, to be refused by name.
+pub(super) fn expanded(nodes: &[NodeProto]) -> Cow<'_, [NodeProto]> {
+    if !nodes.iter().any(|node| parts(node).is_some()) {
+        return Cow::Borrowed(nodes);
+    }
+    let expand = |(i, node): (usize, &NodeProto)| match parts(node) {
+        Some(parts) => Expansion { node, index: i, made: Vec::new() }.expand(&parts),
+        None => vec![node.clone()],
+    };
+    Cow::Owned(nodes.iter().enumerate().flat_map(expand).collect())
+}
+
+/// What a quantized operator consists of.
+struct Parts {
+    /// The operator on floats.
+    op: &'static str,
+    /// Where its inputs begin: each is a tensor, its scale and its zero point.
+    operands: Vec<usize>,
+    /// Its bias, and the operands whose scales make the bias's.
+    bias: Option<(usize, [usize; 2])>,
+    /// Where scale and zero point of the output are, if it is quantized.
+    output: Option<usize>,
+}
+
+/// `None` for all other operators.
+fn parts(node: &NodeProto) -> Option<Parts> {
+    let has = |i: usize| node.input.get(i).is_some_and(|name| !name.is_empty());
+    let simple = |op, operands: &[usize]| {
+        let output = Some(3 * operands.len());
+        Some(Parts { op, operands: operands.to_vec(), bias: None, output })
+    };
+    match (node.domain.as_str(), node.op_type.as_str()) {
+        ("" | "ai.onnx" | CONTRIB, "QLinearConv") => {
+            let bias = has(8).then_some((8, [0, 3]));
+            Some(Parts { op: "Conv", operands: vec![0, 3], bias, output: Some(6) })
+        }
+        ("" | "ai.onnx", "QLinearMatMul") => simple("MatMul", &[0, 3]),
+        (CONTRIB, "QGemm") => {
+            let bias = has(6).then_some((6, [0, 3]));
+            Some(Parts { op: "Gemm", operands: vec![0, 3], bias, output: has(7).then_some(7) })
+        }
+        (CONTRIB, "QLinearAdd") => simple("Add", &[0, 3]),
+        (CONTRIB, "QLinearMul") => simple("Mul", &[0, 3]),
+        (CONTRIB, "QLinearSigmoid") => simple("Sigmoid", &[0]),
+        (CONTRIB, "QLinearLeakyRelu") => simple("LeakyRelu", &[0]),
+        (CONTRIB, "QLinearAveragePool") => simple("AveragePool", &[0]),
+        (CONTRIB, "QLinearGlobalAveragePool") => simple("GlobalAveragePool", &[0]),
+        (CONTRIB, "QLinearSoftmax") => simple("Softmax", &[0]),
+        (CONTRIB, "QLinearConcat") => {
+            let operands = (2..node.input.len()).step_by(3).collect();
+            Some(Parts { op: "Concat", operands, bias: None, output: Some(0) })
+        }
+        (CONTRIB, op @ ("QuantizeLinear" | "DequantizeLinear")) => {
+            let op = if op == "QuantizeLinear" { "QuantizeLinear" } else { "DequantizeLinear" };
+            Some(Parts { op, operands: vec![], bias: None, output: None })
+        }
+        _ => None,
+    }
+}
+
+struct Expansion<'a> {
+    node: &'a NodeProto,
+    /// Makes the names of tensors unique.
+    index: usize,
+    made: Vec<NodeProto>,
+}
+
+impl Expansion<'_> {
+    fn expand(mut self, parts: &Parts) -> Vec<NodeProto> {
+        // The same operator in another domain.
+        if parts.operands.is_empty() && parts.output.is_none() {
+            return vec![NodeProto { domain: String::new(), ..self.node.clone() }];
+        }
+        let mut inputs: Vec<String> = Vec::new();
+        for &at in &parts.operands {
+            let names = [at, at + 1, at + 2].map(|i| self.input(i));
+            inputs.push(self.make("DequantizeLinear", names.to_vec(), "x"));
+        }
+        if let Some((bias, [a, b])) = parts.bias {
+            let names = [bias, a + 1, b + 1].map(|i| self.input(i));
+            inputs.push(self.make(BIAS, names.to_vec(), "b"));
+        }
+        let attribute = self.node.attribute.iter().filter(|a| !is_default(a)).cloned().collect();
+        let name = self.node.name.clone();
+        let op = NodeProto { op_type: parts.op.into(), name, input: inputs, attribute, ..Default::default() };
+        match parts.output {
+            None => self.made.push(NodeProto { output: self.node.output.clone(), ..op }),
+            Some(at) => {
+                let real = self.tensor("y");
+                let quantized = [real.clone(), self.input(at), self.input(at + 1)];
+                self.made.push(NodeProto { output: vec![real], ..op });
+                self.push("QuantizeLinear", quantized.to_vec(), self.node.output.clone());
+            }
+        }
+        self.made
+    }
+
+    fn input(&self, i: usize) -> String {
+        self.node.input.get(i).cloned().unwrap_or_default()
+    }
+
+    fn tensor(&self, tag: &str) -> String {
+        format!("{}/{}.{}{tag}{}", self.node.name, self.node.op_type, self.index, self.made.len())
+    }
+
+    fn make(&mut self, op: &str, input: Vec<String>, tag: &str) -> String {
+        let output = self.tensor(tag);
+        self.push(op, input, vec![output.clone()]);
+        output
+    }
+
+    fn push(&mut self, op: &str, mut input: Vec<String>, output: Vec<String>) {
+        while input.last().is_some_and(String::is_empty) {
+            input.pop();
+        }
+        let name = format!("{}/{}", self.node.name, self.made.len());
+        self.made.push(NodeProto { op_type: op.into(), name, input, output, ..Default::default() });
+    }
+}
+
+/// True for attributes of ONNX Runtime's that ask for nothing: the layout is channels first, the operator set that
+/// a softmax was taken from is a recent one.
+fn is_default(attribute: &AttributeProto) -> bool {
+    match attribute.name.as_str() {
+        "channels_last" => attribute.i == 0,
+        "opset" => attribute.i >= 13,
+        _ => false,
+    }
+}
