@@ -1,33 +1,11 @@
 //! What the import of one node works with.
 
+pub(super) use super::super::node::Stop;
 use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::proto::NodeProto;
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Shape, Tensor, TensorId};
+use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
-
-/// Why a node is not imported.
-pub(super) enum Stop {
-    /// It can't be.
-    Problem(String),
-    /// It reads what another node that can't be imported would compute; nothing is said about that.
-    Upstream,
-}
-
-impl Stop {
-    pub fn because(reason: impl Into<String>) -> Stop {
-        Stop::Problem(reason.into())
-    }
-}
-
-impl From<GraphError> for Stop {
-    fn from(e: GraphError) -> Stop {
-        match e {
-            GraphError::Node { what, .. } => Stop::Problem(what),
-            other => Stop::Problem(other.to_string()),
-        }
-    }
-}
 
 /// The graph so far, and what ONNX's tensor names mean in it.
 pub(super) struct State<'a> {
