@@ -46,7 +46,12 @@ impl GraphBuilder {
 
     /// Adds a graph input.
     pub fn input(&mut self, name: &str, dtype: DType, shape: Shape) -> TensorId {
-        let id = self.tensor(Tensor::value(name, dtype, shape));
+        self.input_as(Tensor::value(name, dtype, shape))
+    }
+
+    /// Adds a graph input that is like this; its name is made unique.
+    pub fn input_as(&mut self, tensor: Tensor) -> TensorId {
+        let id = self.tensor(tensor);
         self.graph.inputs.push(id);
         id
     }

@@ -3,8 +3,11 @@
 //! [`load`] tells the kind of a file by its content. What can't be taken in is refused with everything that
 //! stands in the way at once, so that a model is fixed in one round.
 
+mod bounds;
+mod node;
 pub mod onnx;
 mod sniff;
+pub mod tflite;
 
 use crate::Limits;
 use crate::error::{Error, Result};
@@ -19,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub struct Problem {
     /// The node's name; made of operator and position if the file gives none.
     pub node: String,
-    /// Its operator, with the domain in front if that is not ONNX's own.
+    /// Its operator, with the domain in front if that is not ONNX's own; in capitals for TensorFlow Lite.
     pub op: String,
     /// What stands in the way, and what to do about it.
     pub reason: String,
@@ -44,7 +47,7 @@ pub enum ImportError {
         advice: &'static str,
     },
     /// The container can't be decoded.
-    #[error("not a usable ONNX file: {what}")]
+    #[error("not a usable model file: {what}")]
     Damaged {
         /// What is wrong.
         what: String,
@@ -123,13 +126,14 @@ pub struct ImportOptions {
     pub limits: Limits,
 }
 
-/// Reads a model of any kind: `.8va` or ONNX, told by content. Fails if the file can't be read, is larger than
+/// Reads a model of any kind: `.8va`, ONNX or TensorFlow Lite, told by content. Fails if the file can't be read, is larger than
 /// the limits allow, is of another kind or can't be taken in.
 pub fn load(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Graph> {
     let path = path.as_ref();
     let bytes = read(path, options.limits.file_bytes)?;
     match sniff::kind(&bytes) {
         Kind::Ottava => Ok(crate::format::read_bytes(bytes, &options.limits)?.graph),
+        Kind::TfLite => Ok(tflite::from_bytes(&bytes, options)?),
         // ONNX has no mark of its own: what it is not is said only if it can't be read as ONNX.
         _ => Ok(onnx::from_bytes(bytes, options)?),
     }

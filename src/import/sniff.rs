@@ -5,6 +5,8 @@
 pub(super) enum Kind {
     /// This crate's own format.
     Ottava,
+    /// TensorFlow Lite.
+    TfLite,
     /// Known, and not a model that can be taken in.
     Other { looks_like: &'static str, advice: &'static str },
     /// Nothing that is known; ONNX files have no mark of their own, so this may be one.
@@ -36,7 +38,7 @@ pub(super) fn kind(bytes: &[u8]) -> Kind {
         return Kind::Ottava;
     }
     if bytes.get(4..8) == Some(b"TFL3") {
-        return other("a TensorFlow Lite model", "this version imports ONNX only");
+        return Kind::TfLite;
     }
     if let Some((_, looks_like, advice)) = MARKS.iter().find(|(mark, ..)| bytes.starts_with(mark)) {
         return other(looks_like, advice);
@@ -80,10 +82,14 @@ mod tests {
         assert!(looks_like(b"").contains("empty"));
         assert!(looks_like(b"version https://git-lfs.github.com/spec/v1\noid").contains("LFS"));
         assert!(looks_like(b"<!DOCTYPE html><html>").contains("web page"));
-        assert!(looks_like(b"\x1c\0\0\0TFL3\0\0").contains("TensorFlow Lite"));
         assert!(looks_like(b"\x40\0\0\0\0\0\0\0{\"a\":1}").contains("safetensors"));
         assert!(looks_like(b"{\"graph\": {\"node\": []}}").contains("JSON"));
         assert!(looks_like(b"ir_version: 8\nproducer_name: \"x\"").contains("text"));
+    }
+
+    #[test]
+    fn tflite_has_its_mark_behind_an_offset() {
+        assert_eq!(kind(b"\x1c\0\0\0TFL3\0\0"), Kind::TfLite);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Constants that are made of others at import: weights in the order that the graph wants.
 
 use super::context::{Context, Stop};
-use crate::graph::{AlignedBytes, DType, Data, Dequantize, Quant, Reshape, Shape, Tensor, TensorId, Transpose};
+use crate::graph::{
+    AlignedBytes, DType, Data, Dequantize, Quant, Reshape, Shape, Tensor, TensorId, Transpose,
+};
 use std::sync::Arc;
 
 impl Context<'_, '_> {

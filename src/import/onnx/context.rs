@@ -1,33 +1,11 @@
 //! What the import of one node works with.
 
+pub(super) use super::super::node::Stop;
 use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::proto::NodeProto;
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Quant, Shape, Tensor, TensorId};
+use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Quant, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
-
-/// Why a node is not imported.
-pub(super) enum Stop {
-    /// It can't be.
-    Problem(String),
-    /// It reads what another node that can't be imported would compute; nothing is said about that.
-    Upstream,
-}
-
-impl Stop {
-    pub fn because(reason: impl Into<String>) -> Stop {
-        Stop::Problem(reason.into())
-    }
-}
-
-impl From<GraphError> for Stop {
-    fn from(e: GraphError) -> Stop {
-        match e {
-            GraphError::Node { what, .. } => Stop::Problem(what),
-            other => Stop::Problem(other.to_string()),
-        }
-    }
-}
 
 /// The graph so far, and what ONNX's tensor names mean in it.
 pub(super) struct State<'a> {
@@ -291,8 +269,8 @@ impl<'a> Context<'_, 'a> {
     /// What the integers that come out stand for, where the node moves integers that stand for something.
     fn moved_quant(&self, op: &Op, inputs: &[Option<TensorId>]) -> Option<Quant> {
         let moved = &self.tensor(inputs.first().copied().flatten()?).quant;
-        let joined = !matches!(op, Op::Concat(_))
-            || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
+        let joined =
+            !matches!(op, Op::Concat(_)) || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
         moved.clone().filter(|q| op.moves_values() && joined && q.axis.is_none())
     }
 

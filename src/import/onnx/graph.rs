@@ -1,25 +1,14 @@
 //! A decoded model -> a graph.
 
-use super::super::{ImportError, ImportOptions, Problem};
+use super::super::{ImportError, ImportOptions, Problem, bounds};
 use super::context::{Context, State, Stop};
 use super::external::ExternalData;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
 use super::tensor::{computed_dtype, constant, type_name};
 use super::{OPSETS, ops, qoperator, sort};
-use crate::Limits;
 use crate::graph::{Cast, DType, Dim, Graph, GraphBuilder, Shape, Tensor, TensorId, Transpose};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-
-/// Constants made by the import may take this many times the file's bytes: each weight a few times in different
-/// orders, never a bomb of copies of one weight.
-const ROOM_FACTOR: u64 = 8;
-
-/// Free dimensions of the inputs: more make no sense, and each is looked up by name.
-const FREE_DIMS: usize = 1024;
-
-/// Bytes that they may always take.
-const ROOM_FLOOR: u64 = 16 << 20;
 
 /// The graph of a model whose file has `file_bytes` bytes.
 pub(super) fn import(
@@ -53,13 +42,12 @@ pub(super) fn import(
     let order = sort::order(&nodes, &given)?;
     take_constants(&mut state, graph)?;
     let external = options.limits.file_bytes - state.external.left.get();
-    let room = file_bytes.saturating_add(external).saturating_mul(ROOM_FACTOR).saturating_add(ROOM_FLOOR);
-    state.room = usize::try_from(room).unwrap_or(usize::MAX);
+    state.room = bounds::room(file_bytes.saturating_add(external));
     take_nodes(&mut state, &nodes, &order)?;
     let mut done = take_outputs(state, graph)?;
     done.metadata = metadata(model, opset);
     done.sweep();
-    check_limits(&done, &options.limits)?;
+    bounds::check(&done, &options.limits)?;
     done.validate()?;
     Ok(done)
 }
@@ -143,8 +131,9 @@ fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, Imp
             }
         });
     }
-    if state.build.graph().dims.len() > FREE_DIMS {
-        return Err(ImportError::model(format!("its inputs have more than {FREE_DIMS} free dimensions")));
+    if state.build.graph().dims.len() > bounds::FREE_DIMS {
+        let what = format!("its inputs have more than {} free dimensions", bounds::FREE_DIMS);
+        return Err(ImportError::model(what));
     }
     let id = state.build.input(&input.name, dtype, Shape(dims));
     if dtype != DType::F16 {
@@ -353,18 +342,4 @@ fn metadata(model: &ModelProto, opset: i64) -> Vec<(String, String)> {
     ];
     metadata.extend(model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())));
     metadata
-}
-
-fn check_limits(graph: &Graph, limits: &Limits) -> Result<(), ImportError> {
-    let rank = graph.tensors.iter().map(|t| t.shape.rank()).max().unwrap_or(0);
-    for (what, found, limit) in [
-        ("nodes", graph.nodes.len(), limits.nodes),
-        ("tensors", graph.tensors.len(), limits.tensors),
-        ("dimensions in one tensor", rank, limits.rank),
-    ] {
-        if found > limit {
-            return Err(ImportError::Limit { what, found: found as u64, limit: limit as u64 });
-        }
-    }
-    Ok(())
 }

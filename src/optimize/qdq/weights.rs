@@ -33,7 +33,8 @@ pub(super) fn integer(
 ) -> Option<[Option<TensorId>; 2]> {
     let stored = codes.constant(graph, node.input(1)?)?;
     let tensor = graph.tensor(stored);
-    let quant = tensor.quant.clone().filter(|q| tensor.dtype.is_8bit() && matches!(q.axis, None | Some(0)))?;
+    let quant =
+        tensor.quant.clone().filter(|q| tensor.dtype.is_8bit() && matches!(q.axis, None | Some(0)))?;
     let dims = tensor.shape.dims()?;
     let channels = *dims.first()?;
     let weights = centred(tensor, &quant, &dims)?;

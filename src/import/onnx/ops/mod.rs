@@ -15,6 +15,7 @@ mod slice;
 mod source;
 mod spatial;
 
+use super::super::node::{axes, axis};
 use super::context::{Context, Stop};
 use crate::graph::TensorId;
 use std::ops::RangeInclusive;
@@ -125,24 +126,5 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Identity" => op(1, 1..=1, 1, source::identity),
         "Dropout" => op(7, 1..=3, 1, source::dropout),
         _ => None,
-    }
-}
-
-/// A dimension of a tensor of this rank; negative ones count from the end.
-fn axis(axis: i64, rank: usize) -> Result<usize, Stop> {
-    let from_end = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
-    match from_end.and_then(|a| usize::try_from(a).ok()) {
-        Some(a) if a < rank => Ok(a),
-        _ => Err(Stop::because(format!("axis {axis} is out of range for rank {rank}"))),
-    }
-}
-
-/// Dimensions of a tensor of this rank, sorted, each once.
-fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>, Stop> {
-    let mut sorted = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
-    sorted.sort_unstable();
-    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        None => Ok(sorted),
-        Some(pair) => Err(Stop::because(format!("axis {} is named twice", pair[0]))),
     }
 }

@@ -1,0 +1,48 @@
+//! Joining and splitting tensors.
+
+use super::super::super::node::{Stop, axis};
+use super::super::context::Context;
+use crate::graph::{Concat, DType, Requantize, Split, TensorId, Unsqueeze};
+
+/// `ConcatenationOptions`: axis, fused_activation_function.
+pub(in super::super) fn concatenation(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let (at, clamp) = (cx.options.scalar::<i32>(0, 0)?, cx.options.activation(1)?);
+    let mut inputs = cx.inputs()?;
+    let axis = axis(at.into(), cx.rank(inputs[0]))?;
+    let out = cx.template(0)?;
+    for (i, id) in inputs.iter_mut().enumerate() {
+        let x = cx.tensor(*id);
+        if x.dtype == DType::U8 && x.quant.is_some() && x.quant != out.quant {
+            *id = cx.inner(&format!("part{i}"), Requantize {}, &[*id], (out.dtype, out.quant.clone()))?;
+        }
+    }
+    cx.emit_with(Concat { axis }, &inputs, clamp)
+}
+
+/// `PackOptions`: values_count, axis.
+pub(in super::super) fn pack(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let at = cx.options.scalar::<i32>(1, 0)?;
+    let mut inputs = cx.inputs()?;
+    let axis = axis(at.into(), cx.rank(inputs[0]) + 1)?;
+    for (i, id) in inputs.iter_mut().enumerate() {
+        let form = (cx.tensor(*id).dtype, cx.tensor(*id).quant.clone());
+        *id = cx.inner(&format!("part{i}"), Unsqueeze { axes: vec![axis] }, &[*id], form)?;
+    }
+    cx.emit_moved(Concat { axis }, &inputs)
+}
+
+/// Into as many equal parts as there are outputs. Inputs: axis, x.
+pub(in super::super) fn split(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let x = cx.input(1)?;
+    let axis = axis(cx.int(0, "axis")?, cx.rank(x))?;
+    cx.emit_moved(Split { axis, sizes: vec![] }, &[x])
+}
+
+/// Inputs: x, sizes, axis.
+pub(in super::super) fn split_v(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let x = cx.input(0)?;
+    let axis = axis(cx.int(2, "axis")?, cx.rank(x))?;
+    let sizes = cx.ints(1, "sizes")?.into_iter().map(usize::try_from).collect::<Result<_, _>>();
+    let sizes = sizes.map_err(|_| Stop::because("its sizes must be given, none of them as -1"))?;
+    cx.emit_moved(Split { axis, sizes }, &[x])
+}
