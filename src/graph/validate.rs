@@ -50,7 +50,7 @@ impl GraphError {
 
 impl Graph {
     /// Checks ids, order, names, ranks, constant sizes and quantization parameters. What operators ask of
-    /// shapes and types is checked by [`infer`](super::infer).
+    /// shapes and types is checked by [`infer`].
     pub fn validate(&self) -> Result<(), GraphError> {
         let fault = |what: String| GraphError::Graph { graph: self.name.clone(), what };
         let mut names = std::collections::HashSet::new();
