@@ -3,7 +3,9 @@
 use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::proto::NodeProto;
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Quant, Shape, Tensor, TensorId};
+use crate::graph::{
+    Cast, DType, Data, Dim, GraphBuilder, GraphError, Node, Op, Quant, Shape, Tensor, TensorId,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Why a node is not imported.
@@ -284,8 +286,8 @@ impl<'a> Context<'_, 'a> {
     /// What the integers that come out stand for, where the node moves integers that stand for something.
     fn moved_quant(&self, op: &Op, inputs: &[Option<TensorId>]) -> Option<Quant> {
         let moved = &self.tensor(inputs.first().copied().flatten()?).quant;
-        let joined = !matches!(op, Op::Concat(_))
-            || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
+        let joined =
+            !matches!(op, Op::Concat(_)) || inputs.iter().flatten().all(|&t| self.tensor(t).quant == *moved);
         moved.clone().filter(|q| op.moves_values() && joined && q.axis.is_none())
     }
 

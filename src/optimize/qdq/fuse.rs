@@ -82,7 +82,8 @@ fn integer(graph: &mut Graph, codes: &Codes, node: &Node, out: TensorId) -> Opti
         Op::Reduce(op) if matches!(op.kind, ReduceKind::Mean | ReduceKind::Sum) => {
             let shape = &graph.tensor(x?).shape;
             let lens = op.axes.iter().map(|&a| shape.get(a).and_then(|d| d.fixed()));
-            let terms = lens.collect::<Option<Vec<usize>>>()?.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            let terms =
+                lens.collect::<Option<Vec<usize>>>()?.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             terms.filter(|&n| n <= MAX_QUANTIZED_TERMS)?;
             vec![Some(x?)]
         }

@@ -13,8 +13,7 @@ pub(super) fn run(graph: &mut Graph) -> bool {
     while let Some(t) = obstacle(graph, &signed) {
         signed[t.index()] = false;
     }
-    let found: Vec<TensorId> =
-        (0..signed.len() as u32).map(TensorId).filter(|t| signed[t.index()]).collect();
+    let found: Vec<TensorId> = (0..signed.len() as u32).map(TensorId).filter(|t| signed[t.index()]).collect();
     let mut names = Names::default();
     for &t in &found {
         match (graph.inputs.contains(&t), graph.outputs.contains(&t)) {

@@ -31,7 +31,8 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         for out in &mut node.outputs {
             let real = graph.tensor(*out);
             let (name, shape) = (names.unique(graph, &format!("{}.q", real.name)), real.shape.clone());
-            *out = graph.add_tensor(Tensor { name, shape, dtype: DType::U8, quant: quant.clone(), data: None });
+            *out =
+                graph.add_tensor(Tensor { name, shape, dtype: DType::U8, quant: quant.clone(), data: None });
         }
         let moved = node.outputs.clone();
         let name = node.name.clone();

@@ -113,7 +113,9 @@ fn bias_vector(cx: &mut Context, c: TensorId, weights: TensorId) -> Result<Optio
     let Some(n) = cx.extent(weights, 0) else { return Ok(None) };
     let Some(values) = cx.const_floats(c) else {
         return match cx.shape(c).dims().as_deref() {
-            Some([len] | [1, len]) if *len == n && cx.is_constant(c) => cx.reordered(c, "n", &[n], &[0], &[n]),
+            Some([len] | [1, len]) if *len == n && cx.is_constant(c) => {
+                cx.reordered(c, "n", &[n], &[0], &[n])
+            }
             _ => Ok(None),
         };
     };

@@ -177,7 +177,10 @@ fn check(cx: &Context, x: TensorId, quant: &Quant) -> Result<(), Stop> {
         Some(n) if n == quant.scale.len() => Ok(()),
         found => {
             let found = found.map_or("of free length".to_string(), |n| format!("{n} long"));
-            Err(Stop::because(format!("it has {} scales for axis {axis}, which is {found}", quant.scale.len())))
+            Err(Stop::because(format!(
+                "it has {} scales for axis {axis}, which is {found}",
+                quant.scale.len()
+            )))
         }
     }
 }
