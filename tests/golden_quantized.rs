@@ -43,7 +43,7 @@ fn check(model: &str, golden: &str, floats: &[&str], wanted: &Agreement) {
     let graph = model.graph();
     assert_eq!(float_nodes(graph), floats, "{golden}");
     let (mut equal, mut all, mut most) = (0, 0, 0f32);
-    golden_support::replay(&model, golden, &mut |i, got, want| {
+    golden_support::replay(&model, golden, |i, got, want| {
         let scale = scale(graph, graph.outputs[i]);
         for (got, want) in got.iter().zip(want) {
             let steps = ((got - want).abs() / scale).round();
