@@ -5,7 +5,7 @@ mod golden_support;
 
 /// The largest error of every sample, relative to the range of the outputs, is below 1e-4.
 fn check(model: &str, golden: &str) {
-    golden_support::replay(&golden_support::network(model), golden, &mut |i, got, want| {
+    golden_support::replay(&golden_support::network(model), golden, |i, got, want| {
         let range =
             want.iter().fold(f32::MIN, |m, v| m.max(*v)) - want.iter().fold(f32::MAX, |m, v| m.min(*v));
         let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);

@@ -3,7 +3,7 @@
 use crate::common::shared;
 use npyz::npz::NpzArchive;
 use ottava::import::{self, ImportOptions};
-use ottava::{Model, Session, SessionOptions, optimize};
+use ottava::{Model, SessionOptions, optimize};
 
 type Npz = NpzArchive<std::io::BufReader<std::fs::File>>;
 
@@ -23,8 +23,7 @@ pub fn network(model: &str) -> Model {
 }
 
 /// Runs every sample of a golden file; `check` is told the output's index, what came out and what should have.
-/// The session is returned.
-pub fn replay(model: &Model, golden: &str, check: &mut dyn FnMut(usize, &[f32], &[f32])) -> Session {
+pub fn replay(model: &Model, golden: &str, mut check: impl FnMut(usize, &[f32], &[f32])) {
     let mut npz = Npz::open(shared(&format!("golden/{golden}.npz"))).unwrap();
     let all = |npz: &mut Npz, kind: &str| -> Vec<(Vec<f32>, usize)> {
         (0..).map_while(|i| array(npz, &format!("{kind}_{i}"))).collect()
@@ -45,5 +44,4 @@ pub fn replay(model: &Model, golden: &str, check: &mut dyn FnMut(usize, &[f32], 
             check(i, got, &want[sample * each..][..*each]);
         }
     }
-    session
 }

@@ -12,5 +12,6 @@ mod hostile;
 mod models;
 mod node_tests;
 mod products;
+mod quantized;
 mod shapes;
 mod structure;

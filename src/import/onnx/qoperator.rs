@@ -4,7 +4,7 @@
 //! imported by the same code as networks that are written the long way, and the optimizer makes integer nodes of
 //! both.
 
-use super::proto::{AttributeProto, NodeProto};
+use super::proto::{AttributeProto, NodeProto, attribute_type};
 use std::borrow::Cow;
 
 /// The domain of ONNX Runtime's own operators.
@@ -31,6 +31,8 @@ struct Parts {
     op: &'static str,
     /// Where its inputs begin: each is a tensor, its scale and its zero point.
     operands: Vec<usize>,
+    /// The dimension of the second one that its scales lie along.
+    axis: i64,
     /// Its bias, and the operands whose scales make the bias's.
     bias: Option<(usize, [usize; 2])>,
     /// Where scale and zero point of the output are, if it is quantized.
@@ -42,17 +44,19 @@ fn parts(node: &NodeProto) -> Option<Parts> {
     let has = |i: usize| node.input.get(i).is_some_and(|name| !name.is_empty());
     let simple = |op, operands: &[usize]| {
         let output = Some(3 * operands.len());
-        Some(Parts { op, operands: operands.to_vec(), bias: None, output })
+        Some(Parts { op, operands: operands.to_vec(), axis: 1, bias: None, output })
     };
     match (node.domain.as_str(), node.op_type.as_str()) {
         ("" | "ai.onnx" | CONTRIB, "QLinearConv") => {
             let bias = has(8).then_some((8, [0, 3]));
-            Some(Parts { op: "Conv", operands: vec![0, 3], bias, output: Some(6) })
+            Some(Parts { op: "Conv", operands: vec![0, 3], axis: 0, bias, output: Some(6) })
         }
         ("" | "ai.onnx", "QLinearMatMul") => simple("MatMul", &[0, 3]),
         (CONTRIB, "QGemm") => {
             let bias = has(6).then_some((6, [0, 3]));
-            Some(Parts { op: "Gemm", operands: vec![0, 3], bias, output: has(7).then_some(7) })
+            let transposed = node.attribute.iter().any(|a| a.name == "transB" && a.i != 0);
+            let axis = if transposed { 0 } else { 1 };
+            Some(Parts { op: "Gemm", operands: vec![0, 3], axis, bias, output: has(7).then_some(7) })
         }
         (CONTRIB, "QLinearAdd") => simple("Add", &[0, 3]),
         (CONTRIB, "QLinearMul") => simple("Mul", &[0, 3]),
@@ -63,11 +67,11 @@ fn parts(node: &NodeProto) -> Option<Parts> {
         (CONTRIB, "QLinearSoftmax") => simple("Softmax", &[0]),
         (CONTRIB, "QLinearConcat") => {
             let operands = (2..node.input.len()).step_by(3).collect();
-            Some(Parts { op: "Concat", operands, bias: None, output: Some(0) })
+            Some(Parts { op: "Concat", operands, axis: 1, bias: None, output: Some(0) })
         }
         (CONTRIB, op @ ("QuantizeLinear" | "DequantizeLinear")) => {
             let op = if op == "QuantizeLinear" { "QuantizeLinear" } else { "DequantizeLinear" };
-            Some(Parts { op, operands: vec![], bias: None, output: None })
+            Some(Parts { op, operands: vec![], axis: 1, bias: None, output: None })
         }
         _ => None,
     }
@@ -90,6 +94,10 @@ impl Expansion<'_> {
         for &at in &parts.operands {
             let names = [at, at + 1, at + 2].map(|i| self.input(i));
             inputs.push(self.make("DequantizeLinear", names.to_vec(), "x"));
+        }
+        if let (2.., Some(weights)) = (inputs.len(), self.made.get_mut(1)) {
+            let (name, r#type) = ("axis".to_string(), attribute_type::INT);
+            weights.attribute.push(AttributeProto { name, r#type, i: parts.axis, ..Default::default() });
         }
         if let Some((bias, [a, b])) = parts.bias {
             let names = [bias, a + 1, b + 1].map(|i| self.input(i));

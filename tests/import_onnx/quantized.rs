@@ -1,0 +1,83 @@
+//! Operators on quantized tensors, and which forms of them are refused.
+
+use crate::build::{Builder, counting, dims, floats, int, only, op_names};
+use ottava::graph::DType;
+use ottava::import::onnx::proto::*;
+
+fn bytes(name: &str, dims: &[i64], data_type: i32, values: &[i32]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type,
+        int32_data: values.to_vec(),
+        ..Default::default()
+    }
+}
+
+/// Inputs of a network whose weights `w [O, C, 1, 1]` have two scales.
+fn parameters() -> Builder {
+    Builder::new(13)
+        .input("x", &[1, 3, 4, 4])
+        .constant(floats("s", &[], &[0.5]))
+        .constant(bytes("z", &[], data_type::UINT8, &[128]))
+        .constant(bytes("w", &[2, 3, 1, 1], data_type::INT8, &[1, 2, 3, -4, -5, -6]))
+        .constant(floats("ws", &[2], &[0.25, 0.125]))
+        .constant(bytes("wz", &[2], data_type::INT8, &[0, 0]))
+        .constant(bytes("b", &[2], data_type::INT32, &[7, 9]))
+}
+
+#[test]
+fn a_quantized_convolution_is_taken_apart() {
+    let graph = parameters()
+        .node("QuantizeLinear", "x s z", "xq", &[])
+        .node("QLinearConv", "xq s z w ws wz s z b", "yq", &[])
+        .node("DequantizeLinear", "yq s z", "y", &[])
+        .output("y")
+        .graph_of();
+    let conv = only(&graph, "Conv");
+    let codes_of = |i: usize| {
+        let real = conv.input(i).unwrap();
+        let node = graph.nodes.iter().find(|n| n.outputs == [real]).unwrap();
+        assert_eq!(node.op.name(), "Dequantize");
+        node.input(0).unwrap()
+    };
+    let (w, b) = (graph.tensor(codes_of(1)), graph.tensor(codes_of(2)));
+    assert_eq!((w.dtype, dims(&graph, codes_of(1))), (DType::I8, vec![2, 1, 1, 3]));
+    let scales = |q: &Option<ottava::graph::Quant>| q.as_ref().map(|q| (q.axis, q.scale.clone()));
+    assert_eq!(scales(&w.quant), Some((Some(0), vec![0.25, 0.125])));
+    assert_eq!((b.dtype, scales(&b.quant)), (DType::I32, Some((Some(0), vec![0.125, 0.0625]))));
+    assert_eq!(graph.nodes.iter().filter(|n| n.op.name() == "Quantize").count(), 2);
+}
+
+#[test]
+fn constants_are_quantized_at_once() {
+    let graph = Builder::new(13)
+        .input("x", &[2, 3])
+        .constant(counting("w", &[3, 2]))
+        .constant(floats("s", &[2], &[1.0, 2.0]))
+        .constant(bytes("z", &[2], data_type::INT8, &[0, 1]))
+        .node("QuantizeLinear", "w s z", "wq", &[int("axis", 1)])
+        .node("DequantizeLinear", "wq s z", "wr", &[int("axis", 1)])
+        .node("MatMul", "x wr", "y", &[])
+        .output("y")
+        .graph_of();
+    assert_eq!(op_names(&graph), ["Dequantize", "Linear"]);
+    let codes = graph.tensor(graph.nodes[0].input(0).unwrap());
+    // Columns 0, 2, 4 and 1, 3, 5 as rows; 0.5, 1.5 and 2.5 go to even.
+    assert_eq!(codes.codes().unwrap(), [0, 2, 4, 1, 3, 3]);
+}
+
+#[test]
+fn what_has_no_integer_form_is_refused_by_name() {
+    let quantize = |inputs: &str, attrs: &[AttributeProto]| {
+        parameters().node("QuantizeLinear", inputs, "y", attrs).output_of("y", data_type::UINT8).refusal()
+    };
+    assert!(quantize("x ws wz", &[int("axis", 0)]).contains("2 scales for axis 0"));
+    assert!(quantize("x s z", &[int("block_size", 2)]).contains("scales of blocks"));
+    assert!(quantize("x s b", &[]).contains("only u8 and i8"));
+    let computed = parameters()
+        .node("QuantizeLinear", "x s z", "xq", &[])
+        .node("ConvInteger", "xq w", "y", &[])
+        .output_of("y", data_type::INT32);
+    assert!(computed.refusal().contains("ConvInteger"));
+}

@@ -1,0 +1,213 @@
+//! Dequantize -> operator -> Quantize becomes one integer node, and answers what the floats between answered.
+
+#[path = "common/nets.rs"]
+mod nets;
+
+use nets::{binary, conv, noise, unary};
+use ottava::graph::*;
+use ottava::{Model, SessionOptions, optimize};
+
+#[derive(Default)]
+struct Net(GraphBuilder);
+
+impl Net {
+    fn quantize(&mut self, x: TensorId, name: &str, dtype: DType, scale: f32, zero: i32) -> TensorId {
+        let codes = Tensor::value(name, dtype, Shape::default()).with_quant(Quant::per_tensor(scale, zero));
+        self.0.node_as(name, Quantize {}, &[x], codes).unwrap()
+    }
+
+    fn dequantize(&mut self, x: TensorId) -> TensorId {
+        self.0.node("dequantize", Dequantize {}, &[x]).unwrap()
+    }
+
+    /// Floats that went through u8.
+    fn through(&mut self, x: TensorId, name: &str, scale: f32, zero: i32) -> TensorId {
+        let codes = self.quantize(x, name, DType::U8, scale, zero);
+        self.dequantize(codes)
+    }
+
+    fn constant(&mut self, name: &str, dtype: DType, dims: &[usize], codes: &[u8], quant: Quant) -> TensorId {
+        let tensor = Tensor::constant(name, dtype, dims, Data::from_bytes(codes)).with_quant(quant);
+        let codes = self.0.tensor(tensor);
+        self.dequantize(codes)
+    }
+}
+
+fn input(net: &mut Net, dims: &[usize]) -> TensorId {
+    net.0.input("x", DType::F32, Shape::fixed(dims))
+}
+
+fn weights(count: usize) -> Vec<u8> {
+    noise(7, count).iter().map(|v| (v * 127.0) as i8 as u8).collect()
+}
+
+fn names(graph: &Graph) -> Vec<&'static str> {
+    graph.nodes.iter().map(|n| n.op.name()).collect()
+}
+
+fn run(graph: &Graph) -> Vec<f32> {
+    let model = Model::from_graph(graph.clone()).unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let x = session.input_mut::<f32>(0).unwrap();
+    let values = noise(3, x.len());
+    x.copy_from_slice(&values);
+    session.run().unwrap();
+    session.output::<f32>(0).unwrap().to_vec()
+}
+
+/// The graph with floats for the constants that integers stand for.
+fn with_float_constants(mut graph: Graph) -> Graph {
+    for node in std::mem::take(&mut graph.nodes) {
+        let reals = match node.op {
+            Op::Dequantize(_) => graph.tensor(node.input(0).unwrap()).dequantized(),
+            _ => None,
+        };
+        match reals {
+            Some(reals) => graph.tensor_mut(node.outputs[0]).data = Some(Data::from_slice(&reals)),
+            None => graph.nodes.push(node),
+        }
+    }
+    graph
+}
+
+/// Optimizes; what comes out is within a step of what the float nodes computed.
+fn optimized(net: Net, y: TensorId, step: f32) -> Graph {
+    let graph = net.0.finish(&[y]).unwrap();
+    let after = optimize::float(graph.clone()).unwrap();
+    let (want, got) = (run(&with_float_constants(graph)), run(&after));
+    assert!(want.iter().any(|v| *v != want[0]), "the outputs are not all the same");
+    for (want, got) in want.iter().zip(&got) {
+        assert!((want - got).abs() <= 1.01 * step, "{want} became {got}, a step is {step}");
+    }
+    after
+}
+
+fn conv_relu(dtype: DType, codes: &[u8], quant: Quant) -> (Net, TensorId) {
+    let mut net = Net::default();
+    let x = input(&mut net, &[1, 6, 6, 4]);
+    let x = net.through(x, "xq", 1.0 / 128.0, 128);
+    let w = net.constant("w", dtype, &[3, 2, 2, 4], codes, quant);
+    let b = net.0.f32s("b", &[3], &[0.25, -0.5, 0.125]);
+    let y = net.0.node("conv", conv(1, 0), &[x, w, b]).unwrap();
+    let y = net.0.node("relu", unary(UnaryKind::Relu), &[y]).unwrap();
+    let y = net.through(y, "yq", 0.02, 10);
+    (net, y)
+}
+
+#[test]
+fn a_convolution_with_its_activation_is_one_node() {
+    let (net, y) = conv_relu(DType::I8, &weights(48), Quant::per_channel(0, vec![0.01, 0.005, 0.008]));
+    let after = optimized(net, y, 0.02);
+    assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
+    let Op::Conv(conv) = &after.nodes[1].op else { panic!("a convolution") };
+    assert_eq!(conv.clamp, Clamp::RELU);
+    assert_eq!(after.tensor(after.nodes[1].outputs[0]).dtype, DType::U8);
+}
+
+#[test]
+fn unsigned_weights_that_fit_become_signed() {
+    let codes: Vec<u8> = weights(48).iter().map(|b| b ^ 0x80).collect();
+    let (net, y) = conv_relu(DType::U8, &codes, Quant::per_tensor(0.01, 128));
+    let after = optimized(net, y, 0.02);
+    let w = after.tensor(after.nodes[1].input(1).unwrap());
+    assert_eq!((w.dtype, &w.quant), (DType::I8, &Some(Quant::per_channel(0, vec![0.01; 3]))));
+}
+
+#[test]
+fn weights_that_do_not_fit_stay_float() {
+    let codes: Vec<u8> = weights(48).iter().map(|b| b ^ 0x80).collect();
+    let (net, y) = conv_relu(DType::U8, &codes, Quant::per_tensor(0.01, 20));
+    let after = optimized(net, y, 0.02);
+    assert_eq!(names(&after), ["Quantize", "Dequantize", "Conv", "Quantize", "Dequantize"]);
+    assert_eq!(after.tensor(after.nodes[2].input(1).unwrap()).dtype, DType::F32);
+}
+
+#[test]
+fn steps_too_small_for_a_bias_are_doubled() {
+    let mut codes = weights(48);
+    codes[..16].fill(1);
+    // The bias of 0.25 is 2^31 steps of 2^-7 * 2^-26.
+    let (net, y) = conv_relu(DType::I8, &codes, Quant::per_channel(0, vec![2f32.powi(-26), 0.005, 0.008]));
+    let after = optimized(net, y, 0.02);
+    assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
+    let scales = &after.tensor(after.nodes[1].input(1).unwrap()).quant.as_ref().unwrap().scale;
+    assert!(scales[0] > 2f32.powi(-26), "{scales:?}");
+    assert_eq!(scales[1..], [0.005, 0.008]);
+}
+
+#[test]
+fn moving_bytes_needs_no_floats() {
+    let mut net = Net::default();
+    let x = input(&mut net, &[1, 4, 4, 2]);
+    let x = net.through(x, "xq", 0.01, 120);
+    let pool = Pool {
+        kind: PoolKind::Max,
+        kernel: [2, 2],
+        strides: [2, 2],
+        pads: [0; 4],
+        dilations: [1, 1],
+        ceil: false,
+        count_include_pad: false,
+    };
+    let x = net.0.node("pool", pool, &[x]).unwrap();
+    let x = net.through(x, "pooled", 0.01, 120);
+    let x = net.0.node("flat", Flatten { axis: 1 }, &[x]).unwrap();
+    let y = net.through(x, "yq", 0.02, 100);
+    let after = optimized(net, y, 0.02);
+    assert_eq!(names(&after), ["Quantize", "Pool", "Flatten", "Requantize", "Dequantize"]);
+}
+
+#[test]
+fn sums_joins_and_functions_are_computed_in_bytes() {
+    let mut net = Net::default();
+    let x = input(&mut net, &[2, 8]);
+    let a = net.through(x, "a", 0.01, 100);
+    let b = net.through(x, "b", 0.005, 128);
+    let c = net.constant("c", DType::I8, &[8], &weights(8), Quant::per_tensor(0.01, 3));
+    let sum = net.0.node("sum", binary(BinaryKind::Add), &[a, c]).unwrap();
+    let sum = net.through(sum, "sum_q", 0.02, 130);
+    let sigmoid = net.0.node("sigmoid", unary(UnaryKind::Sigmoid), &[b]).unwrap();
+    let sigmoid = net.through(sigmoid, "sigmoid_q", 1.0 / 256.0, 0);
+    let joined = net.0.node("joined", Concat { axis: 1 }, &[sum, sigmoid]).unwrap();
+    let y = net.through(joined, "yq", 0.02, 130);
+    let after = optimized(net, y, 0.02);
+    let float = after.nodes.iter().filter(|n| !matches!(n.op, Op::Quantize(_)));
+    for node in float {
+        assert_eq!(after.tensor(node.input(0).unwrap()).dtype, DType::U8, "{}", node.name);
+    }
+}
+
+#[test]
+fn signed_borders_keep_their_type() {
+    let mut net = Net::default();
+    let x = net.0.input("x", DType::I8, Shape::fixed(&[1, 6]));
+    net.0.describe(x, Quant::per_tensor(0.05, -3));
+    let real = net.dequantize(x);
+    let y = net.0.node("tanh", unary(UnaryKind::Tanh), &[real]).unwrap();
+    let y = net.quantize(y, "y", DType::I8, 1.0 / 128.0, 0);
+    let graph = net.0.finish(&[y]).unwrap();
+    let after = optimize::float(graph.clone()).unwrap();
+    assert_eq!(names(&after), ["Requantize", "Unary", "Requantize"]);
+    let answer = |graph: &Graph| {
+        let model = Model::from_graph(graph.clone()).unwrap();
+        let mut session = model.session(&SessionOptions::default()).unwrap();
+        session.input_mut::<i8>(0).unwrap().copy_from_slice(&[-128, -20, -3, 0, 40, 127]);
+        session.run().unwrap();
+        session.output::<i8>(0).unwrap().to_vec()
+    };
+    assert_eq!(answer(&graph), answer(&after));
+}
+
+#[test]
+fn products_that_nobody_quantizes_leave_as_floats() {
+    let mut net = Net::default();
+    let x = input(&mut net, &[3, 8]);
+    let x = net.through(x, "xq", 0.01, 110);
+    let w = net.constant("w", DType::I8, &[8, 4], &weights(32), Quant::per_channel(1, vec![0.01; 4]));
+    let y = net.0.node("product", MatMul { transpose_b: false }, &[x, w]).unwrap();
+    let graph = net.0.finish(&[y]).unwrap();
+    let after = optimize::float(graph).unwrap();
+    assert_eq!(names(&after), ["Quantize", "Linear"]);
+    let w = after.tensor(after.nodes[1].input(1).unwrap());
+    assert_eq!((w.dtype, w.quant.as_ref().and_then(|q| q.axis)), (DType::I8, Some(0)));
+}
