@@ -67,15 +67,6 @@ pub(crate) trait Columns16 {
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
-    /// [`write`](Self::write) for four rows of one panel. Instruction sets whose registers hold more bytes than a
-    /// row has narrow all four at once.
-    #[inline(always)]
-    unsafe fn write_four(rows: [Self::Scaled; 4], out: &Requantize, y: [*mut u8; 4], columns: usize) {
-        for (row, y) in rows.into_iter().zip(y) {
-            // SAFETY: the caller's promise, which is the same.
-            unsafe { Self::write([row], out, y, columns) };
-        }
-    }
     /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
     unsafe fn write_reals(total: Self::Total, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize);
 }
@@ -130,15 +121,8 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                         *scaled = S::scale(S::total(sum, panel), panel, out);
                     }
                 }
-                let y = |i: usize| (*t.y.add(i)).add(t.column);
-                let fours = if NV == 1 { scaled.as_chunks::<4>().0 } else { &[] };
-                for (i, [a, b, c, d]) in fours.iter().enumerate() {
-                    let rows = [a[0], b[0], c[0], d[0]];
-                    let i = 4 * i;
-                    S::write_four(rows, out, [y(i), y(i + 1), y(i + 2), y(i + 3)], t.columns);
-                }
-                for (i, &row) in scaled.iter().enumerate().skip(4 * fours.len()) {
-                    S::write(row, out, y(i), t.columns);
+                for (i, &row) in scaled.iter().enumerate() {
+                    S::write(row, out, (*t.y.add(i)).add(t.column), t.columns);
                 }
             }
             Epilogue::Reals(out) => {
