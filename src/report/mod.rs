@@ -15,5 +15,5 @@ pub use error_norm::ErrorNorm;
 pub use layers::{Layer, compare_layers};
 pub use metrics::{Confusion, Ratios, Regression, argmax, in_top};
 pub use scorer::Metrics;
-pub use timing::{Timing, measure, measure_steps, median};
+pub use timing::{SeeStep, Timing, measure, measure_steps, median};
 pub use values::to_f32;

@@ -58,15 +58,18 @@ pub fn measure(seconds: f64, run: &mut dyn FnMut() -> Result<()>) -> Result<Timi
     })
 }
 
-/// The median time of each of `count` steps, in milliseconds: calls `run` as [`measure`] does, with a function that
-/// takes the index of a step and its time. Steps that are never told take no time.
+/// Takes the index of a step and its time.
+pub type SeeStep<'a> = dyn FnMut(usize, Duration) + 'a;
+
+/// The median time of each of `count` steps, in milliseconds: calls `run` as [`measure`] does, with a function
+/// that it tells its steps to. Steps that are never told take no time.
 ///
 /// # Errors
 /// The first error of `run`.
 pub fn measure_steps(
     seconds: f64,
     count: usize,
-    run: &mut dyn FnMut(&mut dyn FnMut(usize, Duration)) -> Result<()>,
+    run: &mut dyn FnMut(&mut SeeStep<'_>) -> Result<()>,
 ) -> Result<Vec<f64>> {
     let seconds = seconds.clamp(0.0, 86_400.0);
     warm_up(seconds * WARM_UP, &mut || run(&mut |_, _| ()))?;
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn steps_are_timed_apart() {
-        let mut run = |see: &mut dyn FnMut(usize, Duration)| {
+        let mut run = |see: &mut SeeStep<'_>| {
             see(2, Duration::from_millis(3));
             see(0, Duration::from_millis(1));
             Ok(())

@@ -88,6 +88,13 @@ fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
 
 /// `y[r][c] = x[r * strides[0] + c * strides[1]]`, tile by tile.
 fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y: &mut [T]) {
+    match columns {
+        // Images of a few planes become pixels.
+        2 if strides[0] == 1 => return pixels::<T, 2>(x, strides[1], rows, y),
+        3 if strides[0] == 1 => return pixels::<T, 3>(x, strides[1], rows, y),
+        4 if strides[0] == 1 => return pixels::<T, 4>(x, strides[1], rows, y),
+        _ => {}
+    }
     for top in (0..rows).step_by(TILE) {
         let bottom = rows.min(top + TILE);
         for left in (0..columns).step_by(TILE) {
@@ -104,6 +111,14 @@ fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y:
                 }
             }
         }
+    }
+}
+
+/// `y[r][c] = x[c][r]` of `N` columns, `stride` apart.
+fn pixels<T: Copy, const N: usize>(x: &[T], stride: usize, rows: usize, y: &mut [T]) {
+    let planes: [&[T]; N] = std::array::from_fn(|c| &x[c * stride..][..rows]);
+    for (r, y) in y.as_chunks_mut::<N>().0[..rows].iter_mut().enumerate() {
+        *y = std::array::from_fn(|c| planes[c][r]);
     }
 }
 

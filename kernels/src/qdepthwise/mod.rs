@@ -12,6 +12,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
+mod avxvnni;
+#[cfg(target_arch = "x86_64")]
 mod blocked;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ mod tests;
 use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use avx512vnni::Avx512Vnni;
+#[cfg(target_arch = "x86_64")]
+use avxvnni::AvxVnni;
 
 /// Bytes in front of what a layout packs.
 const HEADER: usize = 64;
@@ -42,6 +46,8 @@ enum Variant {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
 }
 
@@ -49,7 +55,9 @@ impl Variant {
     fn new(isa: Isa) -> Variant {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
-            crate::isa::Level::Avx2 | crate::isa::Level::AvxVnni => Variant::Avx2,
+            crate::isa::Level::Avx2 => Variant::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            crate::isa::Level::AvxVnni => Variant::AvxVnni,
             #[cfg(target_arch = "x86_64")]
             crate::isa::Level::Avx512Vnni => Variant::Avx512Vnni,
             _ => Variant::Scalar,
@@ -78,6 +86,8 @@ impl QDepthwise {
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => "depthwise avx2",
             #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => "depthwise avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => "depthwise avx512vnni",
         }
     }
@@ -89,6 +99,8 @@ impl QDepthwise {
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => 0x110 + u32::from(blocked::repeats_channels::<Avx2>(self)),
             #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => 0x130 + u32::from(blocked::repeats_channels::<AvxVnni>(self)),
+            #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => 0x120 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
         }
     }
@@ -99,6 +111,8 @@ impl QDepthwise {
             Variant::Scalar => scalar::qdepthwise::packed_len(&self.shape),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => blocked::packed_len::<Avx2>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => blocked::packed_len::<AvxVnni>(self),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => blocked::packed_len::<Avx512Vnni>(self),
         };
@@ -133,6 +147,8 @@ impl QDepthwise {
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => blocked::pack::<Avx2>(self, weights, bias, multiplier, packed),
             #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => blocked::pack::<AvxVnni>(self, weights, bias, multiplier, packed),
+            #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => blocked::pack::<Avx512Vnni>(self, weights, bias, multiplier, packed),
         }
     }
@@ -143,6 +159,8 @@ impl QDepthwise {
             Variant::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => blocked::scratch_len::<Avx2>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => blocked::scratch_len::<AvxVnni>(self),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => blocked::scratch_len::<Avx512Vnni>(self),
         }
@@ -169,6 +187,9 @@ impl QDepthwise {
             // SAFETY: the variant was chosen by an `Isa` of this level, and the slices have just been checked.
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => unsafe { avx2::run(self, packed, x, y, rows, scratch) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => unsafe { avxvnni::run(self, packed, x, y, rows, scratch) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => unsafe { avx512vnni::run(self, packed, x, y, rows, scratch) },

@@ -1,0 +1,89 @@
+//! Blocks of 32 channels, four kernel rows to a word, `vpdpbusd` on 256 bits. All but the products is as on AVX2.
+
+use super::QDepthwise;
+use super::avx2::{Avx2, Bounds};
+use super::blocked::{self, Vectors};
+use crate::Output;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+pub(crate) struct AvxVnni;
+
+// SAFETY of every function: the trait's contract, the caller has AVX2 and AVX-VNNI, and pointers are good for the
+// access that is made.
+impl Vectors for AvxVnni {
+    type Word = __m256i;
+    type Bounds = Bounds;
+    const BYTES: usize = 32;
+    const TAPS: usize = 4;
+    const PIXELS: usize = 2;
+
+    fn weights(taps: [i8; 4]) -> [u8; 4] {
+        taps.map(|w| w as u8)
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(word: __m256i, to: *mut u8) {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::store(word, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(word: __m256i, to: *mut u8, n: usize) {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::store_part(word, to, n) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let (ab_low, ab_high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d));
+            [
+                _mm256_unpacklo_epi16(ab_low, cd_low),
+                _mm256_unpackhi_epi16(ab_low, cd_low),
+                _mm256_unpacklo_epi16(ab_high, cd_high),
+                _mm256_unpackhi_epi16(ab_high, cd_high),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_dpbusd_avx_epi32(sum, x, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn bounds(out: Output) -> Bounds {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::bounds(out) }
+    }
+
+    #[inline(always)]
+    unsafe fn requantize(sums: [__m256i; 4], multipliers: [__m256i; 4], bounds: Bounds) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::requantize(sums, multipliers, bounds) }
+    }
+}
+
+/// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(crate) unsafe fn run(
+    conv: &QDepthwise,
+    packed: &[u8],
+    x: &[u8],
+    y: &mut [u8],
+    rows: Range<usize>,
+    scratch: &mut [u8],
+) {
+    // SAFETY: the caller's promise.
+    unsafe { blocked::run::<AvxVnni>(conv, packed, x, y, rows, scratch) }
+}
