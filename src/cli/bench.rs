@@ -20,7 +20,7 @@ use std::time::Instant;
   ottava bench model.onnx --threads 1 --shape input_ids=1x128 --fill attention_mask=1
   ottava bench model.8va --isa scalar --json")]
 pub(super) struct Bench {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
