@@ -35,7 +35,7 @@ fn imported(model: &str) -> Graph {
 }
 
 /// Runs every sample of a golden file and shows outputs (the session's, the reference's).
-fn each_output(graph: Graph, model: &str, see: &mut dyn FnMut(DType, &[u8], &[u8])) {
+fn each_output(graph: Graph, model: &str, mut see: impl FnMut(DType, &[u8], &[u8])) {
     let model_ready = Model::from_graph(graph).unwrap();
     let mut session: Session = model_ready.session(&SessionOptions::default()).unwrap();
     let golden = shared(&format!("golden/{}.tflite.npz", model.replace('/', "__")));
@@ -66,7 +66,7 @@ fn each_output(graph: Graph, model: &str, see: &mut dyn FnMut(DType, &[u8], &[u8
 /// The largest error, relative to the range of the outputs, is below this.
 fn check_float(model: &str, bound: f32) {
     let graph = optimize::float(imported(model)).unwrap();
-    each_output(graph, model, &mut |_, got, want| {
+    each_output(graph, model, |_, got, want| {
         let reals = |bytes: &[u8]| -> Vec<f32> {
             bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
         };
@@ -91,7 +91,7 @@ struct Bound {
 fn check_quantized(model: &str, bound: Bound) {
     let (mut codes, mut equal, mut largest) = (0usize, 0usize, 0);
     let mut plain = vec![];
-    each_output(imported(model), model, &mut |dtype, got, want| {
+    each_output(imported(model), model, |dtype, got, want| {
         assert_eq!(got.len(), want.len());
         plain.push(got.to_vec());
         let signed = |byte: &u8| match dtype {
@@ -112,7 +112,7 @@ fn check_quantized(model: &str, bound: Bound) {
     assert!(share >= bound.equal, "{model}: {share} are equal");
     let mut optimized = vec![];
     let graph = optimize::float(imported(model)).unwrap();
-    each_output(graph, model, &mut |_, got, _| optimized.push(got.to_vec()));
+    each_output(graph, model, |_, got, _| optimized.push(got.to_vec()));
     assert!(plain == optimized, "{model}: optimizing changed codes");
 }
 
@@ -152,6 +152,9 @@ golden! {
     mobilenet_vww: check_quantized("mlperf_tiny/vww_96_int8", NEAR);
     autoencoder: check_quantized("mlperf_tiny/ad01_int8", NEAR);
     streaming_wakeword: check_quantized("mlperf_tiny/str_ww_ref_model", NEAR);
+    mobilenet_v1_025_128: check_quantized("coral/mobilenet_v1_0.25_128_quant", NEAR);
+    mobilenet_v1_05_160: check_quantized("coral/mobilenet_v1_0.5_160_quant", NEAR);
+    mobilenet_v2: check_quantized("coral/mobilenet_v2_1.0_224_quant", NEAR);
     hello_world: check_quantized("tflite_micro/hello_world_int8", NEAR);
     micro_speech: check_quantized("tflite_micro/micro_speech_quantized", NEAR);
 }

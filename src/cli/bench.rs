@@ -24,7 +24,7 @@ use std::time::Instant;
   ottava bench model.8va --per-layer
   ottava bench model.8va --isa scalar --json")]
 pub(super) struct Bench {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]

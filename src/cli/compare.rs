@@ -29,7 +29,7 @@ Examples:
   ottava compare float.onnx int8.8va --data pairs.npz --labels scores.npy --task embed --json"
 )]
 pub(super) struct Compare {
-    /// The reference: .8va or .onnx
+    /// The reference: .8va, .onnx or .tflite
     a: PathBuf,
     /// The other model
     b: PathBuf,

@@ -17,7 +17,7 @@ use std::time::Instant;
   ottava convert model.onnx -o model.8va
   ottava convert model.8va -o packed.8va --pack avx512vnni")]
 pub(super) struct Convert {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// The file to write
     #[arg(short, long, value_name = "OUT")]

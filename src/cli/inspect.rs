@@ -18,7 +18,7 @@ use std::path::PathBuf;
   ottava inspect model.onnx --shape input=1x3x224x224 --isa avx2
   ottava inspect model.8va --json")]
 pub(super) struct Inspect {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// Print one JSON object
     #[arg(long)]

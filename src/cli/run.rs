@@ -24,7 +24,7 @@ Examples:
   ottava run model.onnx --inputs in.npz --outputs out.npz --repeat 100 --json"
 )]
 pub(super) struct Run {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// Arrays to read
     #[arg(long, value_name = "IN.npz")]

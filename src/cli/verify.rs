@@ -18,7 +18,7 @@ Examples:
   ottava verify stranger.onnx --limit-arena-bytes 100000000 --json"
 )]
 pub(super) struct Verify {
-    /// .8va or .onnx
+    /// .8va, .onnx or .tflite
     model: PathBuf,
     /// Print one JSON object
     #[arg(long)]

@@ -20,6 +20,7 @@ mod ops;
 mod schema;
 mod tensor;
 mod weights;
+mod wide;
 mod window;
 
 use super::{ImportError, ImportOptions};

@@ -2,49 +2,53 @@
 
 use super::super::super::node::Stop;
 use super::super::context::Context;
-use super::super::weights::{Operands, Order, take};
+use super::super::weights::{Operands, Order, Weights, take};
+use super::super::wide;
 use super::super::window::{Window, is_same, pair};
 use crate::graph::{Clamp, Conv, ConvTranspose, Dim, TensorId};
 
 /// `Conv2DOptions`: padding, stride_w, stride_h, fused_activation_function, dilation_w_factor, dilation_h_factor.
 pub(in super::super) fn conv(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let (clamp, dilations) = (cx.options.activation(3)?, pair(&cx.options, "dilation", 4, 1)?);
-    let (inputs, dims) = take(cx, &Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst })?;
-    let [.., channels] = cx.image(inputs[0])?;
-    let groups = match (channels, &dims[..]) {
+    let weights = take(cx, &Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst })?;
+    let [.., channels] = cx.image(weights.inputs[0])?;
+    let groups = match (channels, &weights.dims[..]) {
         (Dim::Fixed(c), &[.., per_group]) if per_group > 0 => c / per_group,
         _ => 1,
     };
-    emit(cx, &inputs, &dims, dilations, groups, clamp)
+    emit(cx, &weights, dilations, groups, clamp)
 }
 
 /// `DepthwiseConv2DOptions`: padding, stride_w, stride_h, depth_multiplier, fused_activation_function,
 /// dilation_w_factor, dilation_h_factor. The multiplier follows from the weights.
 pub(in super::super) fn depthwise(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let (clamp, dilations) = (cx.options.activation(4)?, pair(&cx.options, "dilation", 5, 1)?);
-    let (inputs, dims) = take(cx, &Operands { x: 0, weights: 1, bias: 2, order: Order::OutputLast })?;
-    let [.., channels] = cx.image(inputs[0])?;
+    let weights = take(cx, &Operands { x: 0, weights: 1, bias: 2, order: Order::OutputLast })?;
+    let [.., channels] = cx.image(weights.inputs[0])?;
     let groups = channels.fixed().ok_or_else(|| Stop::because("its input's channels are free"))?;
-    emit(cx, &inputs, &dims, dilations, groups, clamp)
+    emit(cx, &weights, dilations, groups, clamp)
 }
 
 fn emit(
     cx: &mut Context,
-    inputs: &[TensorId],
-    weights: &[usize],
+    weights: &Weights,
     dilations: [usize; 2],
     groups: usize,
     clamp: Clamp,
 ) -> Result<Vec<TensorId>, Stop> {
-    let [_, h, w, _] = cx.image(inputs[0])?;
+    let [_, h, w, _] = cx.image(weights.inputs[0])?;
     let window = Window {
-        kernel: kernel(weights)?,
+        kernel: kernel(&weights.dims)?,
         strides: pair(&cx.options, "stride", 1, 1)?,
         dilations,
         same: is_same(&cx.options, 0)?,
     };
     let Window { strides, dilations, .. } = window;
-    cx.emit(Conv { strides, pads: window.padding([h, w])?, dilations, groups, clamp }, inputs)
+    let op = Conv { strides, pads: window.padding([h, w])?, dilations, groups, clamp };
+    match &weights.rest {
+        None => cx.emit(op, &weights.inputs),
+        Some(rest) => wide::conv(cx, weights, rest, op),
+    }
 }
 
 /// Height and width of weights `[O,KH,KW,I]`.
@@ -60,7 +64,8 @@ fn kernel(weights: &[usize]) -> Result<[usize; 2], Stop> {
 pub(in super::super) fn transposed(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let clamp = cx.options.activation(3)?;
     let (strides, same) = (pair(&cx.options, "stride", 1, 1)?, is_same(&cx.options, 0)?);
-    let (inputs, dims) = take(cx, &Operands { x: 2, weights: 1, bias: 3, order: Order::OutputFirst })?;
+    let operands = Operands { x: 2, weights: 1, bias: 3, order: Order::OutputFirst };
+    let Weights { inputs, dims, .. } = take(cx, &operands)?.whole()?;
     let ([_, h, w, _], kernel) = (cx.image(inputs[0])?, kernel(&dims)?);
     let shape = cx.ints(0, "output shape")?;
     let (&[_, oh, ow, _], Some(h), Some(w)) = (&shape[..], h.fixed(), w.fixed()) else {

@@ -2,7 +2,7 @@
 
 use super::super::super::node::Stop;
 use super::super::context::Context;
-use super::super::weights::{Operands, Order, take};
+use super::super::weights::{Operands, Order, Weights, take};
 use crate::graph::{Dim, Linear, TensorId};
 
 /// `FullyConnectedOptions`: fused_activation_function, weights_format, keep_num_dims, ...
@@ -12,7 +12,8 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
         return Err(Stop::because("its weights are shuffled for another machine's kernels"));
     }
     let keeps_dims = cx.options.flag(2)?;
-    let (mut inputs, dims) = take(cx, &Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst })?;
+    let operands = Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst };
+    let Weights { mut inputs, dims, .. } = take(cx, &operands)?.whole()?;
     let &[_, k] = &dims[..] else {
         return Err(Stop::because(format!("its weights have the shape {dims:?}, they must be a matrix")));
     };
