@@ -49,19 +49,21 @@ impl PoolShape {
         self.rows() * self.ow * self.c
     }
 
-    /// Calls `f` with the window of every position of the output rows.
+    /// The window of every position of the output rows.
     #[inline(always)]
     fn windows(&self, rows: Range<usize>) -> impl Iterator<Item = Window> + use<'_> {
-        rows.flat_map(move |row| {
-            let (image, oy) = (row / self.oh, row % self.oh);
-            let y = Extent::new(self, 0, self.h, oy);
-            let first = (image * self.h + y.first) * self.w;
-            (0..self.ow).map(move |ox| {
-                let x = Extent::new(self, 1, self.w, ox);
-                let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
-                Window { start: first + x.first, taps: [y.taps, x.taps], count }
-            })
-        })
+        rows.flat_map(move |row| (0..self.ow).map(move |ox| self.window(row, ox)))
+    }
+
+    /// The window of position `ox` of output row `row`.
+    #[inline(always)]
+    fn window(&self, row: usize, ox: usize) -> Window {
+        let (image, oy) = (row / self.oh, row % self.oh);
+        let y = Extent::new(self, 0, self.h, oy);
+        let x = Extent::new(self, 1, self.w, ox);
+        let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
+        let start = (image * self.h + y.first) * self.w + x.first;
+        Window { start, taps: [y.taps, x.taps], count }
     }
 }
 
@@ -147,32 +149,49 @@ multiversion! {
 #[inline(always)]
 fn max_pool_body<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) {
     let c = shape.c;
-    let pixels = y.chunks_exact_mut(c.max(1));
-    for (y, window) in pixels.zip(shape.windows(rows)) {
-        let (blocks, rest) = y.as_chunks_mut::<LANES>();
-        let done = blocks.len() * LANES;
-        for (b, y) in blocks.iter_mut().enumerate() {
-            // A block of its own stays in registers over all pixels of the window.
-            let mut most = [T::LOWEST; LANES];
-            window.pixels(shape).for_each(|pixel| greater(&mut most, &x[pixel * c + b * LANES..][..LANES]));
-            *y = most;
-        }
-        if !rest.is_empty() {
-            rest.fill(T::LOWEST);
-            window.pixels(shape).for_each(|pixel| greater(rest, &x[pixel * c + done..][..c - done]));
+    for (row, line) in rows.zip(y.chunks_exact_mut((shape.ow * c).max(1))) {
+        for (ox, y) in line.chunks_exact_mut(c).enumerate() {
+            let window = shape.window(row, ox);
+            let (wide, rest) = y.as_chunks_mut::<64>();
+            let (narrow, rest) = rest.as_chunks_mut::<16>();
+            let mut channel = 0;
+            for y in wide {
+                *y = window_max(shape, &window, x, channel);
+                channel += 64;
+            }
+            for y in narrow {
+                *y = window_max(shape, &window, x, channel);
+                channel += 16;
+            }
+            for y in rest {
+                [*y] = window_max(shape, &window, x, channel);
+                channel += 1;
+            }
         }
     }
 }
 
-/// Channels that a maximum is kept of at a time.
-const LANES: usize = 16;
-
-/// The greater of each two values, in `most`.
+/// The maxima of `L` channels: as many as stay in registers over all pixels of the window. Plain loops over an
+/// array, since a closure would not be compiled for the instruction set of its caller.
 #[inline(always)]
-fn greater<T: Extremum>(most: &mut [T], x: &[T]) {
-    for (most, &x) in most.iter_mut().zip(x) {
-        *most = if x > *most { x } else { *most };
+fn window_max<T: Extremum, const L: usize>(
+    shape: &PoolShape,
+    window: &Window,
+    x: &[T],
+    channel: usize,
+) -> [T; L] {
+    let mut most = [T::LOWEST; L];
+    for i in 0..window.taps[0] {
+        let row = window.start + i * shape.dilations[0] * shape.w;
+        for j in 0..window.taps[1] {
+            let at = (row + j * shape.dilations[1]) * shape.c + channel;
+            let x = &x[at..at + L];
+            for (most, &x) in most.iter_mut().zip(x) {
+                *most = if x > *most { x } else { *most };
+            }
+        }
     }
+    most
 }
 
 /// How a quantized average leaves its sum.
