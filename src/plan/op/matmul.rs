@@ -6,6 +6,9 @@ use crate::graph::{DType, MatMul};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::matmul::FMatMul;
 
+/// Most products of one node: each has a place in a table, and a file must not make that large.
+const MAX_BATCHES: usize = 1 << 20;
+
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &MatMul) -> Result<Planned, PlanError> {
     let (a, b, y) = (v.tensor(0)?, v.tensor(1)?, v.out());
     if [a.dtype, b.dtype, y.dtype] != [DType::F32; 3] {
@@ -18,6 +21,12 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &MatMul) -> Result<Plan
         return Err(v.unsupported("both operands need rank 2 or more"));
     };
     let (bk, n) = if op.transpose_b { (b1, b0) } else { (b0, b1) };
+    let count = y_batch.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    if count.is_none_or(|n| n > MAX_BATCHES) {
+        return Err(
+            v.unsupported(format!("{y_batch:?} are more than {MAX_BATCHES} products; split the batch"))
+        );
+    }
     if bk != k {
         return Err(v.unsupported(format!("{ad:?} and {bd:?} can't be multiplied")));
     }
