@@ -17,19 +17,23 @@ fn single(v: NodeView<'_>, t: &Tensor) -> Result<(f32, i32), PlanError> {
     })
 }
 
+/// Calls a function that is generic over the 8-bit type with that of a tensor and its parameters.
+macro_rules! by_sign {
+    ($p:expr, $v:expr, $bytes:expr, $step:ident) => {{
+        let (scale, zero) = single($v, $bytes)?;
+        match $bytes.dtype {
+            DType::U8 => $step::<u8>($p, $v, scale, zero as u8),
+            DType::I8 => $step::<i8>($p, $v, scale, zero as i8),
+            _ => Err($v.no_kernel()),
+        }
+    }};
+}
+
 pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
-    let (x, y) = (v.tensor(0)?, v.out());
-    match (x.dtype, y.dtype) {
-        (DType::F32, DType::U8) => {
-            let (scale, zero) = single(v, y)?;
-            quantize_step::<u8>(p, v, scale, zero as u8)
-        }
-        (DType::F32, DType::I8) => {
-            let (scale, zero) = single(v, y)?;
-            quantize_step::<i8>(p, v, scale, zero as i8)
-        }
-        _ => Err(v.no_kernel()),
+    if v.tensor(0)?.dtype != DType::F32 {
+        return Err(v.no_kernel());
     }
+    by_sign!(p, v, v.out(), quantize_step)
 }
 
 fn quantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
@@ -39,27 +43,16 @@ fn quantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
     zero: T,
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [x], outputs: [y], .. } = io.one();
+    step(v, format!("quantize-{} {isa}", v.out().dtype), move |x, y| {
         quantize::<T>(isa, values(x, y.len()), scale, zero, values_mut(y));
-    };
-    let kernel = Call { name: format!("quantize-{} {isa}", v.out().dtype), cost: 0, run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    })
 }
 
 pub(super) fn plan_dequantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
-    let (x, y) = (v.tensor(0)?, v.out());
-    match (x.dtype, y.dtype) {
-        (DType::U8, DType::F32) => {
-            let (scale, zero) = single(v, x)?;
-            dequantize_step::<u8>(p, v, scale, zero as u8)
-        }
-        (DType::I8, DType::F32) => {
-            let (scale, zero) = single(v, x)?;
-            dequantize_step::<i8>(p, v, scale, zero as i8)
-        }
-        _ => Err(v.no_kernel()),
+    if v.out().dtype != DType::F32 {
+        return Err(v.no_kernel());
     }
+    by_sign!(p, v, v.tensor(0)?, dequantize_step)
 }
 
 fn dequantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
@@ -69,13 +62,10 @@ fn dequantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
     zero: T,
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [x], outputs: [y], .. } = io.one();
+    step(v, format!("dequantize-{} {isa}", v.tensor(0)?.dtype), move |x, y| {
         let y = values_mut::<f32>(y);
         dequantize::<T>(isa, values(x, y.len()), scale, zero, y);
-    };
-    let kernel = Call { name: format!("dequantize-{} {isa}", v.tensor(0)?.dtype), cost: 0, run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    })
 }
 
 /// 8 bits to 8 bits is a table, whatever the scales, zero points and signedness.
@@ -137,11 +127,19 @@ fn cast_call(
     v: NodeView<'_>,
     run: impl Fn(&[u8], &mut [u8]) + Send + Sync + 'static,
 ) -> Result<Planned, PlanError> {
+    step(v, format!("cast-{}-{}", v.tensor(0)?.dtype, v.out().dtype), run)
+}
+
+/// A step from the bytes of one tensor to those of another.
+fn step(
+    v: NodeView<'_>,
+    name: String,
+    run: impl Fn(&[u8], &mut [u8]) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
     let run = move |io: &mut Io<'_>| {
         let Views { inputs: [x], outputs: [y], .. } = io.one();
         run(x, y);
     };
-    let name = format!("cast-{}-{}", v.tensor(0)?.dtype, v.out().dtype);
     Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
 }
 

@@ -93,3 +93,21 @@ impl Kernel for MatMulStep {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::{DType, GraphBuilder, MatMul, Shape};
+    use crate::run::{Model, SessionOptions};
+
+    #[test]
+    fn a_batch_of_too_many_products_is_refused() {
+        // One element a product: the table of products would be sixteen times as large as the output.
+        let mut b = GraphBuilder::new("batch");
+        let x = b.input("x", DType::F32, Shape::fixed(&[1 << 21, 1, 1]));
+        let w = b.input("w", DType::F32, Shape::fixed(&[1, 1]));
+        let y = b.node("product", MatMul { transpose_b: false }, &[x, w]).unwrap();
+        let model = Model::from_graph(b.finish(&[y]).unwrap()).unwrap();
+        let error = model.session(&SessionOptions::default()).err().unwrap().to_string();
+        assert!(error.contains("'product'") && error.contains("split the batch"), "{error}");
+    }
+}
