@@ -4,9 +4,11 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ottava_kernels::isa::Level;
+use ottava_kernels::limit::Limit;
 use ottava_kernels::qconv::QConv;
 use ottava_kernels::{ConvShape, Isa, Output, SLACK};
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Names as they appear in reports, products `m x k x n`.
 const PRODUCTS: [(&str, [usize; 3]); 8] = [
@@ -73,35 +75,13 @@ fn convolution(c: &mut Criterion) {
     }
 }
 
-/// Multiply-adds of one round of the limit loops.
-const ROUND: u64 = 1000 * 16 * 64;
-
-/// `vpdpbusd` of registers with registers, 16 sums at once: nothing is loaded, nothing waits.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn registers_only() -> i32 {
-    use std::arch::x86_64::*;
-    let ones = _mm512_set1_epi8(black_box(1));
-    let mut sums = [_mm512_setzero_si512(); 16];
-    for _ in 0..1000 {
-        for sum in &mut sums {
-            *sum = _mm512_dpbusd_epi32(*sum, ones, ones);
+/// Printed beside, not timed by criterion: the rate is what counts.
+fn limit(_: &mut Criterion) {
+    for isa in Isa::available() {
+        if let Some(limit) = Limit::measure(isa, Duration::from_millis(300)) {
+            println!("limit {isa}: {:.1} GMAC/s in registers", limit.int8 / 1e9);
         }
-        // Keeps the compiler from computing the sums at once.
-        black_box(());
     }
-    sums.iter().fold(0, |total, &sum| total.wrapping_add(_mm512_reduce_add_epi32(sum)))
-}
-
-fn limit(c: &mut Criterion) {
-    let mut group = c.benchmark_group("limit");
-    group.throughput(Throughput::Elements(ROUND));
-    #[cfg(target_arch = "x86_64")]
-    if Isa::new(Level::Avx512Vnni).is_some() {
-        // SAFETY: the processor has AVX-512 VNNI.
-        group.bench_function("vpdpbusd avx512vnni", |b| b.iter(|| unsafe { registers_only() }));
-    }
-    group.finish();
 }
 
 criterion_group!(benches, limit, convolution);

@@ -17,6 +17,7 @@ pub mod fconv_transpose;
 pub mod fdepthwise;
 mod float;
 pub mod isa;
+pub mod limit;
 mod math;
 pub mod matmul;
 mod multiversion;

@@ -32,7 +32,7 @@ pub(super) struct Bench {
     /// Set an input to one value instead of random ones
     #[arg(long = "fill", value_name = "NAME=V", value_parser = named_value)]
     fills: Vec<(String, f64)>,
-    /// Also time every layer, on one thread
+    /// Also time every layer, on one thread, beside what a core can do at most
     #[arg(long)]
     per_layer: bool,
     /// Print one JSON object
@@ -73,7 +73,11 @@ impl Bench {
         session.run()?;
         let first_ms = milliseconds(start);
         let timing = measure(self.seconds, &mut || session.run())?;
-        let layers = if self.per_layer { Some(layers::measure(&mut session, self.seconds)?) } else { None };
+        let layers = if self.per_layer {
+            Some(layers::measure(&mut session, options.isa, self.seconds)?)
+        } else {
+            None
+        };
         let report = Report {
             timing,
             threads: options.threads,

@@ -5,14 +5,21 @@ use super::output::{say, say_json};
 use super::show;
 use clap::Args;
 use comfy_table::CellAlignment;
+use ottava_kernels::limit::{Limit, read_bandwidth};
 use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Show what this processor has and which kernels will run
 #[derive(Args)]
 #[command(after_help = "Examples:
   ottava cpu
+  ottava cpu --measure
   ottava cpu --json")]
 pub(super) struct Cpu {
+    /// Also measure what one core can do at most: multiply-adds per instruction set, and bytes read
+    #[arg(long)]
+    measure: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,12 +30,14 @@ impl Cpu {
         let best = Isa::best();
         let available: Vec<&str> = Isa::available().iter().map(|i| i.name()).collect();
         let (features, kernels) = (features(), kernels(best));
+        let limits = if self.measure { limits() } else { Vec::new() };
         if self.json {
             return say_json(&serde_json::json!({
                 "isa": best.name(),
                 "available": available,
                 "features": features,
                 "kernels": kernels.iter().map(|(_, k)| k).collect::<Vec<_>>(),
+                "limits": limits.iter().map(|(name, value, _)| (name.as_str(), *value)).collect::<BTreeMap<_, _>>(),
             }));
         }
         let mut table = show::facts([
@@ -39,11 +48,31 @@ impl Cpu {
         for (layer, kernel) in &kernels {
             table.add_row([*layer, kernel]);
         }
+        for (name, value, unit) in &limits {
+            table.add_row([format!("at most, {name}"), format!("{:.1} {unit}", value / 1e9)]);
+        }
         if let Some(texts) = table.column_mut(1) {
             texts.set_cell_alignment(CellAlignment::Left);
         }
         say(table)
     }
+}
+
+/// What one core does at most: what, how much per second, and the unit of billions of it.
+fn limits() -> Vec<(String, f64, &'static str)> {
+    const TIME: Duration = Duration::from_millis(100);
+    let mut limits = Vec::new();
+    for isa in Isa::available() {
+        if let Some(limit) = Limit::measure(isa, TIME) {
+            limits.push((format!("int8, {isa}"), limit.int8, "GMAC/s"));
+            limits.push((format!("float, {isa}"), limit.float, "GMAC/s"));
+        }
+    }
+    for (name, kib) in [("32 KiB", 32), ("512 KiB", 512), ("256 MiB", 256 << 10)] {
+        let rate = read_bandwidth(Isa::best(), &vec![1; kib * 128], TIME);
+        limits.push((format!("reading {name}"), rate, "GB/s"));
+    }
+    limits
 }
 
 /// The kernels that layers of usual shapes get.
