@@ -67,7 +67,7 @@ impl Convert {
                 let limits = self.load.limits();
                 let session =
                     loaded.model.session(&SessionOptions { isa, limits, ..SessionOptions::default() })?;
-                model::packed_sections(&loaded.model, &session)
+                loaded.model.packed_sections(&session)
             }
         };
         let bytes_out = model::save(&self.output, loaded.model.graph(), &packed)?;

@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::options::LoadArgs;
 use crate::data::Source;
 use crate::format::{self, PackedSection};
-use crate::graph::{Graph, Node, TensorId};
-use crate::{Error, Model, Session, import, optimize};
+use crate::graph::{Graph, Node};
+use crate::{Error, Model, import, optimize};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -58,22 +58,6 @@ pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Resu
     }
     format::save(path, graph, packed)?;
     Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
-}
-
-/// The packed weights of a session, as sections of the file that its model is written to.
-pub(super) fn packed_sections(model: &Model, session: &Session) -> Vec<PackedSection> {
-    let reads = |node: &Node, weights: TensorId| node.input(1) == Some(weights);
-    let nodes = &model.graph().nodes;
-    let mut sections: Vec<PackedSection> = session
-        .packed_weights()
-        .filter_map(|p| {
-            let node = nodes.iter().position(|n| reads(n, p.tensor))?;
-            Some(PackedSection { node, layout: p.layout, data: p.bytes.clone() })
-        })
-        .collect();
-    sections.sort_by_key(|s| (s.node, s.layout));
-    sections.dedup_by_key(|s| (s.node, s.layout));
-    sections
 }
 
 /// Nodes that compute in 8-bit integers and nodes that compute in floats.

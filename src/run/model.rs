@@ -1,8 +1,8 @@
 //! A graph that is ready to run, and where it comes from.
 
 use super::{RunError, Session, SessionOptions};
-use crate::format;
-use crate::graph::Graph;
+use crate::format::{self, PackedSection};
+use crate::graph::{Graph, Node, TensorId};
 use crate::limits::Limits;
 use crate::plan::{PackedStore, PackedWeights};
 use crate::{Error, Result};
@@ -79,6 +79,22 @@ impl Model {
             }
         }
         Ok(left.len())
+    }
+
+    /// The weights of a session of this model in the order in which its kernels read them, for
+    /// [`format::save`]: the file then loads without packing where these kernels run.
+    pub fn packed_sections(&self, session: &Session) -> Vec<PackedSection> {
+        let reads = |node: &Node, weights: TensorId| node.input(1) == Some(weights);
+        let mut sections: Vec<PackedSection> = session
+            .packed_weights()
+            .filter_map(|p| {
+                let node = self.graph.nodes.iter().position(|n| reads(n, p.tensor))?;
+                Some(PackedSection { node, layout: p.layout, data: p.bytes.clone() })
+            })
+            .collect();
+        sections.sort_by_key(|s| (s.node, s.layout));
+        sections.dedup_by_key(|s| (s.node, s.layout));
+        sections
     }
 
     /// The graph.
