@@ -10,7 +10,7 @@ use ottava_kernels::broadcast::Broadcast;
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::qbinary::{QAdd, qadd};
-use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise, SLACK};
+use ottava_kernels::{ConvShape, Filter, Isa, Output, QConv, QDepthwise, SLACK};
 use std::time::Duration;
 
 const OUT: Output = Output { zero_point: 128, min: 0, max: 255 };
@@ -70,7 +70,9 @@ macro_rules! against {
             let kernel = $int::new(isa, shape, 128, OUT, shape.oc);
             let mut packed = AlignedBytes::zeroed(kernel.packed_len());
             let multiplier = vec![1e-3; shape.oc];
-            kernel.pack(&weights(&shape), &vec![0; shape.oc], &multiplier, packed.as_mut());
+            let weights = weights(&shape);
+            let filter = Filter { weights: &weights, multiplier: &multiplier, ..Filter::default() };
+            kernel.pack(&filter, packed.as_mut());
             let (x, mut y) = (bytes(shape.x_len() + SLACK), vec![0u8; shape.y_len() + SLACK]);
             let mut scratch = AlignedBytes::zeroed(kernel.scratch_len());
             group.bench_function(format!("int8 {isa} ({})", kernel.kernel()), |b| {

@@ -4,7 +4,7 @@ use ottava_kernels::broadcast::Broadcast;
 use ottava_kernels::qbinary::{QAdd, qadd};
 use ottava_kernels::quantize::{dequantize, quantize};
 use ottava_kernels::softmax::QSoftmax;
-use ottava_kernels::{ConvShape, Isa, Output, QConv, SLACK};
+use ottava_kernels::{ConvShape, Filter, Isa, Output, QConv, SLACK};
 use proptest::prelude::*;
 
 /// The largest scale with which no value of a tensor overflows.
@@ -17,7 +17,7 @@ fn linear(isa: Isa, x: &[u8], zero: u8, weights: &[i8], bias: &[i32], m: &[f32],
     // Packed weights are read in whole lines: the buffer starts at one.
     let mut packed = vec![Line([0; 64]); conv.packed_len() / 64];
     let packed = bytemuck::cast_slice_mut(&mut packed);
-    conv.pack(weights, bias, m, packed);
+    conv.pack(&Filter { weights, bias, multiplier: m, ..Filter::default() }, packed);
     let mut padded = x.to_vec();
     padded.resize(k + SLACK, 0xA5);
     let mut y = vec![0; n];

@@ -114,12 +114,25 @@ fn unsigned_weights_that_fit_become_signed() {
 }
 
 #[test]
-fn weights_that_do_not_fit_stay_float() {
+fn weights_far_from_0_keep_zero_points() {
     let codes: Vec<u8> = weights(48).iter().map(|b| b ^ 0x80).collect();
     let (net, y) = conv_relu(DType::U8, &codes, Quant::per_tensor(0.01, 20));
     let after = optimized(net, y, 0.02);
-    assert_eq!(names(&after), ["Quantize", "Dequantize", "Conv", "Quantize", "Dequantize"]);
-    assert_eq!(after.tensor(after.nodes[2].input(1).unwrap()).dtype, DType::F32);
+    assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
+    let w = after.tensor(after.nodes[1].input(1).unwrap());
+    let quant = w.quant.as_ref().unwrap();
+    assert_eq!((w.dtype, quant.axis, &quant.scale), (DType::I8, Some(0), &vec![0.01; 3]));
+    assert!(quant.zero_point.iter().any(|&z| z != 0));
+    let reals: Vec<f32> = codes.iter().map(|&q| (i32::from(q) - 20) as f32 * 0.01).collect();
+    assert_eq!(w.dequantized().unwrap(), reals);
+}
+
+#[test]
+fn signed_weights_with_zero_points_are_products_of_integers() {
+    let quant = Quant { axis: Some(0), scale: vec![0.01, 0.005, 0.008], zero_point: vec![-90, 0, 77] };
+    let (net, y) = conv_relu(DType::I8, &weights(48), quant);
+    let after = optimized(net, y, 0.02);
+    assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ottava_kernels::isa::Level;
 use ottava_kernels::limit::Limit;
 use ottava_kernels::qconv::QConv;
-use ottava_kernels::{ConvShape, Isa, Output, SLACK};
+use ottava_kernels::{ConvShape, Filter, Isa, Output, SLACK};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -63,7 +63,9 @@ fn convolution(c: &mut Criterion) {
             let weights: Vec<i8> = (0..shape.oc * shape.k()).map(|i| (i * 7919 % 255) as u8 as i8).collect();
             let weights: Vec<i8> = weights.into_iter().map(|w| w.max(-127)).collect();
             let mut packed = vec![0; conv.packed_len()];
-            conv.pack(&weights, &[], &vec![1e-3; shape.oc], &mut packed);
+            let multiplier = vec![1e-3; shape.oc];
+            let filter = Filter { weights: &weights, multiplier: &multiplier, ..Filter::default() };
+            conv.pack(&filter, &mut packed);
             let x = vec![77; shape.x_len() + SLACK];
             let mut y = vec![0; shape.y_len()];
             let mut scratch = vec![0; conv.scratch_len()];

@@ -15,6 +15,7 @@ pub mod copy;
 pub mod fconv;
 pub mod fconv_transpose;
 pub mod fdepthwise;
+pub mod filter;
 mod float;
 pub mod isa;
 pub mod limit;
@@ -39,6 +40,7 @@ pub mod unary;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use filter::Filter;
 pub use isa::Isa;
 pub use qconv::{QConv, QConvTranspose};
 pub use qdepthwise::QDepthwise;

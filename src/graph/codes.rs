@@ -58,9 +58,67 @@ impl Tensor {
     }
 }
 
+/// Weights that lie up to 255 away from 0, as 8-bit integers around one zero point per output channel.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rows {
+    /// `value + zero_point`, in the order of the values.
+    pub codes: Vec<i8>,
+    /// One per row, as near to 0 as its values allow.
+    pub zero_points: Vec<i32>,
+}
+
+impl Rows {
+    /// Rows of `len` values. `None` where values are more than 255 away from 0, or from others of their row.
+    pub fn new(values: &[i32], len: usize) -> Option<Rows> {
+        let mut rows = Rows { codes: Vec::with_capacity(values.len()), zero_points: Vec::new() };
+        for row in values.chunks(len.max(1)) {
+            let low = row.iter().copied().min()?;
+            let high = row.iter().copied().max()?;
+            let zero = match () {
+                () if low < -255 || high > 255 || high - low > 255 => return None,
+                () if high > 127 => 127 - high,
+                // -128 is left out where it can be: its negation is no i8, which costs some kernels dear.
+                () if low < -128 => (-127 - low).min(127 - high).min(127),
+                () => 0,
+            };
+            rows.codes.extend(row.iter().map(|v| (v + zero) as i8));
+            rows.zero_points.push(zero);
+        }
+        Some(rows)
+    }
+
+    /// The quantization of the codes: `scale` has one value, or one per row.
+    pub fn quant(&self, scale: &[f32]) -> Quant {
+        match *scale {
+            [scale] if self.zero_points.iter().all(|&z| z == 0) => Quant::per_tensor(scale, 0),
+            _ => {
+                let scale = scale.iter().copied().cycle().take(self.zero_points.len()).collect();
+                Quant { axis: Some(0), scale, zero_point: self.zero_points.clone() }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_keep_their_values_and_need_few_zero_points() {
+        let values =
+            [[-128, 127], [-255, 0], [0, 255], [-254, -255], [1, 128], [-129, 126], [-129, 3], [5, -6]];
+        let rows = Rows::new(values.as_flattened(), 2).unwrap();
+        let back = |i: usize| i32::from(rows.codes[i]) - rows.zero_points[i / 2];
+        assert_eq!((0..16).map(back).collect::<Vec<_>>(), values.as_flattened());
+        assert_eq!(rows.zero_points, [0, 127, -128, 127, -1, 1, 2, 0]);
+        assert_eq!(rows.quant(&[0.5]).zero_point, rows.zero_points);
+        for refused in [[-256, -200], [200, 256], [-128, 128]] {
+            assert_eq!(Rows::new(&refused, 2), None);
+        }
+        let plain = Rows::new(&[1, 2, 3], 1).unwrap();
+        assert_eq!(plain.quant(&[0.5]), Quant::per_tensor(0.5, 0));
+        assert_eq!(plain.quant(&[0.5, 0.25, 2.0]), Quant::per_channel(0, vec![0.5, 0.25, 2.0]));
+    }
 
     #[test]
     fn quantizing_undoes_dequantizing() {

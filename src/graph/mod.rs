@@ -13,6 +13,7 @@ mod validate;
 
 pub use attr::{Attr, AttrField};
 pub use build::GraphBuilder;
+pub(crate) use codes::Rows;
 pub use op::*;
 pub use tensor::*;
 pub use validate::GraphError;

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Parts, Span, Spans};
 use super::indirection::{self, Indirection, MAX_ROWS};
-use super::layout::{COLUMNS, Layout};
+use super::layout::{COLUMNS, Layout, Packed};
 use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Tile};
 #[cfg(target_arch = "x86_64")]
@@ -64,8 +64,8 @@ impl Correlation {
     pub fn kernel(&self, operation: Operation) -> &'static str {
         match ladder(self.isa, false) {
             Some(ladder) => {
-                let widest = Parts::at_most(ladder.len(), self.layout.panels()).longest();
-                ladder[widest.max(1) - 1].names[operation as usize]
+                let widest = Parts::at_most(ladder.rungs.len(), self.layout.panels()).longest();
+                ladder.rungs[widest.max(1) - 1].names[operation as usize]
             }
             None => scalar::qconv::NAMES[operation as usize],
         }
@@ -94,7 +94,7 @@ impl Correlation {
             Some(ladder) => {
                 let mut indirection =
                     Indirection::new(&self.geometry, &self.layout, x, self.x_zero_point, scratch);
-                self.run_tiles(ladder, packed.panels, &mut indirection, target, rows);
+                self.run_tiles(ladder, &packed, &mut indirection, target, rows);
             }
         }
     }
@@ -103,7 +103,7 @@ impl Correlation {
     fn run_tiles(
         &self,
         ladder: &Ladder,
-        panels: &[u8],
+        packed: &Packed<'_>,
         indirection: &mut Indirection<'_>,
         target: &Target<'_>,
         rows: Range<usize>,
@@ -113,34 +113,40 @@ impl Correlation {
             return;
         }
         let group_oc = geometry.oc / geometry.groups;
-        let blocks = Parts::at_most(ladder.len(), layout.panels());
-        let tiles = Parts::at_most(ladder[blocks.longest() - 1].tiles.len(), rows.len());
+        let blocks = Parts::at_most(ladder.rungs.len(), layout.panels());
+        let tiles = Parts::at_most(ladder.rungs[blocks.longest() - 1].tiles.len(), rows.len());
         let group_weights = layout.panels() * layout.panel_len();
         let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
         // Filled in place, tile by tile: an array that is returned is copied, and waited for.
         let mut y = [std::ptr::null_mut(); MAX_ROWS];
+        let mut sums = [0; MAX_ROWS];
         for group in 0..geometry.groups {
-            let panels = &panels[group * group_weights..][..group_weights];
+            let panels = &packed.panels[group * group_weights..][..group_weights];
             for part in (0..parts.count).map(|i| parts.range(i)) {
                 let mut spans = geometry.spans(rows.clone());
                 for mr in (0..tiles.count).map(|i| tiles.len(i)) {
                     self.place(group, &mut y[..mr], &mut spans, target, indirection);
+                    if packed.has_zeros {
+                        // SAFETY: `isa` proves the instruction set, and `place` has made `mr` rows, as below.
+                        unsafe { (ladder.row_sums)(indirection.table(mr), layout.tap_len, &mut sums[..mr]) };
+                    }
                     for block in part.clone().map(|i| blocks.range(i)) {
                         let column = block.start * COLUMNS;
                         let block_panels =
                             &panels[block.start * layout.panel_len()..][..block.len() * layout.panel_len()];
                         let tile = Tile {
-                            rows: indirection.table().cast(),
+                            rows: indirection.table(mr).as_ptr().cast(),
                             taps: layout.taps,
                             quads: layout.quads(),
                             panel: block_panels.as_ptr(),
                             panel_len: layout.panel_len(),
+                            sums: if packed.has_zeros { sums.as_ptr() } else { std::ptr::null() },
                             y: y.as_ptr(),
                             column,
                             columns: (group_oc - column).min(block.len() * COLUMNS),
                             out: &self.out,
                         };
-                        let kernel = ladder[block.len() - 1].tiles[mr - 1];
+                        let kernel = ladder.rungs[block.len() - 1].tiles[mr - 1];
                         // SAFETY: `isa` proves the instruction set. `place` has made `mr` rows: a pointer for every tap
                         // to bytes inside of `x` (3 more are slack), the border or a copy, and one to the
                         // `group_oc` outputs, of which these are a part. `block_panels` holds the panels of

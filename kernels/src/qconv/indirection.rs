@@ -11,7 +11,7 @@ use std::ops::Range;
 /// The most output positions of a tile.
 pub(crate) const MAX_ROWS: usize = 16;
 
-type Pointer = MaybeUninit<*const u8>;
+pub(crate) type Pointer = MaybeUninit<*const u8>;
 
 /// The pointers of one tile, over one scratch buffer.
 pub(crate) struct Indirection<'a> {
@@ -66,10 +66,10 @@ impl<'a> Indirection<'a> {
         Indirection { geometry, x, x_zero_point, taps: geometry.taps(), inside, border, cut, table }
     }
 
-    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
-    /// readable, and 3 more if the input has slack.
-    pub fn table(&self) -> *const Pointer {
-        self.table.as_ptr()
+    /// The pointers of a tile of `mr` rows, `[tap][row]`. Each that was filled in points to the bytes of a tap
+    /// that are all readable, and 3 more if the input has slack.
+    pub fn table(&self, mr: usize) -> &[Pointer] {
+        &self.table[..self.table.len() / MAX_ROWS * mr]
     }
 
     /// Computes the pointers of the rows `row..` of a tile of `mr` rows (at most [`MAX_ROWS`]), which are the

@@ -4,27 +4,29 @@
 //! header 64 bytes | panel | panel | ...                                 (all little endian)
 //! header: magic "8vaK4N16" | layout id u32 | flags u32 | groups u32 | oc u32 | taps u32 | tap bytes u32 |
 //!         x zero point u32 | zeros
-//! panel:  bias i32 x 16 | multiplier f32 x 16 | sum of weights i32 x 16 | lines of 64 bytes
+//! panel:  bias i32 x 16 | multiplier f32 x 16 | sum of weights i32 x 16 | -weight zero point i32 x 16 |
+//!         lines of 64 bytes
 //! line:   16 output channels x 4 successive input bytes of a tap, i8
 //! ```
 //!
 //! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its
 //! lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
-//! bias has `-x_zero_point * sum(w)` folded in. The sum of weights is there for instruction sets that
-//! multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two 256-bit
-//! or four 128-bit ones.
+//! bias has `-x_zero_point * sum(w - weight zero point)` folded in. The sum of weights is there for instruction
+//! sets that multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two
+//! 256-bit or four 128-bit ones.
 //!
-//! Layout 1 has a tap per kernel position, layout 2 a tap per kernel row (few channels). Flag 1: some weight
-//! is -128, whose negation does not fit i8.
+//! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Flag 1: some weight
+//! is -128, whose negation does not fit i8. Flag 2: some weight zero point is not 0.
 
 use super::geometry::Geometry;
+use crate::Filter;
 
 /// Bytes in front of the first panel.
 pub(crate) const HEADER: usize = 64;
 /// Output channels of a panel.
 pub(crate) const COLUMNS: usize = 16;
 /// Bytes in front of the lines of a panel.
-pub(crate) const PANEL_HEADER: usize = 3 * ROW;
+pub(crate) const PANEL_HEADER: usize = 4 * ROW;
 /// Bytes of a line.
 pub(crate) const LINE: usize = 64;
 /// Input bytes that one line covers.
@@ -33,11 +35,14 @@ pub(crate) const QUAD: usize = 4;
 pub(crate) const MULTIPLIERS: usize = ROW;
 /// Where in a panel the sums of weights start.
 pub(crate) const SUMS: usize = 2 * ROW;
+/// Where in a panel the weights' zero points start, with the other sign.
+pub(crate) const ZEROS: usize = 3 * ROW;
 
 const ROW: usize = 4 * COLUMNS;
 const MAGIC: [u8; 8] = *b"8vaK4N16";
 const FLAGS: std::ops::Range<usize> = 12..16;
 const FLAG_HAS_MIN: u32 = 1;
+const FLAG_HAS_ZEROS: u32 = 2;
 
 /// How the weights of one convolution are packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +52,8 @@ pub(crate) struct Layout {
     group_oc: usize,
     /// Taps of a window.
     pub taps: usize,
-    tap_len: usize,
+    /// Bytes of a tap.
+    pub tap_len: usize,
     x_zero_point: u8,
     /// What packed bytes start with, flags 0.
     header: [u8; HEADER],
@@ -57,7 +63,7 @@ impl Layout {
     /// Panics if the packed weights would not fit memory.
     pub fn new(g: &Geometry, x_zero_point: u8) -> Layout {
         let mut layout = Layout {
-            id: if g.tap_columns() > 1 { 2 } else { 1 },
+            id: if g.tap_columns() > 1 { 4 } else { 3 },
             groups: g.groups,
             group_oc: g.oc / g.groups,
             taps: g.taps().iter().product(),
@@ -125,7 +131,7 @@ impl Layout {
         let flags = u32::from_le_bytes(packed[FLAGS].try_into().ok()?);
         let same = packed[..FLAGS.start] == self.header[..FLAGS.start]
             && packed[FLAGS.end..HEADER] == self.header[FLAGS.end..];
-        (same && flags & !FLAG_HAS_MIN == 0).then_some(flags)
+        (same && flags & !(FLAG_HAS_MIN | FLAG_HAS_ZEROS) == 0).then_some(flags)
     }
 
     /// True if the packed bytes are of this layout and shape.
@@ -140,30 +146,42 @@ impl Layout {
             layout: self,
             panels: &packed[HEADER..self.packed_len()],
             has_min: flags & FLAG_HAS_MIN != 0,
+            has_zeros: flags & FLAG_HAS_ZEROS != 0,
         }
     }
 
-    /// Packs weights `[oc][taps][tap bytes]`. Panics if a slice has another length (`bias` may be empty).
-    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+    /// Packs weights `[oc][taps][tap bytes]`. Panics if a slice has another length (zero points and biases may be
+    /// none).
+    pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
+        let Filter { weights, zero_points, bias, multiplier } = *filter;
         let (oc, k) = (self.groups * self.group_oc, self.taps * self.tap_len);
         assert_eq!(weights.len(), oc * k, "weights are [oc][kh][kw][c/groups]");
+        assert!(
+            zero_points.is_empty() || zero_points.len() == oc,
+            "there is a zero point for every channel or none"
+        );
         assert!(bias.is_empty() || bias.len() == oc, "there is a bias for every channel or none");
         assert_eq!(multiplier.len(), oc, "there is a multiplier for every channel");
         assert_eq!(packed.len(), self.packed_len(), "packed has room for the weights");
         packed.fill(0);
         let has_min = weights.contains(&i8::MIN);
         packed[..HEADER].copy_from_slice(&self.header);
-        packed[FLAGS].copy_from_slice(&if has_min { FLAG_HAS_MIN } else { 0 }.to_le_bytes());
+        let has_zeros = zero_points.iter().any(|&z| z != 0);
+        let flags = u32::from(has_min) * FLAG_HAS_MIN + u32::from(has_zeros) * FLAG_HAS_ZEROS;
+        packed[FLAGS].copy_from_slice(&flags.to_le_bytes());
         for channel in 0..oc {
             let (panel, column) = self.place(channel);
             let panel = &mut packed[HEADER + panel * self.panel_len()..][..self.panel_len()];
             let weights = &weights[channel * k..][..k];
             let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
-            let shift = i32::from(self.x_zero_point).wrapping_mul(sum);
+            let zero = i32::from(filter.zero_point(channel));
+            let centred = sum.wrapping_sub(zero.wrapping_mul(k as i32));
+            let shift = i32::from(self.x_zero_point).wrapping_mul(centred);
             let bias = bias.get(channel).copied().unwrap_or(0).wrapping_sub(shift);
             panel[4 * column..][..4].copy_from_slice(&bias.to_le_bytes());
             panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
             panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
+            panel[ZEROS + 4 * column..][..4].copy_from_slice(&(-zero).to_le_bytes());
             for (tap, weights) in weights.chunks_exact(self.tap_len.max(1)).enumerate() {
                 let lines = panel[self.offset(tap, 0)..].as_chunks_mut::<LINE>().0;
                 let (quads, rest) = weights.as_chunks::<QUAD>();
@@ -198,6 +216,8 @@ pub(crate) struct Packed<'a> {
     pub panels: &'a [u8],
     /// Some weight may be -128.
     pub has_min: bool,
+    /// Some weight zero point may be other than 0.
+    pub has_zeros: bool,
 }
 
 impl Packed<'_> {
@@ -211,10 +231,11 @@ impl Packed<'_> {
         f32::from_le_bytes(self.word(channel, MULTIPLIERS))
     }
 
-    /// Weight of an output channel for byte `i` of a tap.
-    pub fn weight(&self, channel: usize, tap: usize, i: usize) -> i8 {
+    /// Weight of an output channel for byte `i` of a tap, less its zero point.
+    pub fn weight(&self, channel: usize, tap: usize, i: usize) -> i32 {
         let (panel, column) = self.layout.place(channel);
-        self.panels[panel * self.layout.panel_len() + self.layout.offset(tap, i) + column * QUAD] as i8
+        let at = panel * self.layout.panel_len() + self.layout.offset(tap, i) + column * QUAD;
+        i32::from(self.panels[at] as i8).wrapping_add(i32::from_le_bytes(self.word(channel, ZEROS)))
     }
 
     fn word(&self, channel: usize, at: usize) -> [u8; 4] {

@@ -9,13 +9,14 @@ pub(crate) mod geometry;
 mod indirection;
 pub(crate) mod layout;
 pub(crate) mod requantize;
+pub(crate) mod row_sums;
 pub(crate) mod tile;
 mod transpose;
 
 pub(crate) use driver::Correlation;
 pub use transpose::QConvTranspose;
 
-use crate::{ConvShape, Isa, Output};
+use crate::{ConvShape, Filter, Isa, Output};
 use driver::Target;
 use geometry::Geometry;
 use requantize::{Bounds, Epilogue, Requantize};
@@ -91,13 +92,12 @@ impl QConv {
         self.correlation.layout.accepts(packed)
     }
 
-    /// Packs `[oc][kh][kw][c/groups]` weights (all of -128..=127), `bias[oc]` (or none) and `multiplier[oc]`.
-    /// The zero point's share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping
-    /// arithmetic.
+    /// Packs weights `[oc][kh][kw][c/groups]`. The share of the input's zero point is folded into the bias here,
+    /// with wrapping arithmetic.
     ///
     /// Panics if a slice has another length.
-    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
-        self.correlation.layout.pack(weights, bias, multiplier, packed);
+    pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
+        self.correlation.layout.pack(filter, packed);
     }
 
     /// Bytes of scratch that one call of `run` needs.

@@ -2,6 +2,7 @@
 
 use super::layout::{LINE, PANEL_HEADER, QUAD};
 use super::requantize::{Bounds, Epilogue, Requantize};
+use super::row_sums::{ByteSums, RowSumsFn};
 
 /// What one call of a micro-kernel of `MR` rows and `NV` panels is given.
 pub(crate) struct Tile<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Tile<'a> {
     pub panel: *const u8,
     /// From one panel to the next.
     pub panel_len: usize,
+    /// `[MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
+    pub sums: *const i32,
     /// `[MR]`: where the outputs of a row start.
     pub y: *const *mut u8,
     /// The first output of a row that is computed here.
@@ -29,7 +32,7 @@ pub(crate) struct Tile<'a> {
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
-/// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, every `y` for `columns` outputs
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels and `sums` to read, every `y` for `columns` outputs
 /// to write from `column` on, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 
@@ -38,7 +41,7 @@ pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 /// # Safety
 /// Callers of any function here have checked that the processor has the instruction set, and are inlined into
 /// a function that is compiled for it.
-pub(crate) trait Columns16 {
+pub(crate) trait Columns16: ByteSums {
     /// 16 accumulators.
     type Acc: Copy;
     /// 16 sums with everything added.
@@ -52,6 +55,8 @@ pub(crate) trait Columns16 {
 
     /// No products yet.
     unsafe fn zero() -> Self::Acc;
+    /// What the zero points of the weights of `panel` take from a row whose input bytes add up to `sum`.
+    unsafe fn start(panel: *const u8, sum: i32) -> Self::Acc;
     /// Reads 64 bytes.
     unsafe fn line(p: *const u8) -> Self::Line;
     /// Reads 4 bytes.
@@ -82,6 +87,13 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
     // of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
     unsafe {
         let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
+        if !t.sums.is_null() {
+            for (i, acc) in acc[0].iter_mut().enumerate() {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::start(t.panel.add(v * t.panel_len), *t.sums.add(i));
+                }
+            }
+        }
         let mut line = t.panel.add(PANEL_HEADER);
         for tap in 0..t.taps {
             let mut rows = [std::ptr::null(); MR];
@@ -197,8 +209,13 @@ pub(crate) struct Rung {
     pub names: [&'static str; 6],
 }
 
-/// All micro-kernels of one instruction set: those of `i + 1` panels at `i`.
-pub(crate) type Ladder = [Rung];
+/// The kernels of one instruction set.
+pub(crate) struct Ladder {
+    /// The micro-kernels of `i + 1` panels at `i`.
+    pub rungs: &'static [Rung],
+    /// Sums of rows, for weights with zero points.
+    pub row_sums: RowSumsFn,
+}
 
 /// Names by [`Operation`].
 macro_rules! names {
@@ -227,11 +244,22 @@ macro_rules! ladder {
             unsafe { $crate::qconv::tile::tile::<$simd, MR, NV, CHAINS>(t) }
         }
 
-        /// The micro-kernels of this instruction set.
-        pub(crate) static LADDER: &$crate::qconv::tile::Ladder = &[$($crate::qconv::tile::Rung {
-            tiles: &[$(tile::<$mr, $nv, { $crate::qconv::tile::chains($chains, $mr, $nv) }>),+],
-            names: $crate::qconv::tile::names!($most, $columns, $isa),
-        }),+];
+        /// # Safety
+        /// As for `RowSumsFn`.
+        #[target_feature(enable = $features)]
+        unsafe fn row_sums(rows: &[std::mem::MaybeUninit<*const u8>], tap_len: usize, sums: &mut [i32]) {
+            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
+            unsafe { $crate::qconv::row_sums::row_sums::<$simd>(rows, tap_len, sums) }
+        }
+
+        /// The kernels of this instruction set.
+        pub(crate) static LADDER: $crate::qconv::tile::Ladder = $crate::qconv::tile::Ladder {
+            rungs: &[$($crate::qconv::tile::Rung {
+                tiles: &[$(tile::<$mr, $nv, { $crate::qconv::tile::chains($chains, $mr, $nv) }>),+],
+                names: $crate::qconv::tile::names!($most, $columns, $isa),
+            }),+],
+            row_sums,
+        };
     };
 }
 pub(crate) use {ladder, names};

@@ -8,7 +8,7 @@ use super::driver::{Correlation, Target};
 use super::geometry::{Geometry, assert_fits};
 use super::requantize::{Epilogue, Requantize};
 use super::tile::Operation;
-use crate::{ConvTransposeShape, Isa, Output};
+use crate::{ConvTransposeShape, Filter, Isa, Output};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -144,10 +144,11 @@ impl QConvTranspose {
         self.packed_phases().all(accepted)
     }
 
-    /// Packs `[oc][kh][kw][c/groups]` weights (all of -128..=127), `bias[oc]` (or none) and `multiplier[oc]`.
+    /// Packs weights `[oc][kh][kw][c/groups]`.
     ///
     /// Panics if a slice has another length.
-    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+    pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
+        let weights = filter.weights;
         let [kh, kw] = self.shape.kernel;
         let channels = self.shape.c / self.shape.groups;
         assert_eq!(weights.len(), self.shape.oc * kh * kw * channels, "weights are [oc][kh][kw][c/groups]");
@@ -163,7 +164,7 @@ impl QConvTranspose {
                     }
                 }
             }
-            phase.correlation.layout.pack(&part, bias, multiplier, &mut packed[range]);
+            phase.correlation.layout.pack(&Filter { weights: &part, ..*filter }, &mut packed[range]);
         }
     }
 

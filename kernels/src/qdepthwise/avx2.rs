@@ -1,4 +1,5 @@
-//! Blocks of 32 channels, two kernel rows to a word, `vpmaddwd` on widened bytes: exact for all weights.
+//! Blocks of 32 channels, two kernel rows to a word, `vpmaddwd` on widened bytes: exact for all weights,
+//! those of 9 bits among them.
 
 use super::QDepthwise;
 use super::blocked::{self, Vectors};
@@ -25,9 +26,10 @@ impl Vectors for Avx2 {
     const BYTES: usize = 32;
     const TAPS: usize = 2;
     const PIXELS: usize = 2;
+    const WIDE_WEIGHTS: bool = true;
 
-    fn weights([a, b, ..]: [i8; 4]) -> [u8; 4] {
-        let ([a0, a1], [b0, b1]) = (i16::from(a).to_le_bytes(), i16::from(b).to_le_bytes());
+    fn weights([a, b, ..]: [i16; 4]) -> [u8; 4] {
+        let ([a0, a1], [b0, b1]) = (a.to_le_bytes(), b.to_le_bytes());
         [a0, a1, b0, b1]
     }
 

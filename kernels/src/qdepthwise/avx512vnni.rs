@@ -25,8 +25,9 @@ impl Vectors for Avx512Vnni {
     const BYTES: usize = 64;
     const TAPS: usize = 4;
     const PIXELS: usize = 4;
+    const WIDE_WEIGHTS: bool = false;
 
-    fn weights(taps: [i8; 4]) -> [u8; 4] {
+    fn weights(taps: [i16; 4]) -> [u8; 4] {
         taps.map(|w| w as u8)
     }
 

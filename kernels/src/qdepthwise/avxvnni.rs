@@ -17,8 +17,9 @@ impl Vectors for AvxVnni {
     const BYTES: usize = 32;
     const TAPS: usize = 4;
     const PIXELS: usize = 2;
+    const WIDE_WEIGHTS: bool = false;
 
-    fn weights(taps: [i8; 4]) -> [u8; 4] {
+    fn weights(taps: [i16; 4]) -> [u8; 4] {
         taps.map(|w| w as u8)
     }
 

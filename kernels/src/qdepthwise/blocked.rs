@@ -12,14 +12,14 @@
 //! The loops are plain functions that are always inlined into one entry point per instruction set; no closures,
 //! as these would be compiled without it.
 //!
-//! Packed, per block: bias i32, multiplier f32 (both in word order), then for each kernel column and each group of
-//! kernel rows four vectors of weight words.
+//! Packed, per block: 64 bytes of which the first is the number of its parts, bias i32, multiplier f32 (both in word
+//! order), then for each part, each kernel column and each group of kernel rows four vectors of weight words. A weight
+//! is the sum of its parts; most blocks have one.
 
 #![allow(clippy::needless_range_loop)]
 
 use super::QDepthwise;
-use crate::ConvShape;
-use crate::Output;
+use crate::{Filter, Output};
 use std::ops::Range;
 
 /// The vectors of one instruction set.
@@ -37,8 +37,10 @@ pub(crate) trait Vectors {
     const TAPS: usize;
     /// Output pixels computed together.
     const PIXELS: usize;
-    /// The weights of one word.
-    fn weights(taps: [i8; 4]) -> [u8; 4];
+    /// Words of weights have 16 bits for each: they need no parts.
+    const WIDE_WEIGHTS: bool;
+    /// The weights of one word; each fits i8 unless there is more room for it.
+    fn weights(taps: [i16; 4]) -> [u8; 4];
     unsafe fn load(from: *const u8) -> Self::Word;
     unsafe fn store(word: Self::Word, to: *mut u8);
     unsafe fn store_part(word: Self::Word, to: *mut u8, n: usize);
@@ -58,6 +60,9 @@ pub(crate) trait Vectors {
 /// Bytes of interleaved columns that are worked on at a time: well within a first-level cache.
 const TILE_BYTES: usize = 24 << 10;
 
+/// Bytes in front of a block's biases.
+const BLOCK_HEADER: usize = 64;
+
 /// Most output pixels that are computed together on any instruction set.
 const MAX_PIXELS: usize = 4;
 
@@ -71,6 +76,8 @@ struct Layout {
     blocks: usize,
     /// Bytes of one interleaved column.
     column: usize,
+    /// The most parts that a block has.
+    parts: usize,
     /// Packed bytes of one block.
     block_bytes: usize,
     /// Output pixels of a tile.
@@ -80,7 +87,9 @@ struct Layout {
 }
 
 impl Layout {
-    fn new<V: Vectors>(shape: &ConvShape, y_stride: usize) -> Layout {
+    fn new<V: Vectors>(conv: &QDepthwise) -> Layout {
+        let (shape, y_stride) = (&conv.shape, conv.y_stride);
+        let parts = if V::WIDE_WEIGHTS { 1 } else { conv.parts };
         let groups = shape.kernel[0].div_ceil(V::TAPS);
         let fits =
             shape.c > 0 && V::BYTES.is_multiple_of(shape.c) && shape.strides[1] == 1 && y_stride == shape.c;
@@ -95,7 +104,8 @@ impl Layout {
             together,
             blocks: shape.c.div_ceil(V::BYTES),
             column,
-            block_bytes: 8 * V::BYTES + shape.kernel[1] * column,
+            parts,
+            block_bytes: BLOCK_HEADER + 8 * V::BYTES + parts * shape.kernel[1] * column,
             tile,
             columns: ((tile - 1) * shape.strides[1]).saturating_add(reach + 1),
         }
@@ -111,30 +121,24 @@ fn channel_of_word<V: Vectors>(i: usize) -> usize {
 
 /// True if packed bytes hold every channel several times over.
 pub(crate) fn repeats_channels<V: Vectors>(conv: &QDepthwise) -> bool {
-    Layout::new::<V>(&conv.shape, conv.y_stride).together > 1
+    Layout::new::<V>(conv).together > 1
 }
 
 pub(crate) fn packed_len<V: Vectors>(conv: &QDepthwise) -> usize {
-    let layout = Layout::new::<V>(&conv.shape, conv.y_stride);
+    let layout = Layout::new::<V>(conv);
     layout.blocks * layout.block_bytes
 }
 
 pub(crate) fn scratch_len<V: Vectors>(conv: &QDepthwise) -> usize {
-    let layout = Layout::new::<V>(&conv.shape, conv.y_stride);
+    let layout = Layout::new::<V>(conv);
     // The border row, the columns, and what aligning them may cost.
     V::BYTES.saturating_add(layout.columns.saturating_mul(layout.column)).saturating_add(64)
 }
 
-pub(crate) fn pack<V: Vectors>(
-    conv: &QDepthwise,
-    weights: &[i8],
-    bias: &[i32],
-    multiplier: &[f32],
-    packed: &mut [u8],
-) {
+pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &mut [u8]) {
     let shape = &conv.shape;
     let [kh, kw] = shape.kernel;
-    let layout = Layout::new::<V>(shape, conv.y_stride);
+    let layout = Layout::new::<V>(conv);
     packed[..layout.blocks * layout.block_bytes].fill(0);
     for (b, packed) in packed.chunks_exact_mut(layout.block_bytes).take(layout.blocks).enumerate() {
         for i in 0..V::BYTES {
@@ -143,19 +147,28 @@ pub(crate) fn pack<V: Vectors>(
             if c >= shape.c {
                 continue;
             }
+            let (header, packed) = packed.split_at_mut(BLOCK_HEADER);
             let mut put = |at: usize, bytes: [u8; 4]| packed[at + 4 * i..][..4].copy_from_slice(&bytes);
-            put(0, conv.folded_bias(weights, bias, c).to_le_bytes());
-            put(4 * V::BYTES, multiplier[c].to_le_bytes());
+            put(0, conv.folded_bias(filter, c).to_le_bytes());
+            put(4 * V::BYTES, filter.multiplier[c].to_le_bytes());
             for kx in 0..kw {
                 for g in 0..layout.groups {
-                    let mut taps = [0; 4];
-                    for (t, tap) in taps.iter_mut().enumerate().take(V::TAPS) {
+                    let mut left = [0; 4];
+                    for (t, tap) in left.iter_mut().enumerate().take(V::TAPS) {
                         let ky = g * V::TAPS + t;
                         if ky < kh {
-                            *tap = weights[(c * kh + ky) * kw + kx];
+                            *tap = conv.weight(filter, c, ky * kw + kx);
                         }
                     }
-                    put(8 * V::BYTES + (kx * layout.groups + g) * 4 * V::BYTES, V::weights(taps));
+                    for part in 0..layout.parts {
+                        let taps = if V::WIDE_WEIGHTS { left } else { left.map(|w| w.clamp(-128, 127)) };
+                        if taps != [0; 4] {
+                            header[0] = header[0].max(part as u8 + 1);
+                        }
+                        let at = (part * kw + kx) * layout.groups + g;
+                        put(8 * V::BYTES + at * 4 * V::BYTES, V::weights(taps));
+                        left = [0, 1, 2, 3].map(|t| left[t] - taps[t]);
+                    }
                 }
             }
         }
@@ -190,7 +203,7 @@ pub(crate) unsafe fn run<V: Vectors>(
     scratch: &mut [u8],
 ) {
     let s = &conv.shape;
-    let layout = Layout::new::<V>(s, conv.y_stride);
+    let layout = Layout::new::<V>(conv);
     let aligned = scratch.as_ptr().align_offset(64).min(64);
     let (columns, border) = scratch[aligned..].split_at_mut(layout.columns * layout.column);
     border[..V::BYTES].fill(conv.x_zero_point);
@@ -397,24 +410,28 @@ unsafe fn dot_pixels<V: Vectors>(
     let (kw, groups, column) = (conv.shape.kernel[1], layout.groups, layout.column);
     let column_step = conv.shape.dilations[1] * column;
     let reach = (kw - 1) * column_step + column;
-    assert!(packed.len() >= 8 * V::BYTES + kw * column);
+    let parts = usize::from(packed[0]).min(layout.parts);
+    let packed = &packed[BLOCK_HEADER..];
+    assert!(packed.len() >= 8 * V::BYTES + parts * kw * column);
     assert!(starts.iter().all(|&s| s + reach <= columns.len()));
     // SAFETY: by the assert, `packed` starts with four vectors of bias.
     let mut sums = [unsafe { load_four::<V>(packed.as_ptr()) }; MAX_PIXELS];
-    // SAFETY: by the assert, a block holds bias, multipliers and `kw * groups` quads of weights.
+    // SAFETY: by the assert, a block holds bias, multipliers and `parts * kw * groups` quads of weights.
     let mut weights = unsafe { packed.as_ptr().add(8 * V::BYTES) };
-    for kx in 0..kw {
-        for g in 0..groups {
-            // SAFETY: as said where `weights` was made.
-            let w = unsafe { load_four::<V>(weights) };
-            weights = weights.wrapping_add(4 * V::BYTES);
-            let at = kx * column_step + g * 4 * V::BYTES;
-            for p in 0..V::PIXELS {
-                // SAFETY: by the assert, `reach` bytes from every start lie in `columns`.
-                let x = unsafe { load_four::<V>(columns.as_ptr().add(starts[p] + at)) };
-                for v in 0..4 {
-                    // SAFETY: the caller has the instruction set.
-                    sums[p][v] = unsafe { V::dot(sums[p][v], x[v], w[v]) };
+    for _ in 0..parts {
+        for kx in 0..kw {
+            for g in 0..groups {
+                // SAFETY: as said where `weights` was made.
+                let w = unsafe { load_four::<V>(weights) };
+                weights = weights.wrapping_add(4 * V::BYTES);
+                let at = kx * column_step + g * 4 * V::BYTES;
+                for p in 0..V::PIXELS {
+                    // SAFETY: by the assert, `reach` bytes from every start lie in `columns`.
+                    let x = unsafe { load_four::<V>(columns.as_ptr().add(starts[p] + at)) };
+                    for v in 0..4 {
+                        // SAFETY: the caller has the instruction set.
+                        sums[p][v] = unsafe { V::dot(sums[p][v], x[v], w[v]) };
+                    }
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! Integer depthwise convolution: every output channel reads its own input channel.
 //!
 //! Packed weights start with a header of 64 bytes, little endian: magic `8vaDepth`, then as u64 layout id, channels,
-//! kernel height, kernel width and zero point, then zeros. What follows is up to the layout.
+//! kernel height, kernel width, zero point and parts of a weight, then zeros. What follows is up to the layout.
+//!
+//! Weights with zero points are `weight - zero_point`, up to 9 bits wide. Kernels that multiply bytes take such a
+//! weight as a sum of parts of 8 bits, each of which meets the same activations.
 
 use crate::shape::assert_window;
-use crate::{ConvShape, Isa, Output, SLACK, scalar};
+use crate::{ConvShape, Filter, Isa, Output, SLACK, scalar};
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
@@ -36,6 +39,8 @@ pub struct QDepthwise {
     pub(crate) x_zero_point: u8,
     pub(crate) out: Output,
     pub(crate) y_stride: usize,
+    /// Sums of this many i8 make every weight.
+    pub(crate) parts: usize,
     variant: Variant,
 }
 
@@ -76,7 +81,13 @@ impl QDepthwise {
         assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         assert!(out.min <= out.max, "the range of the output is empty");
-        QDepthwise { shape, x_zero_point, out, y_stride, variant: Variant::new(isa) }
+        QDepthwise { shape, x_zero_point, out, y_stride, parts: 1, variant: Variant::new(isa) }
+    }
+
+    /// For weights that are up to `farthest` away from their zero points (of at most 255). Without this all must be
+    /// -128..=127 with it.
+    pub fn with_wide_weights(self, farthest: u16) -> QDepthwise {
+        QDepthwise { parts: usize::from(farthest).div_ceil(127).max(1), ..self }
     }
 
     /// What runs, for people: operation, instruction set.
@@ -95,13 +106,13 @@ impl QDepthwise {
     /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
     pub fn layout(&self) -> u32 {
         match self.variant {
-            Variant::Scalar => 0x100,
+            Variant::Scalar => 0x200,
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => 0x110 + u32::from(blocked::repeats_channels::<Avx2>(self)),
+            Variant::Avx2 => 0x210 + u32::from(blocked::repeats_channels::<Avx2>(self)),
             #[cfg(target_arch = "x86_64")]
-            Variant::AvxVnni => 0x130 + u32::from(blocked::repeats_channels::<AvxVnni>(self)),
+            Variant::AvxVnni => 0x230 + u32::from(blocked::repeats_channels::<AvxVnni>(self)),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512Vnni => 0x120 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
+            Variant::Avx512Vnni => 0x220 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
         }
     }
 
@@ -121,7 +132,7 @@ impl QDepthwise {
 
     fn header(&self) -> [u8; HEADER] {
         let [kh, kw] = self.shape.kernel;
-        let fields = [self.layout() as usize, self.shape.c, kh, kw, self.x_zero_point.into()];
+        let fields = [self.layout() as usize, self.shape.c, kh, kw, self.x_zero_point.into(), self.parts];
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&MAGIC);
         for (to, field) in header[8..].chunks_exact_mut(8).zip(fields) {
@@ -135,21 +146,22 @@ impl QDepthwise {
         packed.len() >= self.packed_len() && packed.starts_with(&self.header())
     }
 
-    /// Packs `[c][kh][kw]` weights (all of -128..=127), `bias[c]` (or none) and `multiplier[c]`. The zero point's
-    /// share `-x_zero_point * sum(w)` is folded into the bias here, with wrapping arithmetic.
+    /// Packs weights `[c][kh][kw]`. The share of the input's zero point is folded into the bias here, with wrapping
+    /// arithmetic.
     ///
-    /// Panics if a slice is too short.
-    pub fn pack(&self, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+    /// Panics if a slice is too short, or a weight farther from its zero point than was
+    /// [said](Self::with_wide_weights).
+    pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
         let (header, packed) = packed[..self.packed_len()].split_at_mut(HEADER);
         header.copy_from_slice(&self.header());
         match self.variant {
-            Variant::Scalar => scalar::qdepthwise::pack(self, weights, bias, multiplier, packed),
+            Variant::Scalar => scalar::qdepthwise::pack(self, filter, packed),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => blocked::pack::<Avx2>(self, weights, bias, multiplier, packed),
+            Variant::Avx2 => blocked::pack::<Avx2>(self, filter, packed),
             #[cfg(target_arch = "x86_64")]
-            Variant::AvxVnni => blocked::pack::<AvxVnni>(self, weights, bias, multiplier, packed),
+            Variant::AvxVnni => blocked::pack::<AvxVnni>(self, filter, packed),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512Vnni => blocked::pack::<Avx512Vnni>(self, weights, bias, multiplier, packed),
+            Variant::Avx512Vnni => blocked::pack::<Avx512Vnni>(self, filter, packed),
         }
     }
 
@@ -196,11 +208,23 @@ impl QDepthwise {
         }
     }
 
-    /// The bias with the zero point's share: `bias[c] - x_zero_point * sum of w`.
-    pub(crate) fn folded_bias(&self, weights: &[i8], bias: &[i32], c: usize) -> i32 {
+    /// Weight `tap` of a channel, less its zero point.
+    pub(crate) fn weight(&self, filter: &Filter<'_>, c: usize, tap: usize) -> i16 {
         let taps = self.shape.kernel[0] * self.shape.kernel[1];
-        let sum: i32 = weights[c * taps..][..taps].iter().map(|&w| i32::from(w)).fold(0, i32::wrapping_add);
-        let given = if bias.is_empty() { 0 } else { bias[c] };
-        given.wrapping_sub(i32::from(self.x_zero_point).wrapping_mul(sum))
+        let weight = i16::from(filter.weights[c * taps + tap]) - filter.zero_point(c);
+        let most = 127 * self.parts as i16;
+        assert!(
+            (-most - 1..=most).contains(&weight),
+            "a weight is farther from its zero point than was said"
+        );
+        weight
+    }
+
+    /// The bias with the zero point's share: `bias[c] - x_zero_point * sum of w`.
+    pub(crate) fn folded_bias(&self, filter: &Filter<'_>, c: usize) -> i32 {
+        let taps = self.shape.kernel[0] * self.shape.kernel[1];
+        let weights = (0..taps).map(|tap| i32::from(self.weight(filter, c, tap)));
+        let given = if filter.bias.is_empty() { 0 } else { filter.bias[c] };
+        given.wrapping_sub(i32::from(self.x_zero_point).wrapping_mul(weights.fold(0, i32::wrapping_add)))
     }
 }

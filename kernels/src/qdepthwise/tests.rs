@@ -19,9 +19,21 @@ fn fit(mut s: ConvShape, strides: [usize; 2], dilations: [usize; 2], pad: [usize
 
 struct Data {
     weights: Vec<i8>,
+    zero_points: Vec<i16>,
     bias: Vec<i32>,
     multiplier: Vec<f32>,
     x: Vec<u8>,
+}
+
+impl Data {
+    fn filter(&self) -> Filter<'_> {
+        Filter {
+            weights: &self.weights,
+            zero_points: &self.zero_points,
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+        }
+    }
 }
 
 fn data(s: &ConvShape, random: &mut Random) -> Data {
@@ -35,6 +47,7 @@ fn data(s: &ConvShape, random: &mut Random) -> Data {
     }
     Data {
         weights,
+        zero_points: vec![],
         bias: (0..s.c).map(|_| (random.float() * 1e5) as i32).collect(),
         multiplier: (0..s.c).map(|_| 0.01 * random.float().abs() + 1e-4).collect(),
         x,
@@ -45,7 +58,7 @@ fn data(s: &ConvShape, random: &mut Random) -> Data {
 fn output(conv: &QDepthwise, d: &Data, rows_at_once: usize) -> Vec<u8> {
     let s = &conv.shape;
     let mut packed = vec![0xaa; conv.packed_len()];
-    conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+    conv.pack(&d.filter(), &mut packed);
     let mut scratch = vec![0x55; conv.scratch_len()];
     let mut y = vec![0xee; s.rows() * conv.y_stride];
     let mut row = 0;
@@ -114,6 +127,65 @@ fn wide_rows_and_batches() {
     }
 }
 
+/// Wide weights on a few channels, with every number of parts.
+#[test]
+fn zero_points_of_weights() {
+    let out = Output { zero_point: 100, min: 0, max: 255 };
+    for (c, kernel, strides) in
+        [(2, [3, 3], [1, 1]), (40, [5, 5], [2, 1]), (130, [3, 3], [1, 1]), (200, [4, 2], [2, 2])]
+    {
+        let s = fit(shape(c, 6, 7, kernel), strides, [1, 1], [1, 1]);
+        for (farthest, zero_points) in [(142, [14, -14]), (254, [126, -126]), (255, [127, -128])] {
+            let mut d = data(&s, &mut Random::new(c as u64));
+            // Channels from 64 on are narrow, so that some blocks need fewer parts than others.
+            d.zero_points = (0..c).map(|c| if c < 64 { zero_points[c % 2] } else { 0 }).collect();
+            for (i, w) in d.weights.iter_mut().enumerate() {
+                let zero = d.zero_points[i / (kernel[0] * kernel[1])];
+                *w = (*w).clamp((zero - farthest).max(-127) as i8, (zero + farthest).min(127) as i8);
+                *w = if i % 5 == 0 && zero != 0 {
+                    if zero > 0 { (zero - farthest).max(-128) as i8 } else { 127 }
+                } else {
+                    *w
+                };
+            }
+            let new = |isa| QDepthwise::new(isa, s, 9, out, c).with_wide_weights(farthest as u16);
+            let expected = direct(&s, &d, 9, out);
+            on_every_isa(|isa| assert!(output(&new(isa), &d, 2) == expected, "{isa} {s:?} {farthest}"));
+        }
+    }
+}
+
+/// Written without any of the kernels' ideas.
+fn direct(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
+    let [kh, kw] = s.kernel;
+    let source = |o: usize, k: usize, i: usize, len: usize| {
+        (o * s.strides[i] + k * s.dilations[i]).checked_sub(s.pad[i]).filter(|&at| at < len)
+    };
+    let mut y = vec![];
+    for (oy, ox, c) in (0..s.oh * s.ow * s.c).map(|i| (i / s.c / s.ow, i / s.c % s.ow, i % s.c)) {
+        let mut sum = d.bias[c];
+        for (ky, kx) in (0..kh * kw).map(|k| (k / kw, k % kw)) {
+            if let (Some(iy), Some(ix)) = (source(oy, ky, 0, s.h), source(ox, kx, 1, s.w)) {
+                let x = i32::from(d.x[(iy * s.w + ix) * s.c + c]) - i32::from(x_zero_point);
+                let w = i32::from(d.weights[(c * kh + ky) * kw + kx]) - i32::from(d.zero_points[c]);
+                sum += x * w;
+            }
+        }
+        let q = (sum as f32 * d.multiplier[c]).round_ties_even() as i32 + i32::from(out.zero_point);
+        y.push(q.clamp(out.min.into(), out.max.into()) as u8);
+    }
+    y
+}
+
+#[test]
+#[should_panic(expected = "farther from its zero point")]
+fn weights_farther_than_said_are_refused() {
+    let s = fit(shape(40, 5, 5, [3, 3]), [1, 1], [1, 1], [1, 1]);
+    let mut d = data(&s, &mut Random::new(1));
+    (d.weights[5], d.zero_points) = (127, vec![-1; 40]);
+    output(&QDepthwise::new(Isa::best(), s, 7, Output { zero_point: 0, min: 0, max: 255 }, s.c), &d, 1);
+}
+
 #[test]
 fn image_smaller_than_kernel() {
     for c in [8, 32, 65] {
@@ -150,7 +222,14 @@ fn known_answer() {
     let s = fit(shape(2, 1, 3, [1, 3]), [1, 1], [1, 1], [0, 1]);
     let mut x = vec![11, 9, 12, 8, 13, 7];
     x.resize(x.len() + SLACK, 77);
-    let d = Data { weights: vec![1, 2, 3, -1, -2, -3], bias: vec![4, 0], multiplier: vec![0.5, 1.0], x };
+    let zero_points = vec![];
+    let d = Data {
+        weights: vec![1, 2, 3, -1, -2, -3],
+        zero_points,
+        bias: vec![4, 0],
+        multiplier: vec![0.5, 1.0],
+        x,
+    };
     // Channel 0 is [1, 2, 3] around the zero point, channel 1 is [-1, -2, -3].
     // Channel 0: 4 + [2 + 6, 1 + 4 + 9, 2 + 6] = [12, 18, 12], halved. Channel 1: [2 + 6, 1 + 4 + 9, 2 + 6].
     let out = Output { zero_point: 20, min: 0, max: 255 };
@@ -169,7 +248,7 @@ fn accepts_its_own_weights_only() {
         let conv = QDepthwise::new(isa, s, 7, out, s.c);
         let mut packed = vec![0; conv.packed_len()];
         assert!(!conv.accepts(&packed));
-        conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+        conv.pack(&d.filter(), &mut packed);
         assert!(conv.accepts(&packed) && !conv.accepts(&packed[..packed.len() - 1]));
         assert!(!QDepthwise::new(isa, s, 8, out, s.c).accepts(&packed));
         let transposed = ConvShape { kernel: [1, 9], ..s };

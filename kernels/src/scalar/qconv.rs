@@ -9,8 +9,8 @@ use std::cell::Cell;
 /// By operation.
 pub(crate) const NAMES: [&str; 6] = names!("1", "1", "scalar");
 
-/// The outputs `y` of the first position of `span`: the weighted sum of its window, wrapping in i32,
-/// requantized or as a real. Outside of the image lies the input's zero point.
+/// The outputs `y` of the first position of `span`: the sum of its window, each byte times weight less zero point,
+/// wrapping in i32, requantized or as a real. Outside of the image lies the input's zero point.
 pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Span, y: &[Cell<u8>]) {
     let g = &conv.geometry;
     let channels = g.group_channels();
@@ -27,7 +27,7 @@ pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Sp
                 for c in 0..channels {
                     let a = pixel.map_or(conv.x_zero_point, |p| x[p + group * channels + c]);
                     let w = packed.weight(oc, tap, start + c);
-                    acc = acc.wrapping_add(i32::from(a) * i32::from(w));
+                    acc = acc.wrapping_add(i32::from(a).wrapping_mul(w));
                 }
             }
         }

@@ -1,30 +1,31 @@
 //! Depthwise convolution, one output at a time.
 //!
-//! Packed: `bias[c]` i32, `multiplier[c]` f32, weights `[c][kh][kw]` i8, little endian, filled up to 64 bytes.
+//! Packed: `bias[c]` i32, `multiplier[c]` f32, weights less zero points `[c][kh][kw]` i16, little endian, filled
+//! up to 64 bytes.
 
-use crate::ConvShape;
 use crate::qdepthwise::QDepthwise;
 use crate::round::Requant;
+use crate::{ConvShape, Filter};
 use std::ops::Range;
 
 pub(crate) fn packed_len(shape: &ConvShape) -> usize {
-    (shape.c * (8 + shape.kernel[0] * shape.kernel[1])).next_multiple_of(64)
+    (shape.c * (8 + 2 * shape.kernel[0] * shape.kernel[1])).next_multiple_of(64)
 }
 
-pub(crate) fn pack(conv: &QDepthwise, weights: &[i8], bias: &[i32], multiplier: &[f32], packed: &mut [u8]) {
+pub(crate) fn pack(conv: &QDepthwise, filter: &Filter<'_>, packed: &mut [u8]) {
     let shape = &conv.shape;
     packed.fill(0);
     let (biases, rest) = packed.split_at_mut(4 * shape.c);
     let (multipliers, rest) = rest.split_at_mut(4 * shape.c);
     for (c, to) in biases.chunks_exact_mut(4).enumerate() {
-        to.copy_from_slice(&conv.folded_bias(weights, bias, c).to_le_bytes());
+        to.copy_from_slice(&conv.folded_bias(filter, c).to_le_bytes());
     }
     for (c, to) in multipliers.chunks_exact_mut(4).enumerate() {
-        to.copy_from_slice(&multiplier[c].to_le_bytes());
+        to.copy_from_slice(&filter.multiplier[c].to_le_bytes());
     }
-    let count = shape.c * shape.kernel[0] * shape.kernel[1];
-    for (to, &w) in rest.iter_mut().zip(&weights[..count]) {
-        *to = w as u8;
+    let taps = shape.kernel[0] * shape.kernel[1];
+    for (i, to) in rest.chunks_exact_mut(2).take(shape.c * taps).enumerate() {
+        to.copy_from_slice(&conv.weight(filter, i / taps, i % taps).to_le_bytes());
     }
 }
 
@@ -48,7 +49,8 @@ pub(crate) fn run(conv: &QDepthwise, packed: &[u8], x: &[u8], y: &mut [u8], rows
                         }
                         _ => conv.x_zero_point,
                     };
-                    let w = weights[(c * s.kernel[0] + ky) * s.kernel[1] + kx] as i8;
+                    let at = 2 * ((c * s.kernel[0] + ky) * s.kernel[1] + kx);
+                    let w = i16::from_le_bytes([weights[at], weights[at + 1]]);
                     acc = acc.wrapping_add(i32::from(v) * i32::from(w));
                 }
             }

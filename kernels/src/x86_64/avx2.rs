@@ -34,6 +34,12 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn start(panel: *const u8, sum: i32) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::start(panel, sum) }
+    }
+
+    #[inline(always)]
     unsafe fn line(p: *const u8) -> Halves {
         // SAFETY: as above.
         unsafe { epilogue::load(p) }

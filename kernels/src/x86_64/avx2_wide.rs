@@ -25,6 +25,20 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
+    unsafe fn start(panel: *const u8, sum: i32) -> [__m256i; 4] {
+        // SAFETY: as above. The first of two partial sums takes all.
+        unsafe {
+            let [low, high] = epilogue::start(panel, sum);
+            [
+                _mm256_cvtepu32_epi64(_mm256_castsi256_si128(low)),
+                _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(low)),
+                _mm256_cvtepu32_epi64(_mm256_castsi256_si128(high)),
+                _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn line(p: *const u8) -> [__m256i; 4] {
         // SAFETY: as above.
         unsafe {

@@ -1,6 +1,6 @@
 //! AVX-512 VNNI: 16 columns are one register.
 
-use crate::qconv::layout::MULTIPLIERS;
+use crate::qconv::layout::{MULTIPLIERS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
@@ -19,6 +19,12 @@ impl Columns16 for Avx512Vnni {
     unsafe fn zero() -> __m512i {
         // SAFETY: as above.
         unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    unsafe fn start(panel: *const u8, sum: i32) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mullo_epi32(_mm512_loadu_si512(panel.add(ZEROS).cast()), _mm512_set1_epi32(sum)) }
     }
 
     #[inline(always)]

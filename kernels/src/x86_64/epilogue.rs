@@ -1,6 +1,6 @@
-//! What becomes of accumulators on 256 bits, shared by the instruction sets without AVX-512.
+//! Where accumulators on 256 bits start and what becomes of them, shared by the instruction sets without AVX-512.
 
-use crate::qconv::layout::MULTIPLIERS;
+use crate::qconv::layout::{MULTIPLIERS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
 use std::arch::x86_64::*;
 
@@ -15,6 +15,19 @@ pub(super) type Halves = [__m256i; 2];
 pub(super) unsafe fn load(p: *const u8) -> Halves {
     // SAFETY: the caller's promise.
     unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
+}
+
+/// What the zero points of the weights of `panel` take from a row whose input bytes add up to `sum`.
+///
+/// # Safety
+/// The header of `panel` can be read; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn start(panel: *const u8, sum: i32) -> Halves {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let ([low, high], sum) = (load(panel.add(ZEROS)), _mm256_set1_epi32(sum));
+        [_mm256_mullo_epi32(low, sum), _mm256_mullo_epi32(high, sum)]
+    }
 }
 
 /// Adds the bias of `panel`.

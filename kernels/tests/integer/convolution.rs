@@ -3,14 +3,14 @@
 use crate::definition::{self, Data, FULL, Random};
 use ottava_kernels::isa::Level;
 use ottava_kernels::qconv::QConv;
-use ottava_kernels::{ConvShape, Isa, Output, SLACK};
+use ottava_kernels::{ConvShape, Filter, Isa, Output, SLACK};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs all rows in two halves; what lies between output rows must stay as it is.
 fn run(isa: Isa, shape: &ConvShape, d: &Data, x_zero_point: u8, out: Output, y_stride: usize) -> Vec<u8> {
     let conv = QConv::new(isa, *shape, x_zero_point, out, y_stride);
     let mut packed = vec![0xEE; conv.packed_len()];
-    conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+    conv.pack(&d.filter(), &mut packed);
     assert!(conv.accepts(&packed) && packed.len().is_multiple_of(64));
     let mut scratch = vec![0xEE; conv.scratch_len()];
     let mut y = vec![0xA5; shape.rows() * y_stride];
@@ -150,8 +150,28 @@ fn extremes_of_both_sides() {
                 let d = Data {
                     x: vec![a; s.x_len() + SLACK],
                     weights: (0..s.oc * s.k()).map(|i| if i % 7 == 0 { 1 } else { weight }).collect(),
+                    zero_points: vec![],
                     bias: vec![],
                     multiplier: vec![scale; s.oc],
+                };
+                check_data(&s, &d, x_zero_point, Output { zero_point: 128, min: 0, max: 255 }, s.oc);
+            }
+        }
+    }
+}
+
+#[test]
+fn extremes_of_weights_around_their_zero_points() {
+    for (weight, zero) in [(-128, 127), (127, -128), (-127, -128), (0, 127)] {
+        for a in [0, 255] {
+            for x_zero_point in [0, 128, 255] {
+                let s = ConvShape::linear(3, 67, 18);
+                let d = Data {
+                    x: vec![a; s.x_len() + SLACK],
+                    weights: vec![weight; s.oc * s.k()],
+                    zero_points: (0..s.oc).map(|oc| if oc % 3 == 0 { 0 } else { zero }).collect(),
+                    bias: vec![],
+                    multiplier: vec![1.0 / 34_000.0; s.oc],
                 };
                 check_data(&s, &d, x_zero_point, Output { zero_point: 128, min: 0, max: 255 }, s.oc);
             }
@@ -194,6 +214,7 @@ fn halves_round_to_even() {
     let d = Data {
         x: (0..s.x_len() + SLACK).map(|i| i as u8).collect(),
         weights: vec![1, 1, -1],
+        zero_points: vec![],
         bias: vec![0, 1, 0],
         multiplier: vec![0.5, 0.5, 0.5],
     };
@@ -207,6 +228,7 @@ fn a_product_that_is_no_number_becomes_the_highest_result() {
         let d = Data {
             x: vec![1; s.x_len() + SLACK],
             weights: vec![1; s.oc * s.k()],
+            zero_points: vec![],
             bias: vec![],
             multiplier: vec![f32::NAN; s.oc],
         };
@@ -229,7 +251,7 @@ fn packed_weights_do_not_depend_on_the_instruction_set() {
             .map(|isa| {
                 let conv = QConv::new(isa, s, 5, FULL, s.oc);
                 let mut packed = vec![0; conv.packed_len()];
-                conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+                conv.pack(&d.filter(), &mut packed);
                 (conv.layout(), packed)
             })
             .collect();
@@ -243,7 +265,8 @@ fn weights_of_another_convolution_are_refused() {
     for isa in Isa::available() {
         let conv = QConv::new(isa, s, 5, FULL, s.oc);
         let mut packed = vec![0; conv.packed_len()];
-        conv.pack(&[1; 128], &[], &[1.0; 16], &mut packed);
+        let filter = Filter { weights: &[1; 128], multiplier: &[1.0; 16], ..Filter::default() };
+        conv.pack(&filter, &mut packed);
         let others = [
             QConv::new(isa, s, 6, FULL, s.oc),
             QConv::new(isa, ConvShape::linear(2, 7, 16), 5, FULL, s.oc),
@@ -265,7 +288,9 @@ fn short_slices_panic() {
     for isa in Isa::available() {
         let conv = QConv::new(isa, s, 5, FULL, s.oc);
         let mut packed = vec![0; conv.packed_len()];
-        conv.pack(&vec![1; s.oc * s.k()], &[], &[1.0; 16], &mut packed);
+        let weights = vec![1; s.oc * s.k()];
+        let filter = Filter { weights: &weights, multiplier: &[1.0; 16], ..Filter::default() };
+        conv.pack(&filter, &mut packed);
         let panics = |x: usize, y: usize, rows: usize, packed: &[u8]| {
             let (x, mut y) = (vec![0; x], vec![0; y]);
             let mut scratch = vec![0; conv.scratch_len()];

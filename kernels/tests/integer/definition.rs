@@ -1,6 +1,6 @@
 //! Random data and the definition of integer convolution, written without any of the kernels' ideas.
 
-use ottava_kernels::{ConvShape, ConvTransposeShape, Output, SLACK};
+use ottava_kernels::{ConvShape, ConvTransposeShape, Filter, Output, SLACK};
 
 /// The whole range of u8, zero point 0.
 pub const FULL: Output = Output { zero_point: 0, min: 0, max: 255 };
@@ -33,6 +33,8 @@ impl Random {
 pub struct Data {
     pub x: Vec<u8>,
     pub weights: Vec<i8>,
+    /// Of the weights; none: all 0.
+    pub zero_points: Vec<i16>,
     pub bias: Vec<i32>,
     pub multiplier: Vec<f32>,
 }
@@ -42,12 +44,32 @@ impl Data {
     pub fn random(random: &mut Random, x_len: usize, weights: usize, oc: usize) -> Data {
         let k = (weights / oc.max(1)).max(1) as f32;
         let scale = 1.0 / (60.0 * k.sqrt());
+        let zero_points = match random.pick(&[true, false]) {
+            true => (0..oc).map(|_| random.pick(&[0, 0, 1, -1, 20, -90, 127, -128])).collect(),
+            false => vec![],
+        };
         Data {
             x: random.bytes(x_len + SLACK),
             weights: random.bytes(weights).into_iter().map(|b| (b as i8).max(-127)).collect(),
+            zero_points,
             bias: (0..oc).map(|_| (random.next() % 40_001) as i32 - 20_000).collect(),
             multiplier: (0..oc).map(|_| scale * (0.5 + (random.next() % 1000) as f32 / 1000.0)).collect(),
         }
+    }
+
+    /// As kernels take it.
+    pub fn filter(&self) -> Filter<'_> {
+        Filter {
+            weights: &self.weights,
+            zero_points: &self.zero_points,
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+        }
+    }
+
+    /// A weight less its zero point.
+    fn weight(&self, oc: usize, at: usize) -> i64 {
+        i64::from(self.weights[at]) - i64::from(self.zero_points.get(oc).copied().unwrap_or(0))
     }
 }
 
@@ -94,8 +116,8 @@ fn conv_sums(s: &ConvShape, d: &Data, x_zero_point: u8) -> Vec<i64> {
                     };
                     for c in 0..cg {
                         let x = d.x[((n * s.h + iy) * s.w + ix) * s.c + oc / og * cg + c];
-                        let w = d.weights[((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c];
-                        sum += (i64::from(x) - i64::from(x_zero_point)) * i64::from(w);
+                        let w = d.weight(oc, ((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c);
+                        sum += (i64::from(x) - i64::from(x_zero_point)) * w;
                     }
                 }
             }
@@ -124,9 +146,9 @@ pub fn conv_transpose(s: &ConvTransposeShape, d: &Data, x_zero_point: u8, out: O
                 for oc in 0..s.oc {
                     for c in 0..cg {
                         let x = d.x[pixel * s.c + oc / og * cg + c];
-                        let w = d.weights[((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c];
+                        let w = d.weight(oc, ((oc * s.kernel[0] + ky) * s.kernel[1] + kx) * cg + c);
                         sums[((n * s.oh + oy) * s.ow + ox) * s.oc + oc] +=
-                            (i64::from(x) - i64::from(x_zero_point)) * i64::from(w);
+                            (i64::from(x) - i64::from(x_zero_point)) * w;
                     }
                 }
             }

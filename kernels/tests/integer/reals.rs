@@ -10,7 +10,7 @@ const UNBOUND: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 fn run(isa: Isa, shape: &ConvShape, d: &Data, x_zero_point: u8, bounds: [f32; 2]) -> Vec<u32> {
     let conv = QConv::to_f32(isa, *shape, x_zero_point, bounds);
     let mut packed = vec![0xEE; conv.packed_len()];
-    conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+    conv.pack(&d.filter(), &mut packed);
     let mut scratch = vec![0xEE; conv.scratch_len()];
     let (rows, row) = (shape.rows(), 4 * shape.oc);
     let mut y = vec![0xA5; (rows + 1) * row];

@@ -14,7 +14,7 @@ fn check(random: &mut Random, s: ConvTransposeShape) {
     for isa in Isa::available() {
         let conv = QConvTranspose::new(isa, s, x_zero_point, out, y_stride);
         let mut packed = vec![0; conv.packed_len()];
-        conv.pack(&d.weights, &d.bias, &d.multiplier, &mut packed);
+        conv.pack(&d.filter(), &mut packed);
         assert!(conv.accepts(&packed) && !conv.accepts(&packed[1..]));
         let mut scratch = vec![0xEE; conv.scratch_len()];
         let mut y = vec![0xA5; s.n * s.oh * s.ow * y_stride];

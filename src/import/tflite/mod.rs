@@ -20,7 +20,6 @@ mod ops;
 mod schema;
 mod tensor;
 mod weights;
-mod wide;
 mod window;
 
 use super::{ImportError, ImportOptions};

@@ -1,10 +1,9 @@
-//! Weights and biases of convolutions and products: i8 around 0 for integers, floats for floats.
+//! Weights and biases of convolutions and products: i8 for integers, floats for floats.
 
 use super::super::node::Stop;
 use super::context::Context;
 use super::tensor::Info;
-use super::wide::narrow;
-use crate::graph::{DType, Data, Quant, Tensor, TensorId};
+use crate::graph::{DType, Data, Quant, Rows, Tensor, TensorId};
 
 /// How a file orders weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,28 +57,13 @@ pub(super) struct Weights {
     pub inputs: Vec<TensorId>,
     /// Dimensions of the weights.
     pub dims: Vec<usize>,
-    /// What has to be added to the weights, if they are not all of what the file has.
-    pub rest: Option<Vec<i32>>,
-}
-
-impl Weights {
-    /// Refuses weights that need more than 8 bits.
-    pub fn whole(self) -> Result<Weights, Stop> {
-        match self.rest {
-            None => Ok(self),
-            Some(_) => Err(Stop::because(
-                "some of its weights are more than 127 away from their zero point: convert the model with int8 \
-                 weights",
-            )),
-        }
-    }
 }
 
 /// Reads the operands of a weighted operator.
 pub(super) fn take(cx: &mut Context, operands: &Operands) -> Result<Weights, Stop> {
     let x = cx.input(operands.x)?;
-    let ((weights, rest), bias) = match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
-        (DType::F32, _) => ((float(cx, operands)?, None), DType::F32),
+    let (weights, bias) = match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
+        (DType::F32, _) => (float(cx, operands)?, DType::F32),
         (DType::U8, true) => (integer(cx, operands)?, DType::I32),
         (other, _) => {
             let reason = format!("its input is {other}: floats and quantized 8-bit integers are supported");
@@ -97,7 +81,7 @@ pub(super) fn take(cx: &mut Context, operands: &Operands) -> Result<Weights, Sto
         }
         inputs.push(id);
     }
-    Ok(Weights { inputs, dims, rest })
+    Ok(Weights { inputs, dims })
 }
 
 fn float(cx: &mut Context, operands: &Operands) -> Result<TensorId, Stop> {
@@ -151,8 +135,8 @@ fn codes(info: &Info) -> Result<Vec<i16>, Stop> {
     }
 }
 
-/// Weights around 0 as i8, and what is left over where that is not enough.
-fn integer(cx: &mut Context, operands: &Operands) -> Result<(TensorId, Option<Vec<i32>>), Stop> {
+/// Weights as i8, around zero points where they leave its range.
+fn integer(cx: &mut Context, operands: &Operands) -> Result<TensorId, Stop> {
     let info = cx.info(operands.weights)?;
     let (Some(dims), Some(quant)) = (info.sizes(), info.quant.clone()) else {
         return Err(Stop::because(format!("its weights ('{}') have no scale", info.name)));
@@ -168,28 +152,15 @@ fn integer(cx: &mut Context, operands: &Operands) -> Result<(TensorId, Option<Ve
         .map(|(i, q)| i32::from(q).wrapping_sub(quant.zero_point[channel(&quant, &dims, i)]))
         .collect();
     let centred = order.arrange(centred, &dims);
-    let whole: Result<Vec<i8>, _> = centred.iter().map(|&v| i8::try_from(v)).collect();
-    let (weights, rest) = match whole {
-        Ok(weights) => (weights, None),
-        Err(_) => {
-            let near: Vec<i8> = centred.iter().map(|&v| narrow(v)).collect();
-            let rest = centred.iter().zip(&near).map(|(v, n)| v.wrapping_sub(i32::from(*n))).collect();
-            (near, Some(rest))
-        }
-    };
-    if rest.as_ref().is_some_and(|rest: &Vec<i32>| rest.iter().any(|r| !(-128..=128).contains(r))) {
-        return Err(Stop::because(format!(
-            "the zero point of its weights ('{}') is none of theirs",
-            info.name
-        )));
-    }
-    let quant = match quant.axis {
-        None => Quant::per_tensor(quant.scale[0], 0),
-        Some(_) => Quant::per_channel(0, quant.scale),
-    };
+    let dims = order.dims(&dims);
+    let row = dims.get(1..).unwrap_or_default().iter().product();
+    let rows = Rows::new(&centred, row).ok_or_else(|| {
+        Stop::because(format!("the zero point of its weights ('{}') is none of theirs", info.name))
+    })?;
+    let quant = rows.quant(&quant.scale);
     let name = format!("{}/weights", cx.name);
-    let tensor = Tensor::constant(name, DType::I8, &order.dims(&dims), Data::from_slice(&weights));
-    Ok((cx.state.constant(tensor.with_quant(quant))?, rest))
+    let tensor = Tensor::constant(name, DType::I8, &dims, Data::from_slice(&rows.codes));
+    cx.state.constant(tensor.with_quant(quant))
 }
 
 #[cfg(test)]

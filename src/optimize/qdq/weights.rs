@@ -1,14 +1,13 @@
 //! Weights and biases of a product, as integer kernels want them.
 //!
-//! Weights become i8 with zero point 0, which is exact where `q - z` fits; other weights (u8 far from a zero point
-//! of 128) leave the product in float. A bias becomes steps of the accumulator, `s_x * s_w[c]`. Usually it is given in
+//! Weights become i8 around 0, or around a zero point per channel where they are farther away from it. A bias becomes steps of the accumulator, `s_x * s_w[c]`. Usually it is given in
 //! these; otherwise it is rounded to them. Channels whose weights are almost 0 may have steps so small that their bias
 //! does not fit the accumulator: their steps are doubled until it does. Neither is done where it would be seen: it may
 //! move an output by 1/64 of its step, or one that is f32 by 2^-16 of the channel's greatest sum.
 
 use super::super::edit::{Names, f32s};
 use super::Codes;
-use crate::graph::{DType, Data, Graph, Node, Quant, Tensor, TensorId};
+use crate::graph::{DType, Data, Graph, Node, Quant, Rows, Tensor, TensorId};
 
 /// Part of an output's step by which it may be moved.
 const SHARE: f64 = 1.0 / 64.0;
@@ -60,9 +59,11 @@ pub(super) fn integer(
         stored
     } else {
         let name = names.unique(graph, &format!("{}.i8", graph.tensor(stored).name));
-        let data: Vec<i8> = channels.iter().flat_map(|c| c.weights.iter().map(|&w| w as i8)).collect();
-        let quant = Quant::per_channel(0, channels.iter().map(|c| c.scale).collect());
-        graph.add_tensor(Tensor::constant(name, DType::I8, &dims, Data::from_slice(&data)).with_quant(quant))
+        let weights: Vec<i32> = channels.iter().flat_map(|c| c.weights.iter().copied()).collect();
+        let rows = Rows::new(&weights, row)?;
+        let quant = rows.quant(&channels.iter().map(|c| c.scale).collect::<Vec<f32>>());
+        let codes = Data::from_slice(&rows.codes);
+        graph.add_tensor(Tensor::constant(name, DType::I8, &dims, codes).with_quant(quant))
     };
     let b = node.input(2).map(|old| {
         let name = names.unique(graph, &format!("{}.i32", graph.tensor(old).name));
@@ -72,11 +73,10 @@ pub(super) fn integer(
     Some([Some(w), b])
 }
 
-/// `q - z` for each weight, if all fit i8.
+/// `q - z` for each weight.
 fn centred(tensor: &Tensor, quant: &Quant, dims: &[usize]) -> Option<Vec<i32>> {
     let codes = tensor.codes()?.into_iter().enumerate();
-    let centred = codes.map(|(i, q)| q - quant.zero_point[quant.group(dims, i)]);
-    centred.map(|w| (-128..=127).contains(&w).then_some(w)).collect()
+    Some(codes.map(|(i, q)| q - quant.zero_point[quant.group(dims, i)]).collect())
 }
 
 /// What makes one channel of the output.

@@ -7,7 +7,7 @@ use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
-use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
+use ottava_kernels::{ConvShape, ConvTransposeShape, Filter, QConv, QConvTranspose, QDepthwise};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
     let [n, h, w, c] = four(v, v.tensor(0)?)?;
@@ -65,6 +65,10 @@ fn plan_shape(
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
             if shape.is_depthwise() {
                 let kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
+                let kernel = match q.zero_points.is_empty() {
+                    true => kernel,
+                    false => kernel.with_wide_weights(q.farthest(shape.k())),
+                };
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else {
                 let kernel = QConv::new(p.isa, shape, q.x_zero, out, shape.oc);
@@ -163,6 +167,8 @@ fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
 struct Integer<'a> {
     x_zero: u8,
     weights: &'a [i8],
+    /// Of the weights; empty if all are 0.
+    zero_points: Vec<i16>,
     bias: Vec<i32>,
     multiplier: Vec<f32>,
     tensor: TensorId,
@@ -175,18 +181,18 @@ impl<'a> Integer<'a> {
         let x = v.affine(v.tensor(0)?)?;
         let weights: &[i8] = bytemuck::cast_slice(v.constant(1)?.bytes());
         let channels = v.dims(w)?[0];
-        let quant = w.quant.as_ref().filter(|q| {
-            q.zero_point.iter().all(|&z| z == 0)
-                && matches!((q.axis, q.scale.len()), (None, _) | (Some(0), _))
-        });
+        let quant = w.quant.as_ref().filter(|q| matches!(q.axis, None | Some(0)));
         let quant = quant.ok_or_else(|| {
-            v.unsupported(format!(
-                "'{}' should be quantized symmetrically, per tensor or along axis 0",
-                w.name
-            ))
+            v.unsupported(format!("'{}' should be quantized per tensor or along axis 0", w.name))
         })?;
-        let scale = |c: usize| if quant.axis.is_some() { quant.scale[c] } else { quant.scale[0] };
-        let multiplier: Vec<f32> = (0..channels).map(|c| ratio(x.scale, scale(c), y_scale)).collect();
+        let of = |c: usize| if quant.axis.is_some() { c } else { 0 };
+        let multiplier: Vec<f32> =
+            (0..channels).map(|c| ratio(x.scale, quant.scale[of(c)], y_scale)).collect();
+        let zero_points = match quant.zero_point.iter().any(|&z| z != 0) {
+            // A graph's zero points are within the range of their codes.
+            true => (0..channels).map(|c| quant.zero_point[of(c)] as i16).collect(),
+            false => vec![],
+        };
         if let Some(bad) = multiplier.iter().find(|m| !m.is_finite()) {
             return Err(v.unsupported(format!("its scales give the multiplier {bad}")));
         }
@@ -198,8 +204,40 @@ impl<'a> Integer<'a> {
         if bias.len() != channels {
             return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
         }
-        check_accumulators(v, products, x.zero, weights, &bias)?;
-        Ok(Integer { x_zero: x.zero, weights, bias, multiplier, tensor: v.input(1)? })
+        let q = Integer { x_zero: x.zero, weights, zero_points, bias, multiplier, tensor: v.input(1)? };
+        q.check_accumulators(v, products)?;
+        Ok(q)
+    }
+
+    /// What a channel's weights are less.
+    fn zero_point(&self, channel: usize) -> i16 {
+        self.zero_points.get(channel).copied().unwrap_or(0)
+    }
+
+    /// By how much a weight differs from its zero point at most.
+    fn farthest(&self, products: usize) -> u16 {
+        let rows = self.weights.chunks(products.max(1)).enumerate();
+        let off = rows.flat_map(|(c, row)| row.iter().map(move |&w| (c, w)));
+        off.map(|(c, w)| i16::from(w).abs_diff(self.zero_point(c))).max().unwrap_or(0)
+    }
+
+    /// Refuses weights with which a sum could leave an i32: `sum |w| * max |x - zero| + |bias|` per channel.
+    fn check_accumulators(&self, v: NodeView<'_>, products: usize) -> Result<(), PlanError> {
+        let most_weight = if self.zero_points.is_empty() { 128 } else { 255 };
+        let largest = i64::from(self.x_zero.max(255 - self.x_zero));
+        let most_bias = self.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
+        if products as i64 * most_weight * largest + most_bias <= i64::from(i32::MAX) {
+            return Ok(());
+        }
+        for (c, (row, b)) in self.weights.chunks(products.max(1)).zip(&self.bias).enumerate() {
+            let zero = self.zero_point(c);
+            let sum: i64 = row.iter().map(|&w| i64::from(i16::from(w).abs_diff(zero))).sum();
+            let bound = sum * largest + i64::from(b.unsigned_abs());
+            if bound > i64::from(i32::MAX) {
+                return Err(PlanError::Accumulator { node: v.node.name.clone(), products, bound });
+            }
+        }
+        Ok(())
     }
 
     fn step<K: Weighted>(
@@ -208,35 +246,12 @@ impl<'a> Integer<'a> {
         v: NodeView<'_>,
         kernel: K,
         split: Split,
-        pack: impl FnOnce(&K, &[i8], &[i32], &[f32], &mut [u8]),
+        pack: impl FnOnce(&K, &Filter<'_>, &mut [u8]),
     ) -> Result<Planned, PlanError> {
-        let Integer { weights, bias, multiplier, .. } = &self;
-        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, weights, bias, multiplier, to))
-            .planned(v)
+        let Integer { weights, zero_points, bias, multiplier, .. } = &self;
+        let filter = Filter { weights, zero_points, bias, multiplier };
+        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, &filter, to)).planned(v)
     }
-}
-
-/// Refuses weights with which a sum could leave an i32: `sum |w| * max |x - zero| + |bias|` per channel.
-fn check_accumulators(
-    v: NodeView<'_>,
-    products: usize,
-    x_zero: u8,
-    weights: &[i8],
-    bias: &[i32],
-) -> Result<(), PlanError> {
-    let largest = i64::from(x_zero.max(255 - x_zero));
-    let most_bias = bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
-    if products as i64 * 128 * largest + most_bias <= i64::from(i32::MAX) {
-        return Ok(());
-    }
-    for (row, b) in weights.chunks(products.max(1)).zip(bias) {
-        let sum: i64 = row.iter().map(|w| i64::from(w.unsigned_abs())).sum();
-        let bound = sum * largest + i64::from(b.unsigned_abs());
-        if bound > i64::from(i32::MAX) {
-            return Err(PlanError::Accumulator { node: v.node.name.clone(), products, bound });
-        }
-    }
-    Ok(())
 }
 
 /// Weights and bias of a float node.

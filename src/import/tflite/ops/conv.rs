@@ -3,7 +3,6 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::weights::{Operands, Order, Weights, take};
-use super::super::wide;
 use super::super::window::{Window, is_same, pair};
 use crate::graph::{Clamp, Conv, ConvTranspose, Dim, TensorId};
 
@@ -45,10 +44,7 @@ fn emit(
     };
     let Window { strides, dilations, .. } = window;
     let op = Conv { strides, pads: window.padding([h, w])?, dilations, groups, clamp };
-    match &weights.rest {
-        None => cx.emit(op, &weights.inputs),
-        Some(rest) => wide::conv(cx, weights, rest, op),
-    }
+    cx.emit(op, &weights.inputs)
 }
 
 /// Height and width of weights `[O,KH,KW,I]`.
@@ -65,7 +61,7 @@ pub(in super::super) fn transposed(cx: &mut Context) -> Result<Vec<TensorId>, St
     let clamp = cx.options.activation(3)?;
     let (strides, same) = (pair(&cx.options, "stride", 1, 1)?, is_same(&cx.options, 0)?);
     let operands = Operands { x: 2, weights: 1, bias: 3, order: Order::OutputFirst };
-    let Weights { inputs, dims, .. } = take(cx, &operands)?.whole()?;
+    let Weights { inputs, dims } = take(cx, &operands)?;
     let ([_, h, w, _], kernel) = (cx.image(inputs[0])?, kernel(&dims)?);
     let shape = cx.ints(0, "output shape")?;
     let (&[_, oh, ow, _], Some(h), Some(w)) = (&shape[..], h.fixed(), w.fixed()) else {

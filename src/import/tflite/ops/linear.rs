@@ -13,7 +13,7 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
     }
     let keeps_dims = cx.options.flag(2)?;
     let operands = Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst };
-    let Weights { mut inputs, dims, .. } = take(cx, &operands)?.whole()?;
+    let Weights { mut inputs, dims, .. } = take(cx, &operands)?;
     let &[_, k] = &dims[..] else {
         return Err(Stop::because(format!("its weights have the shape {dims:?}, they must be a matrix")));
     };
