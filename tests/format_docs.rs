@@ -25,7 +25,8 @@ fn enums() -> Vec<(&'static str, Vec<&'static str>)> {
             vec![$((stringify!($name), $name::ALL.iter().map(|v| v.name()).collect()),)*]
         };
     }
-    names!(UnaryKind BinaryKind ReduceKind PoolKind PadMode ResizeMode ResizeCoord NearestMode)
+    names!(UnaryKind BinaryKind ReduceKind PoolKind PadMode ResizeMode ResizeCoord NearestMode RecurrentCell Direction
+        GateKind)
 }
 
 #[test]
@@ -56,6 +57,10 @@ fn kind_of(takes: impl Fn(Attr) -> bool) -> (String, Attr) {
     let bounds = Attr::Floats(vec![-1.0, 1.0]);
     if takes(bounds.clone()) && !takes(Attr::Floats(vec![1.0, -1.0])) {
         return ("bounds".to_string(), bounds);
+    }
+    let functions = Attr::Text("tanh elu:0.5 affine:1:0".to_string());
+    if takes(functions.clone()) {
+        return ("functions".to_string(), functions);
     }
     for (name, texts) in enums() {
         if texts.iter().all(|t| takes(Attr::Text(t.to_string()))) {

@@ -113,13 +113,45 @@ fn float() -> Graph {
     c.output(mean)
 }
 
-fn seeds() -> [(&'static str, Vec<u8>); 4] {
+/// An LSTM in both directions with all its inputs, a GRU behind it.
+fn recurrent() -> Graph {
+    let mut b = GraphBuilder::new("recurrent");
+    let batch = b.free_dim("batch");
+    let x = b.input("in", DType::F32, Shape(vec![3.into(), batch, 2.into()]));
+    let lengths = b.input("lengths", DType::I32, Shape(vec![batch]));
+    let h = b.input("h", DType::F32, Shape(vec![2.into(), batch, 4.into()]));
+    let mut floats = |name: &str, dims: &[usize]| {
+        let values: Vec<f32> =
+            (0..dims.iter().product::<usize>()).map(|i| (i * 37 % 17) as f32 / 16.0 - 0.5).collect();
+        b.f32s(name, dims, &values)
+    };
+    let (w, r) = (floats("w", &[32, 2]), floats("r", &[32, 4]));
+    let (bias, peepholes) = (floats("bias", &[2, 32]), floats("peepholes", &[2, 12]));
+    let (w2, r2) = (floats("w2", &[9, 4]), floats("r2", &[9, 3]));
+    let node = |name: &str, op: Recurrent, inputs: &[Option<TensorId>]| Node {
+        name: name.into(),
+        op: op.into(),
+        inputs: inputs.to_vec(),
+        outputs: vec![],
+    };
+    let op = Recurrent { cell_clip: 3.0, ..Recurrent::new(RecurrentCell::Lstm, Direction::Bidirectional) };
+    let inputs = [x, w, r, bias, lengths, h, h, peepholes].map(Some);
+    let names = ["y", "last", "cell"].map(String::from);
+    let lstm = b.push(node("lstm", op, &inputs), &names).expect("well formed");
+    let gru = Recurrent { reset_after: true, ..Recurrent::new(RecurrentCell::Gru, Direction::Reverse) };
+    let inputs = [lstm[1], w2, r2].map(Some);
+    let out = b.push(node("gru", gru, &inputs), &["out".into()]).expect("well formed");
+    b.finish(&[out[0], lstm[2]]).expect("well formed")
+}
+
+fn seeds() -> [(&'static str, Vec<u8>); 5] {
     let file = |graph: &Graph| format::write(graph, &[]).expect("well formed");
     [
         ("smallest", file(&smallest())),
         ("records", packed_file()),
         ("quantized", file(&quantized())),
         ("float", file(&float())),
+        ("recurrent", file(&recurrent())),
     ]
 }
 

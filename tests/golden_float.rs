@@ -26,6 +26,7 @@ macro_rules! golden {
 golden! {
     mnist_mlp: "seeds/mnist_mlp.onnx", "seeds__mnist_mlp.onnx";
     mnist_cnn: "seeds/mnist_cnn.onnx", "seeds__mnist_cnn.onnx";
+    lstm_mnist: "seeds/lstm_mnist.onnx", "seeds__lstm_mnist.onnx";
     ort_mnist: "ort_examples/mnist.onnx", "ort_examples__mnist.onnx";
     mnist_op13: "ort_quantized/mnist_fp32_op13.onnx", "ort_quantized__mnist_fp32_op13.onnx";
     efficientnet_lite0: "efficientnet_lite0/efficientnet_lite0_same.onnx",

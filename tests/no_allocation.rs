@@ -3,6 +3,7 @@
 mod common;
 
 use common::integer::one_of_everything;
+use common::recurrent;
 use ottava::{Model, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -57,7 +58,17 @@ fn run_allocates_nothing() {
     let all = || ALLOCATIONS.load(Ordering::SeqCst);
     let allocate = || drop(std::hint::black_box(vec![1u8; 100]));
     assert!(allocations(own, allocate) > 0 && allocations(all, allocate) > 0, "the counters count");
-    let model = Model::from_graph(one_of_everything(96)).unwrap();
+    let everything = Model::from_graph(one_of_everything(96)).unwrap();
+    check(&everything);
+    for layer in recurrent::layers() {
+        check(&Model::from_graph(layer.graph(7, 2)).unwrap());
+    }
+}
+
+/// Runs of this network allocate nothing.
+fn check(model: &Model) {
+    let own = || OWN_ALLOCATIONS.get();
+    let all = || ALLOCATIONS.load(Ordering::SeqCst);
     for isa in ottava_kernels::Isa::available() {
         let mut session = model.session(&SessionOptions { isa, ..Default::default() }).unwrap();
         session

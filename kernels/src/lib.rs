@@ -10,6 +10,7 @@
 
 pub mod binary;
 pub mod broadcast;
+mod bytes;
 pub mod cast;
 pub mod copy;
 pub mod fconv;
@@ -27,6 +28,7 @@ pub mod qbinary;
 pub mod qconv;
 pub mod qdepthwise;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 mod round;

@@ -121,6 +121,27 @@ functions! {
     Ceil(x) = x.ceil();
     /// Nearest integer, ties to even.
     Round(x) = x.round_ties_even();
+    /// alpha * x + beta
+    Affine {
+        /// Slope.
+        alpha,
+        /// Value at 0.
+        beta
+    }(x) = alpha * x + beta;
+    /// x if x > alpha else 0
+    ThresholdedRelu {
+        /// The threshold.
+        alpha
+    }(x) = if x > alpha { x } else { R::of(0.0) };
+    /// alpha * tanh(beta * x)
+    ScaledTanh {
+        /// Limit at infinity.
+        alpha,
+        /// Scale of the argument.
+        beta
+    }(x) = alpha * (beta * x).tanh();
+    /// x / (1 + |x|)
+    Softsign(x) = x / (R::of(1.0) + x.abs());
     /// -1, 0 or 1
     Sign(x) = {
         let positive = if x > R::of(0.0) { R::of(1.0) } else { R::of(0.0) };
@@ -200,6 +221,10 @@ mod tests {
             Floor,
             Ceil,
             Round,
+            Affine { alpha: -1.5, beta: 0.25 },
+            ThresholdedRelu { alpha: 0.7 },
+            ScaledTanh { alpha: 1.7, beta: 0.6 },
+            Softsign,
             Sign,
         ]
     }
@@ -245,6 +270,16 @@ mod tests {
             Floor => x.floor(),
             Ceil => x.ceil(),
             Round => x.round_ties_even(),
+            Affine { alpha, beta } => f64::from(alpha) * x + f64::from(beta),
+            ThresholdedRelu { alpha } => {
+                if x > f64::from(alpha) {
+                    x
+                } else {
+                    0.0
+                }
+            }
+            ScaledTanh { alpha, beta } => f64::from(alpha) * (f64::from(beta) * x).tanh(),
+            Softsign => x / (1.0 + x.abs()),
             Sign => {
                 if x == 0.0 {
                     0.0

@@ -10,6 +10,7 @@ mod bind;
 mod dims;
 mod dtypes;
 mod rearrange;
+mod recurrent;
 mod rules;
 mod select;
 mod site;

@@ -8,6 +8,7 @@ mod build;
 mod codes;
 pub mod infer;
 mod op;
+mod recurrent;
 mod tensor;
 mod validate;
 
@@ -15,6 +16,7 @@ pub use attr::{Attr, AttrField};
 pub use build::GraphBuilder;
 pub(crate) use codes::Rows;
 pub use op::*;
+pub use recurrent::*;
 pub use tensor::*;
 pub use validate::GraphError;
 

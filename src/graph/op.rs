@@ -6,6 +6,7 @@
 //! free dimensions are bound.
 
 use super::attr::{Attr, AttrField, field, text_enum};
+use super::recurrent::{Direction, GateFunction, RecurrentCell};
 
 /// Why attributes don't make an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -467,6 +468,29 @@ ops! {
     Where = 30 {}
     /// Inputs: x, repeats (i64, one per dimension).
     Tile = 31 {}
+    /// A recurrent layer with `D` directions, `G` gates and `H` hidden units. Inputs: x `[T,N,I]`, w `[D*G*H,I]`,
+    /// r `[D*G*H,H]`, optional bias `[D,2*G*H]` (of w, then of r), optional lengths `[N]` (i32), optional first
+    /// state `[D,N,H]`, optional first cell state `[D,N,H]`, optional peepholes `[D,3*H]` (input, output, forget).
+    /// Outputs: all states `[T,D,N,H]`, 0 behind the end of a sequence; the last state `[D,N,H]`; of an LSTM the
+    /// last cell state `[D,N,H]`. Outputs at the end may be left out. The equations are those of ONNX.
+    Recurrent = 40 {
+        /// What is computed per step.
+        cell: RecurrentCell,
+        /// Which way.
+        direction: Direction,
+        /// x is `[N,T,I]`, all states are `[N,T,D,H]`, single states `[N,D,H]`.
+        batch_first: bool,
+        /// Per direction: LSTM gates, cell input, cell output; GRU gates, hidden; RNN one.
+        functions: Vec<GateFunction>,
+        /// What goes into the functions of gates is kept within this distance of 0.
+        clip: f32,
+        /// An LSTM's cell state is kept within this distance of 0.
+        cell_clip: f32,
+        /// LSTM: the forget gate is 1 minus the input gate.
+        couple_forget: bool,
+        /// GRU: the reset gate acts behind the product with r, not before it.
+        reset_after: bool,
+    }
 }
 
 impl Op {

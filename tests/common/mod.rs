@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod integer;
+pub mod recurrent;
 
 use std::path::PathBuf;
 

@@ -68,6 +68,14 @@ pub(super) fn output(site: &Site) -> Rule<DType> {
             let value = site.tensor(1)?.dtype;
             give(site, value, &[])
         }
+        Op::Recurrent(_) => {
+            one_of(site, 0, &[F32])?;
+            let w = one_of(site, 1, &[F32, I8])?;
+            one_of(site, 2, &[w])?;
+            let present = (3..site.node.inputs.len()).filter(|&i| site.node.input(i).is_some());
+            present.map(|i| one_of(site, i, &[if i == 4 { I32 } else { F32 }])).collect::<Rule<Vec<_>>>()?;
+            give(site, F32, &[])
+        }
         Op::ShapeOf(_) => give(site, I64, &[]),
         Op::ArgMax(_) => {
             one_of(site, 0, &[F32, F16, U8, I8, I32, I64])?;

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::dims::{self, Extent};
 use super::site::{Rule, Site};
-use super::{rearrange, select, spatial};
+use super::{rearrange, recurrent, select, spatial};
 
 /// Fails unless the node has as many inputs and outputs as its operator takes.
 pub(super) fn check_arity(site: &Site) -> Rule<()> {
@@ -16,6 +16,7 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
         Op::Slice(_) => (3, 5),
         Op::Pad(_) => (2, 3),
         Op::Resize(_) => (1, 3),
+        Op::Recurrent(op) => (3, if op.cell == RecurrentCell::Lstm { 8 } else { 6 }),
         Op::Concat(_) => (site.node.inputs.len().max(1), usize::MAX),
         Op::Pool(_)
         | Op::Reduce(_)
@@ -41,6 +42,10 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
     match (&site.node.op, site.count) {
         (_, 0) => Err("has no output".into()),
         (Op::Split(_), _) | (_, 1) => Ok(()),
+        (Op::Recurrent(op), n) => match op.cell.outputs() {
+            most if n <= most => Ok(()),
+            most => Err(format!("has {n} outputs, it gives {most}")),
+        },
         (_, n) => Err(format!("has {n} outputs, it gives 1")),
     }
 }
@@ -49,6 +54,9 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
 pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
     if let Op::Split(op) = &site.node.op {
         return select::split(site, op);
+    }
+    if let Op::Recurrent(op) = &site.node.op {
+        return recurrent::outputs(site, op);
     }
     Ok(vec![match &site.node.op {
         Op::Conv(op) => spatial::conv(site, op)?,
@@ -77,6 +85,7 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Slice(_) => select::slice(site)?,
         Op::Gather(op) => select::gather(site, op)?,
         Op::Split(op) => select::split(site, op)?.remove(0),
+        Op::Recurrent(op) => recurrent::outputs(site, op)?.remove(0),
         Op::Reshape(op) => rearrange::reshape(site, op)?,
         Op::Flatten(op) => rearrange::flatten(site, op)?,
         Op::Transpose(op) => rearrange::transpose(site, op)?,

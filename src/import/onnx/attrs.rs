@@ -60,6 +60,14 @@ impl<'a> Attrs<'a> {
             .map_err(|_| Stop::because(format!("attribute '{name}' is not valid UTF-8")))
     }
 
+    pub fn texts(&mut self, name: &'static str) -> Result<Option<Vec<&'a str>>, Stop> {
+        let Some(attribute) = self.find(name, kind::STRINGS)? else {
+            return Ok(None);
+        };
+        let texts: Result<Vec<&str>, _> = attribute.strings.iter().map(|s| std::str::from_utf8(s)).collect();
+        texts.map(Some).map_err(|_| Stop::because(format!("attribute '{name}' is not valid UTF-8")))
+    }
+
     pub fn tensor(&mut self, name: &'static str) -> Result<Option<&'a TensorProto>, Stop> {
         let Some(attribute) = self.find(name, kind::TENSOR)? else {
             return Ok(None);

@@ -121,6 +121,9 @@ pub struct AttributeProto {
     /// Integers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
+    /// Texts.
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub strings: Vec<Bytes>,
     /// Which of the fields holds the value: [`attribute_type`].
     #[prost(int32, tag = "20")]
     pub r#type: i32,
@@ -145,6 +148,8 @@ pub mod attribute_type {
     pub const FLOATS: i32 = 6;
     /// `ints`
     pub const INTS: i32 = 7;
+    /// `strings`
+    pub const STRINGS: i32 = 8;
 }
 
 /// A constant.

@@ -6,6 +6,7 @@ mod convert;
 mod copy;
 mod matmul;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod unary;
@@ -59,6 +60,7 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Dequantize(_) => convert::plan_dequantize(p, v),
         Op::Requantize(_) => convert::plan_requantize(p, v),
         Op::Cast(_) => convert::plan_cast(p, v),
+        Op::Recurrent(op) => recurrent::plan(p, v, op),
         Op::BatchNorm(_) => Err(v.unsupported("it must be folded first: run optimize::float on the graph")),
         Op::ShapeOf(_) => Err(v.unsupported("its input's shape is not known after binding")),
     }

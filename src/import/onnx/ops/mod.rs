@@ -8,6 +8,7 @@ mod normalize;
 mod pad;
 mod pool;
 mod quantization;
+mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
@@ -82,6 +83,9 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "GlobalAveragePool" => op(1, 1..=1, 1, pool::global_average),
         "Gemm" => op(7, 2..=3, 1, linear::gemm),
         "MatMul" => op(1, 2..=2, 1, linear::matmul),
+        "LSTM" => op(7, 3..=8, 3, recurrent::lstm),
+        "GRU" => op(7, 3..=6, 2, recurrent::gru),
+        "RNN" => op(7, 3..=6, 2, recurrent::rnn),
         "BatchNormalization" => op(7, 5..=5, 1, normalize::batch_norm),
         "Softmax" => op(1, 1..=1, 1, normalize::softmax),
         "LogSoftmax" => op(1, 1..=1, 1, normalize::log_softmax),
