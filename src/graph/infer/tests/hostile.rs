@@ -73,6 +73,7 @@ fn plain() -> Vec<Op> {
         Where {}.into(),
         Tile {}.into(),
     ];
+    ops.extend(RecurrentCell::ALL.iter().map(|&cell| Op::from(Recurrent::new(cell, Direction::Forward))));
     ops.extend(PadMode::ALL.iter().map(|&mode| Op::from(Pad { mode })));
     ops.extend(ReduceKind::ALL.iter().map(|&kind| Op::from(Reduce { kind, axes: vec![], keep_dims: true })));
     ops.extend(UnaryKind::ALL.iter().map(|&kind| Op::from(Unary { kind, alpha: 0.0, beta: 0.0 })));
