@@ -134,7 +134,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn usual_inputs(op: &Op) -> usize {
     match op.name() {
         "BatchNorm" => 5,
-        "Slice" | "Where" => 3,
+        "Slice" | "Where" | "Recurrent" => 3,
         "Conv" | "ConvTranspose" | "Linear" | "MatMul" | "Binary" | "Concat" => 2,
         "Pad" | "Resize" | "Reshape" | "Expand" | "Gather" | "Fill" | "Tile" => 2,
         _ => 1,
