@@ -159,7 +159,7 @@ multiversion! {
 #[inline(always)]
 fn add_body(x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = x + *y;
+        *y += x;
     }
 }
 
@@ -171,7 +171,7 @@ multiversion! {
 #[inline(always)]
 fn multiply_body(x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = x * *y;
+        *y *= x;
     }
 }
 

@@ -143,7 +143,7 @@ impl Recurrence {
             let (to, behind) = std::mem::take(&mut rest).split_at_mut(product.packed_len());
             product.pack(&weights.state[first * hidden..], &state_bias[first..], to);
             rest = behind;
-            first += product.len();
+            first += product.width();
         }
     }
 
@@ -229,7 +229,7 @@ impl Recurrence {
         let Extents { batch, hidden, .. } = self.extents;
         let Work { gates, reset, h, c, scratch } = work;
         let first = &self.state[0];
-        let (width, rest) = (first.len(), &packed[first.packed_len()..]);
+        let (width, rest) = (first.width(), &packed[first.packed_len()..]);
         let (gates, hidden_gate) = gates.split_at_mut(batch * width);
         first.run(packed, h, 0..batch, gates, scratch);
         let rows = (0..batch).filter_map(|n| Some((n, input(n)?)));

@@ -26,8 +26,7 @@ impl Product {
     }
 
     /// Elements of a row of the result.
-    #[expect(clippy::len_without_is_empty, reason = "not a container")]
-    pub fn len(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.n
     }
 
