@@ -9,7 +9,7 @@ use ottava_kernels::binary::{BinaryFn, binary_f32};
 use ottava_kernels::broadcast::Broadcast;
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fdepthwise::FDepthwise;
-use ottava_kernels::qbinary::{QAdd, qadd};
+use ottava_kernels::qbinary::{Operand, QAdd, qadd};
 use ottava_kernels::{ConvShape, Filter, Isa, Output, QConv, QDepthwise, SLACK};
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ fn add(c: &mut Criterion) {
     group.throughput(Throughput::Elements(len as u64));
     let Some(walk) = Broadcast::new(&[len], [&[len], &[len]]) else { return };
     let (a, b, mut y) = (bytes(len + SLACK), bytes(len + SLACK), vec![0u8; len]);
-    let op = QAdd { a_zero_point: 128, b_zero_point: 120, a_multiplier: 0.7, b_multiplier: 0.4, out: OUT };
+    let operand = |scale, zero_point| Operand { scale, zero_point };
+    let op = QAdd::new(operand(0.7, 128), operand(0.4, 120), 1.0, OUT);
     for isa in isas() {
         group.bench_function(format!("int8 {isa}"), |bench| {
             bench.iter(|| qadd(isa, &op, &walk, &a, &b, &mut y))

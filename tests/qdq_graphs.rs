@@ -224,3 +224,43 @@ fn products_that_nobody_quantizes_leave_as_floats() {
     let w = after.tensor(after.nodes[1].input(1).unwrap());
     assert_eq!((w.dtype, w.quant.as_ref().and_then(|q| q.axis)), (DType::I8, Some(0)));
 }
+
+/// A convolution with these float weights and a bias, between integers.
+fn float_weights(w: &[f32]) -> Graph {
+    let mut net = Net::default();
+    let x = input(&mut net, &[1, 3, 3, 2]);
+    let x = net.through(x, "xq", 0.02, 110);
+    let w = Tensor::constant("w", DType::F32, &[w.len() / 2, 1, 1, 2], Data::from_slice(w));
+    let channels = w.shape.dims().unwrap()[0];
+    let bias = vec![0.1f32; channels];
+    let b = Tensor::constant("b", DType::F32, &[channels], Data::from_slice(&bias));
+    let (w, b) = (net.0.tensor(w), net.0.tensor(b));
+    let y = net.0.node("conv", conv(1, 0), &[x, w, b]).unwrap();
+    let y = net.quantize(y, "y", DType::U8, 0.05, 100);
+    let y = net.dequantize(y);
+    net.0.finish(&[y]).unwrap()
+}
+
+#[test]
+fn float_weights_between_integers_become_integers() {
+    let after = optimize::float(float_weights(&[-1.0, 0.5, 0.99, 0.3])).unwrap();
+    assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
+    let [w, b] = [1, 2].map(|i| after.tensor(after.nodes[1].input(i).unwrap()));
+    let step = 1.99f32 / 255.0;
+    assert_eq!(w.data.as_ref().unwrap().to_vec::<i8>(), [-128, 64, 127, 38]);
+    assert!(w.quant.as_ref().unwrap().scale.iter().all(|&s| s == step));
+    assert_eq!(
+        b.data.as_ref().unwrap().to_vec::<i32>(),
+        [(0.1f32 / (0.02 * step)).round_ties_even() as i32; 2]
+    );
+}
+
+#[test]
+fn weights_without_a_range_stay_floats() {
+    for w in [[0.0, 0.0], [f32::INFINITY, 1.0], [f32::MIN_POSITIVE, 0.0]] {
+        let after = optimize::float(float_weights(&w)).unwrap();
+        assert!(names(&after).contains(&"Conv"), "{w:?}");
+        let conv = after.nodes.iter().find(|n| n.op.name() == "Conv").unwrap();
+        assert_eq!(after.tensor(conv.input(1).unwrap()).dtype, DType::F32, "{w:?}");
+    }
+}

@@ -39,7 +39,7 @@ pub enum CompareFn {
 /// Declares types that stand for one function each: `Name(a, b) = expression`.
 macro_rules! pairwise {
     ($t:ty; $($name:ident($a:ident, $b:ident) = $e:expr;)*) => {$(
-        struct $name;
+        pub(crate) struct $name;
         impl Pairwise<$t, $t, $t> for $name {
             #[inline(always)]
             fn eval(&self, $a: $t, $b: $t) -> $t {

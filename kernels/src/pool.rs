@@ -194,13 +194,15 @@ fn window_max<T: Extremum, const L: usize>(
     most
 }
 
-/// How a quantized average leaves its sum.
+/// What the bytes of a quantized average mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QAverage {
     /// The input's.
     pub x_zero_point: u8,
-    /// Input scale over output scale.
-    pub ratio: f32,
+    /// The input's.
+    pub x_scale: f32,
+    /// The output's.
+    pub y_scale: f32,
     /// The output's zero point and the clamp.
     pub out: Output,
 }
@@ -209,8 +211,9 @@ pub struct QAverage {
 const BLOCK: usize = 64;
 
 multiversion! {
-    /// Average of each window: the sum of `x - x_zero_point` (i32) times `ratio / count as f32`, requantized. For
-    /// these output rows; `y` starts at the first of them. A window without a pixel gives the zero point.
+    /// Average of each window as ONNX Runtime has it: the reals `(x - x_zero_point) * x_scale`, summed in f32 row by
+    /// row, left to right, over the count, over `y_scale`, rounded. For these output rows; `y` starts at the first of
+    /// them. A window without a pixel gives the zero point.
     ///
     /// Panics if a slice is too short.
     pub fn avg_pool_u8(
@@ -222,19 +225,50 @@ multiversion! {
 fn avg_pool_u8_body(shape: &PoolShape, op: &QAverage, x: &[u8], y: &mut [u8], rows: Range<usize>) {
     let c = shape.c;
     let out = Requant::new(op.out);
+    let (zero, scale) = (i32::from(op.x_zero_point), op.x_scale);
     let pixels = y.chunks_exact_mut(c.max(1));
     for (y, window) in pixels.zip(shape.windows(rows)) {
-        let zero = (window.taps[0] * window.taps[1]) as i32 * i32::from(op.x_zero_point);
-        let multiplier = op.ratio / window.count.max(1) as f32;
+        let count = window.count.max(1) as f32;
         for (b, y) in y.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [0i32; BLOCK];
+            let mut sums = [0f32; BLOCK];
+            for pixel in window.pixels(shape) {
+                for (sum, &x) in sums.iter_mut().zip(&x[pixel * c + b * BLOCK..][..y.len()]) {
+                    *sum += (i32::from(x) - zero) as f32 * scale;
+                }
+            }
+            for (y, sum) in y.iter_mut().zip(sums) {
+                *y = out.apply(sum / count / op.y_scale);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Average of each window's integers as TensorFlow Lite has it: rounded, halves away from `centre`. For these
+    /// output rows; `y` starts at the first of them. Padding is not counted; a window without a pixel gives `centre`.
+    ///
+    /// Panics if a slice is too short.
+    pub fn avg_pool_codes(
+        shape: &PoolShape, centre: u8, x: &[u8], y: &mut [u8], rows: Range<usize>,
+    ) => avg_pool_codes_body
+}
+
+#[inline(always)]
+fn avg_pool_codes_body(shape: &PoolShape, centre: u8, x: &[u8], y: &mut [u8], rows: Range<usize>) {
+    let (c, centre) = (shape.c, i32::from(centre));
+    let pixels = y.chunks_exact_mut(c.max(1));
+    for (y, window) in pixels.zip(shape.windows(rows)) {
+        let taps = (window.taps[0] * window.taps[1]) as i32;
+        for (b, y) in y.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [-centre * taps; BLOCK];
             for pixel in window.pixels(shape) {
                 for (sum, &x) in sums.iter_mut().zip(&x[pixel * c + b * BLOCK..][..y.len()]) {
                     *sum += i32::from(x);
                 }
             }
             for (y, sum) in y.iter_mut().zip(sums) {
-                *y = out.scale(sum - zero, multiplier);
+                let mean = (sum.abs() + taps / 2) / taps.max(1);
+                *y = (centre + sum.signum() * mean) as u8;
             }
         }
     }
@@ -332,15 +366,17 @@ mod tests {
             let mut random = Random::new(s.c as u64);
             let bytes = random.bytes(s.x_len());
             let floats = random.floats(s.x_len(), 5.0);
-            let op =
-                QAverage { x_zero_point: 33, ratio: 0.7, out: Output { zero_point: 40, min: 5, max: 250 } };
+            let out = Output { zero_point: 40, min: 5, max: 250 };
+            let op = QAverage { x_zero_point: 33, x_scale: 0.35, y_scale: 0.5, out };
+            let centre = if s.c % 2 == 0 { 0 } else { 128 };
             on_every_isa(|isa| {
-                let mut y = [vec![0; s.y_len()], vec![0; s.y_len()]];
+                let mut y = [vec![0; s.y_len()], vec![0; s.y_len()], vec![0; s.y_len()]];
                 let mut z = [vec![0.0; s.y_len()], vec![0.0; s.y_len()]];
                 let row = s.ow * s.c;
                 for r in 0..s.rows() {
                     max_pool(isa, &s, &bytes, &mut y[0][r * row..], r..r + 1);
                     avg_pool_u8(isa, &s, &op, &bytes, &mut y[1][r * row..], r..r + 1);
+                    avg_pool_codes(isa, &s, centre, &bytes, &mut y[2][r * row..], r..r + 1);
                     max_pool(isa, &s, &floats, &mut z[0][r * row..], r..r + 1);
                     avg_pool_f32(isa, &s, &floats, &mut z[1][r * row..], r..r + 1);
                 }
@@ -348,9 +384,14 @@ mod tests {
                     let (taps, count) = window(&s, i);
                     let count = count.max(1) as f32;
                     assert_eq!(y[0][i], taps.iter().map(|&t| bytes[t]).max().unwrap_or(0), "{isa} {s:?}");
-                    let sum: i32 = taps.iter().map(|&t| i32::from(bytes[t]) - 33).sum();
-                    let average = (sum as f32 * (0.7 / count)).round_ties_even() + 40.0;
+                    let reals = taps.iter().map(|&t| (f32::from(bytes[t]) - 33.0) * 0.35);
+                    let sum = reals.fold(0f32, |sum, real| sum + real);
+                    let average = (sum / count / 0.5).round_ties_even() + 40.0;
                     assert_eq!(y[1][i], average.clamp(5.0, 250.0) as u8, "{isa} {s:?}");
+                    let sum: f64 = taps.iter().map(|&t| f64::from(bytes[t]) - f64::from(centre)).sum();
+                    // f64::round takes halves away from 0.
+                    let mean = (sum / taps.len().max(1) as f64).round() + f64::from(centre);
+                    assert_eq!(f64::from(y[2][i]), mean, "{isa} {s:?}");
                     let max = taps.iter().map(|&t| floats[t]).fold(f32::NEG_INFINITY, f32::max);
                     assert_eq!(z[0][i], max, "{isa} {s:?}");
                     let sum = taps.iter().fold(0.0, |sum, &t| sum + floats[t]);

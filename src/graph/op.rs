@@ -177,6 +177,11 @@ text_enum! {
         Max = "max",
         /// Mean of the window's values.
         Average = "average",
+        /// Mean of the window's integers as TensorFlow Lite has it for unsigned ones: halves go up. Of reals: the mean.
+        AverageUnsigned = "average_unsigned",
+        /// Mean of the window's integers as TensorFlow Lite has it for signed ones, 128 above them: halves go away from
+        /// 128. Of reals: the mean.
+        AverageSigned = "average_signed",
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn run(graph: &mut Graph) -> bool {
                 match pool.kind {
                     PoolKind::Average => pool.count_include_pad = true,
                     PoolKind::Max if narrow && pool.dilations == [1, 1] && is_not_negative(&edit, inner) => {}
-                    PoolKind::Max => continue,
+                    PoolKind::Max | PoolKind::AverageUnsigned | PoolKind::AverageSigned => continue,
                 }
                 pool.pads = border;
                 Op::Pool(pool)

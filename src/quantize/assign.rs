@@ -106,7 +106,7 @@ fn role(graph: &Graph, node: &Node, calibration: &Calibration, exclude: &[String
         Op::Unary(op) if has_table(op.kind) => Role::Light,
         Op::Binary(op) if has_integer_form(op.kind) => Role::Light,
         Op::Softmax(op) if !op.log => Role::Light,
-        Op::Pool(op) if op.kind == PoolKind::Average => Role::Light,
+        Op::Pool(op) if op.kind != PoolKind::Max => Role::Light,
         Op::Reduce(op) if op.kind == ReduceKind::Mean => Role::Light,
         Op::Pad(op) => pad_role(graph, node, op),
         Op::Concat(_) => Role::Passing,

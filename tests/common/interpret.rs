@@ -331,7 +331,7 @@ fn pool(op: &Pool, x: &Array, dims: &[usize]) -> Array {
         let whole = op.kernel[0] * op.kernel[1];
         match op.kind {
             PoolKind::Max => inside.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            PoolKind::Average => {
+            PoolKind::Average | PoolKind::AverageUnsigned | PoolKind::AverageSigned => {
                 inside.iter().sum::<f32>() / if op.count_include_pad { whole } else { inside.len() } as f32
             }
         }

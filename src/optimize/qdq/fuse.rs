@@ -65,7 +65,7 @@ fn integer(graph: &mut Graph, codes: &Codes, node: &Node, out: TensorId) -> Opti
             let [w, b] = weights::integer(graph, codes, node, &product)?;
             vec![x, w, b]
         }
-        Op::Binary(op) if matches!(op.kind, BinaryKind::Add | BinaryKind::Sub | BinaryKind::Mul) => {
+        Op::Binary(_) => {
             let (a, b) = (node.input(0)?, node.input(1)?);
             codes.activation(graph, a).or(codes.activation(graph, b))?;
             vec![Some(operand(graph, codes, a)?), Some(operand(graph, codes, b)?)]

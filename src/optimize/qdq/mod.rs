@@ -6,6 +6,7 @@
 //! scale changes: the network keeps its own arithmetic. What can't be computed in integers stays float.
 
 mod ends;
+mod float_weights;
 mod fuse;
 mod products;
 mod rise;
@@ -16,8 +17,15 @@ mod weights;
 use crate::graph::{DType, Graph, Node, Op, TensorId};
 
 /// Each prepares for those behind it.
-const STEPS: &[fn(&mut Graph) -> bool] =
-    &[ends::quantize_constants, signs::run, products::run, sink::run, rise::run, fuse::run];
+const STEPS: &[fn(&mut Graph) -> bool] = &[
+    ends::quantize_constants,
+    signs::run,
+    products::run,
+    sink::run,
+    rise::run,
+    float_weights::run,
+    fuse::run,
+];
 
 pub(super) fn run(graph: &mut Graph) -> bool {
     let mut changed = false;

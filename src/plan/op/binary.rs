@@ -1,12 +1,12 @@
 //! Functions of two tensors, and choice between two, with broadcasting.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Call, NodeView, ratio, values, values_mut};
+use super::{Call, NodeView, values, values_mut};
 use crate::graph::{Binary, BinaryKind, DType};
 use crate::run::{Io, Views};
 use ottava_kernels::binary::{BinaryFn, CompareFn, Integer, binary_f32, binary_int, compare, select};
 use ottava_kernels::broadcast::Broadcast;
-use ottava_kernels::qbinary::{QAdd, QMul, qadd, qmul};
+use ottava_kernels::qbinary::{QAdd, QMul, QReal, qadd, qmul, qreal};
 
 /// What a kind becomes among the kernels.
 enum Function {
@@ -92,36 +92,21 @@ fn quantized(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Resu
     let cost = walk.len() as u64 * 8;
     let parts = walk.split(p.pool.parts(cost));
     let name = format!("{}-u8 {isa}", op.kind.name());
+    macro_rules! kernel {
+        ($compute:ident, $op:expr) => {{
+            let op = $op;
+            let run = move |io: &mut Io<'_>| {
+                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
+                in_parts(&parts, y, 1, &|w, y| $compute(isa, &op, w, &a[..an], &b[..bn], y));
+            };
+            step(v, Call { name, cost, run })
+        }};
+    }
+    let y_scale = y.scale;
     match f {
-        BinaryFn::Add | BinaryFn::Sub => {
-            let sign = if f == BinaryFn::Sub { -1.0 } else { 1.0 };
-            let add = QAdd {
-                a_zero_point: a.zero,
-                b_zero_point: b.zero,
-                a_multiplier: ratio(a.scale, 1.0, y.scale),
-                b_multiplier: sign * ratio(b.scale, 1.0, y.scale),
-                out,
-            };
-            let run = move |io: &mut Io<'_>| {
-                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-                in_parts(&parts, y, 1, &|w, y| qadd(isa, &add, w, &a[..an], &b[..bn], y));
-            };
-            step(v, Call { name, cost, run })
-        }
-        BinaryFn::Mul => {
-            let mul = QMul {
-                a_zero_point: a.zero,
-                b_zero_point: b.zero,
-                multiplier: ratio(a.scale, b.scale, y.scale),
-                out,
-            };
-            let run = move |io: &mut Io<'_>| {
-                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-                in_parts(&parts, y, 1, &|w, y| qmul(isa, &mul, w, &a[..an], &b[..bn], y));
-            };
-            step(v, Call { name, cost, run })
-        }
-        _ => Err(v.unsupported("of 8-bit tensors only add, sub and mul are computed in integers")),
+        BinaryFn::Add => kernel!(qadd, QAdd::new(a.into(), b.into(), y_scale, out)),
+        BinaryFn::Mul => kernel!(qmul, QMul::new(a.into(), b.into(), y_scale, out)),
+        function => kernel!(qreal, QReal { function, a: a.into(), b: b.into(), y_scale, out }),
     }
 }
 

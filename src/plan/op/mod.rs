@@ -16,6 +16,7 @@ use super::{Kernel, PlanError, Planned, Planner};
 use crate::graph::{Clamp, DType, Data, Graph, Node, Op, Tensor, TensorId};
 use crate::run::{Io, Pool, RunError};
 use ottava_kernels::Output;
+use ottava_kernels::qbinary::Operand;
 
 /// Weights in the order in which a kernel reads them.
 #[derive(Clone, Debug)]
@@ -152,6 +153,12 @@ pub(super) struct Affine {
     pub zero: u8,
 }
 
+impl From<Affine> for Operand {
+    fn from(q: Affine) -> Operand {
+        Operand { scale: q.scale, zero_point: q.zero }
+    }
+}
+
 impl Affine {
     /// The byte that stands for a real, saturated.
     pub fn quantize(self, real: f32) -> u8 {
@@ -196,7 +203,7 @@ pub(super) fn values_mut<T: bytemuck::Pod>(bytes: &mut [u8]) -> &mut [T] {
     bytemuck::cast_slice_mut(bytes)
 }
 
-/// `a * b / c` for scales: rounded once, in f64, so that every machine has the same multiplier.
+/// `a * b / c` for scales, each step rounded to f32: the multiplier that ONNX Runtime and XNNPACK have.
 pub(super) fn ratio(a: f32, b: f32, c: f32) -> f32 {
-    (a as f64 * b as f64 / c as f64) as f32
+    a * b / c
 }

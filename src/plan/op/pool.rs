@@ -1,10 +1,10 @@
 //! Pooling windows over NHWC.
 
 use super::super::{Kernel, PlanError, Planned, Planner};
-use super::{NodeView, ratio, values, values_mut};
+use super::{NodeView, values, values_mut};
 use crate::graph::{Clamp, DType, Pool as PoolOp, PoolKind};
 use crate::run::{Io, Pool, Rows, RunError, Views};
-use ottava_kernels::pool::{PoolShape, QAverage, avg_pool_f32, avg_pool_u8, max_pool};
+use ottava_kernels::pool::{PoolShape, QAverage, avg_pool_codes, avg_pool_f32, avg_pool_u8, max_pool};
 use std::ops::Range;
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Planned, PlanError> {
@@ -38,14 +38,26 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
             let average = QAverage {
                 x_zero_point: xq.zero,
-                ratio: ratio(xq.scale, 1.0, yq.scale),
+                x_scale: xq.scale,
+                y_scale: yq.scale,
                 out: yq.output(Clamp::NONE),
             };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
             step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
         }
-        (PoolKind::Average, DType::F32, DType::F32) => {
+        (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8)
+            if x.quant == y.quant && !count_include_pad =>
+        {
+            let centre = if op.kind == PoolKind::AverageSigned { 128 } else { 0 };
+            let run =
+                move |rows, x: &[u8], y: &mut [u8]| avg_pool_codes(isa, &shape, centre, &x[..xn], y, rows);
+            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+        }
+        (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8) => Err(v.unsupported(
+            "a mean of integers keeps its input's scale and zero point, and does not count padding in",
+        )),
+        (_, DType::F32, DType::F32) => {
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)
             };

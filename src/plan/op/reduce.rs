@@ -47,8 +47,8 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
                 return Err(v.unsupported(format!("a sum of {} bytes does not fit 32 bits", r.terms())));
             }
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
-            let terms = if op.kind == ReduceKind::Mean { r.terms() as f64 } else { 1.0 };
-            let multiplier = (xq.scale as f64 / yq.scale as f64 / terms) as f32;
+            let terms = if op.kind == ReduceKind::Mean { r.terms() as f32 } else { 1.0 };
+            let multiplier = xq.scale / (yq.scale * terms);
             let sum = QReduce { x_zero_point: xq.zero, multiplier, out: yq.output(Clamp::NONE) };
             call(v, name, move |io| {
                 let Views { inputs: [x], outputs: [y], .. } = io.one();

@@ -37,13 +37,13 @@ fn function(op: &Unary) -> Option<UnaryFn> {
     })
 }
 
-/// The table of a function between two quantized tensors, from its f64 definition.
+/// The table of a function between two quantized tensors: dequantize to f32, the f64 definition rounded to f32,
+/// quantize.
 pub(super) fn byte_table(x: Affine, y: Affine, f: impl Fn(f64) -> f64) -> [u8; 256] {
     std::array::from_fn(|q| {
-        let real = (q as f64 - x.zero as f64) * x.scale as f64;
-        let v = (f(real) / y.scale as f64).round_ties_even() + y.zero as f64;
+        let real = (q as f32 - f32::from(x.zero)) * x.scale;
         // A function that is undefined here (the logarithm of a negative) saturates low.
-        if v.is_nan() { 0 } else { v.clamp(0.0, 255.0) as u8 }
+        y.quantize(f(f64::from(real)) as f32)
     })
 }
 

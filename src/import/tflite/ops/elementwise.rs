@@ -16,10 +16,6 @@ pub(in super::super) fn binary(cx: &mut Context, kind: BinaryKind) -> Result<Vec
 
 fn emit(cx: &mut Context, kind: BinaryKind, clamp: Clamp) -> Result<Vec<TensorId>, Stop> {
     let inputs = cx.inputs()?;
-    let integer = inputs.iter().any(|&id| cx.tensor(id).dtype.is_8bit());
-    if integer && !matches!(kind, BinaryKind::Add | BinaryKind::Sub | BinaryKind::Mul) {
-        return Err(Stop::because("of 8-bit tensors only ADD, SUB and MUL are computed: keep it in float"));
-    }
     if !clamp.is_none() && inputs.iter().any(|&id| matches!(cx.tensor(id).dtype, DType::I32 | DType::I64)) {
         return Err(Stop::because("integers that are not quantized can't have a fused activation"));
     }

@@ -14,7 +14,7 @@ mod slice;
 use super::super::node::Stop;
 use super::context::Context;
 use super::schema;
-use crate::graph::{BinaryKind, PoolKind, ReduceKind, TensorId, UnaryKind};
+use crate::graph::{BinaryKind, ReduceKind, TensorId, UnaryKind};
 use std::ops::RangeInclusive;
 
 /// Imports one operator: returns its outputs in the file's order.
@@ -57,8 +57,8 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "DEPTHWISE_CONV_2D" => op(2..=3, 2, conv::depthwise),
         "TRANSPOSE_CONV" => op(3..=4, 49, conv::transposed),
         "FULLY_CONNECTED" => op(2..=3, 8, linear::fully_connected),
-        "AVERAGE_POOL_2D" => op(1..=1, 5, |cx| pool::pool(cx, PoolKind::Average)),
-        "MAX_POOL_2D" => op(1..=1, 5, |cx| pool::pool(cx, PoolKind::Max)),
+        "AVERAGE_POOL_2D" => op(1..=1, 5, pool::average),
+        "MAX_POOL_2D" => op(1..=1, 5, pool::max),
         "ADD" => op(2..=2, 11, |cx| elementwise::arithmetic(cx, BinaryKind::Add)),
         "SUB" => op(2..=2, 28, |cx| elementwise::arithmetic(cx, BinaryKind::Sub)),
         "MUL" => op(2..=2, 21, |cx| elementwise::arithmetic(cx, BinaryKind::Mul)),

@@ -3,11 +3,27 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::window::{Window, is_same, pair};
-use crate::graph::{Pool, PoolKind, TensorId};
+use crate::graph::{DType, Pool, PoolKind, TensorId};
+
+pub(in super::super) fn max(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    pool(cx, PoolKind::Max)
+}
+
+/// Of integers that keep their meaning, as is the rule, the mean is an integer's: halves go away from 0.
+pub(in super::super) fn average(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let (x, y) = (cx.info(0)?, cx.out(0)?);
+    let kind = match y.dtype {
+        _ if x.quant.is_none() || x.quant != y.quant => PoolKind::Average,
+        DType::U8 => PoolKind::AverageUnsigned,
+        DType::I8 => PoolKind::AverageSigned,
+        _ => PoolKind::Average,
+    };
+    pool(cx, kind)
+}
 
 /// `Pool2DOptions`: padding, stride_w, stride_h, filter_width, filter_height, fused_activation_function. Averages
 /// do not count the padding in.
-pub(in super::super) fn pool(cx: &mut Context, kind: PoolKind) -> Result<Vec<TensorId>, Stop> {
+fn pool(cx: &mut Context, kind: PoolKind) -> Result<Vec<TensorId>, Stop> {
     let window = Window {
         kernel: pair(&cx.options, "window", 3, 0)?,
         strides: pair(&cx.options, "stride", 1, 1)?,
