@@ -49,6 +49,9 @@ pub fn float(mut graph: Graph) -> Result<Graph, GraphError> {
     if qdq::settle(&mut graph) {
         graph.sweep();
         repeat(&mut graph);
+        // Weights that became integers for a product that stayed float after all.
+        qdq::settle(&mut graph);
+        graph.sweep();
     }
     graph.validate()?;
     infer::check(&mut graph)?;
