@@ -3,8 +3,9 @@
 use super::geometry::{Geometry, Parts, Span, Spans};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout, Packed};
+use super::lines::{self, Lines};
 use super::requantize::Epilogue;
-use super::tile::{Ladder, Operation, Tile};
+use super::tile::{Ladder, Operation, Rows, Tile};
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::ladder;
 use crate::{Isa, SLACK, scalar};
@@ -24,6 +25,27 @@ pub(crate) struct Correlation {
     pub layout: Layout,
     pub x_zero_point: u8,
     pub out: Epilogue,
+}
+
+/// How a tile finds its inputs.
+enum Source<'a> {
+    /// In the image, by steps or through pointers.
+    Image(Indirection<'a>),
+    /// In copies of its lines.
+    Lines(Lines<'a>),
+}
+
+impl Source<'_> {
+    /// The positions behind `spans` that tiles of at most `most` rows share out equally.
+    fn tiles(&self, spans: &Spans, most: usize) -> Parts {
+        Parts::at_most(
+            most,
+            match self {
+                Source::Image(_) => spans.left(),
+                Source::Lines(_) => spans.left_in_line(),
+            },
+        )
+    }
 }
 
 /// Where output positions go.
@@ -73,7 +95,10 @@ impl Correlation {
 
     /// Bytes of scratch that [`run`](Self::run) needs.
     pub fn scratch_len(&self) -> usize {
-        indirection::scratch_len(&self.geometry, &self.layout)
+        match lines::pay(&self.geometry) {
+            true => lines::scratch_len(&self.geometry),
+            false => indirection::scratch_len(&self.geometry, &self.layout),
+        }
     }
 
     /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another
@@ -92,50 +117,57 @@ impl Correlation {
                 }
             }
             Some(ladder) => {
-                let mut indirection =
-                    Indirection::new(&self.geometry, &self.layout, x, self.x_zero_point, scratch);
-                self.run_tiles(ladder, &packed, &mut indirection, target, rows);
+                let (g, zero) = (&self.geometry, self.x_zero_point);
+                let mut source = match lines::pay(g) {
+                    true => Source::Lines(Lines::new(g, x, zero, scratch)),
+                    false => Source::Image(Indirection::new(g, &self.layout, x, zero, scratch)),
+                };
+                self.run_tiles(ladder, &packed, &mut source, target, rows);
             }
         }
     }
 
-    /// Computes output positions `rows` with the micro-kernels of `ladder`.
+    /// Computes output `positions` with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
         ladder: &Ladder,
         packed: &Packed<'_>,
-        indirection: &mut Indirection<'_>,
+        source: &mut Source<'_>,
         target: &Target<'_>,
-        rows: Range<usize>,
+        positions: Range<usize>,
     ) {
         let (geometry, layout) = (&self.geometry, &self.layout);
-        if rows.is_empty() || geometry.oc == 0 {
+        if positions.is_empty() || geometry.oc == 0 {
             return;
         }
         let group_oc = geometry.oc / geometry.groups;
         let blocks = Parts::at_most(ladder.rungs.len(), layout.panels());
-        let tiles = Parts::at_most(ladder.rungs[blocks.longest() - 1].tiles.len(), rows.len());
+        let most = ladder.rungs[blocks.longest() - 1].tiles.len();
         let group_weights = layout.panels() * layout.panel_len();
         let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
         // Filled in place, tile by tile: an array that is returned is copied, and waited for.
         let mut y = [std::ptr::null_mut(); MAX_ROWS];
+        let mut rows = Rows::none();
         let mut sums = [0; MAX_ROWS];
         for group in 0..geometry.groups {
             let panels = &packed.panels[group * group_weights..][..group_weights];
             for part in (0..parts.count).map(|i| parts.range(i)) {
-                let mut spans = geometry.spans(rows.clone());
-                for mr in (0..tiles.count).map(|i| tiles.len(i)) {
-                    self.place(group, &mut y[..mr], &mut spans, target, indirection);
+                let mut spans = geometry.spans(positions.clone());
+                let mut tiles = source.tiles(&spans, most);
+                let mut next = 0;
+                while tiles.len(next) > 0 {
+                    let mr = tiles.len(next);
+                    self.place(group, &mut y[..mr], &mut rows, &mut spans, target, source);
                     if packed.has_zeros {
                         // SAFETY: `isa` proves the instruction set, and `place` has made `mr` rows, as below.
-                        unsafe { (ladder.row_sums)(indirection.table(mr), layout.tap_len, &mut sums[..mr]) };
+                        unsafe { (ladder.row_sums)(&rows, [layout.taps, layout.tap_len], &mut sums[..mr]) };
                     }
                     for block in part.clone().map(|i| blocks.range(i)) {
                         let column = block.start * COLUMNS;
                         let block_panels =
                             &panels[block.start * layout.panel_len()..][..block.len() * layout.panel_len()];
                         let tile = Tile {
-                            rows: indirection.table(mr).as_ptr().cast(),
+                            rows: &rows,
                             taps: layout.taps,
                             quads: layout.quads(),
                             panel: block_panels.as_ptr(),
@@ -153,24 +185,30 @@ impl Correlation {
                         // the block.
                         unsafe { kernel(&tile) };
                     }
+                    next += 1;
+                    if next == tiles.count {
+                        (tiles, next) = (source.tiles(&spans, most), 0);
+                    }
                 }
             }
         }
     }
 
-    /// The next positions of `spans`, as many as `y` has room for: fills `indirection` with where their inputs
-    /// are, and `y` with where their outputs of `group` go.
+    /// The next positions of `spans`, as many as `y` has room for: fills `rows` with where their inputs are, and `y`
+    /// with where their outputs of `group` go.
     fn place(
         &self,
         group: usize,
         y: &mut [*mut u8],
+        rows: &mut Rows,
         spans: &mut Spans,
         target: &Target<'_>,
-        indirection: &mut Indirection<'_>,
+        source: &mut Source<'_>,
     ) {
         let geometry = &self.geometry;
         let mr = y.len();
         let mut filled = 0;
+        let channel = group * geometry.group_channels();
         while let Some(span) = spans.next(mr - filled) {
             let size = self.out.size();
             let (first, step) = target.rows(&span, geometry.oc * size);
@@ -179,7 +217,19 @@ impl Correlation {
             for (i, to) in y[filled..][..span.x.len()].iter_mut().enumerate() {
                 *to = row.wrapping_add(i * step).cast_mut().cast();
             }
-            indirection.fill(mr, filled, &span, group * geometry.group_channels());
+            match source {
+                Source::Lines(lines) => {
+                    assert_eq!(span.x.len(), mr, "a tile ends where the line ends");
+                    return lines.find(&span, rows);
+                }
+                Source::Image(indirection) => {
+                    if span.x.len() == mr && indirection.find(&span, channel, rows) {
+                        return;
+                    }
+                    indirection.fill(mr, filled, &span, channel);
+                    rows.pointers = indirection.table();
+                }
+            }
             filled += span.x.len();
         }
         assert_eq!(filled, mr, "there are as many positions as tiles have rows");

@@ -109,6 +109,15 @@ impl Geometry {
         [self.kernel[0], self.kernel[1] / self.tap_columns()]
     }
 
+    /// From the first tap of a window to each of them, where none lies outside.
+    pub fn tap_offsets(&self, offsets: &mut [usize]) {
+        let taps_x = self.taps()[1];
+        for (tap, to) in offsets.iter_mut().enumerate() {
+            let [y, x] = [tap / taps_x * self.dilations[0], tap % taps_x * self.dilations[1]];
+            *to = (y * self.x[2] + x) * self.x[3];
+        }
+    }
+
     /// Bytes of one tap.
     pub fn tap_len(&self) -> usize {
         self.tap_columns() * self.group_channels()
@@ -184,6 +193,16 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
+    /// Positions that are left.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Positions to the end of the line, of those that are left.
+    pub fn left_in_line(&self) -> usize {
+        self.left.min(self.out[1] - self.x)
+    }
+
     /// The next positions, at most `longest`, up to the end of the line; `None` at the end of all.
     pub fn next(&mut self, longest: usize) -> Option<Span> {
         let len = longest.min(self.left).min(self.out[1] - self.x);

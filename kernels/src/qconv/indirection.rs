@@ -3,6 +3,7 @@
 
 use super::geometry::{Geometry, Span};
 use super::layout::{Layout, QUAD};
+use super::tile::Rows;
 use crate::SLACK;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
@@ -11,7 +12,7 @@ use std::ops::Range;
 /// The most output positions of a tile.
 pub(crate) const MAX_ROWS: usize = 16;
 
-pub(crate) type Pointer = MaybeUninit<*const u8>;
+type Pointer = MaybeUninit<*const u8>;
 
 /// The pointers of one tile, over one scratch buffer.
 pub(crate) struct Indirection<'a> {
@@ -29,6 +30,8 @@ pub(crate) struct Indirection<'a> {
     cut: &'a [Cell<u8>],
     /// `[tap][row]`.
     table: &'a mut [Pointer],
+    /// From the first tap of a window that lies inside to each.
+    offsets: &'a mut [usize],
 }
 
 /// Bytes that a tap takes where kernels read it: they read whole quads.
@@ -40,10 +43,14 @@ fn cut_len(geometry: &Geometry, layout: &Layout) -> usize {
     if geometry.cuts_taps() { MAX_ROWS * layout.taps * tap_room(layout) } else { 0 }
 }
 
+fn offsets_len(layout: &Layout) -> usize {
+    layout.taps * size_of::<usize>() + align_of::<usize>()
+}
+
 /// Bytes of scratch that [`Indirection::new`] needs.
 pub(crate) fn scratch_len(geometry: &Geometry, layout: &Layout) -> usize {
     let table = MAX_ROWS * layout.taps * size_of::<Pointer>() + align_of::<Pointer>();
-    tap_room(layout) + cut_len(geometry, layout) + table
+    tap_room(layout) + cut_len(geometry, layout) + table + offsets_len(layout)
 }
 
 impl<'a> Indirection<'a> {
@@ -58,18 +65,51 @@ impl<'a> Indirection<'a> {
         let (border, scratch) = scratch.split_at_mut(tap_room(layout));
         let (cut, scratch) = scratch.split_at_mut(cut_len(geometry, layout));
         border.fill(x_zero_point);
+        let (offsets, scratch) = scratch.split_at_mut(offsets_len(layout));
+        // SAFETY: any bytes are valid numbers.
+        let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
+        let offsets = &mut offsets[..layout.taps];
+        geometry.tap_offsets(offsets);
         // SAFETY: any bytes are valid values of `MaybeUninit`.
         let (_, table, _) = unsafe { scratch.align_to_mut::<Pointer>() };
         let table = &mut table[..MAX_ROWS * layout.taps];
         let cut = Cell::from_mut(cut).as_slice_of_cells();
         let inside = [0, 1].map(|axis| geometry.inside(axis));
-        Indirection { geometry, x, x_zero_point, taps: geometry.taps(), inside, border, cut, table }
+        Indirection { geometry, x, x_zero_point, taps: geometry.taps(), inside, border, cut, table, offsets }
     }
 
-    /// The pointers of a tile of `mr` rows, `[tap][row]`. Each that was filled in points to the bytes of a tap
-    /// that are all readable, and 3 more if the input has slack.
-    pub fn table(&self, mr: usize) -> &[Pointer] {
-        &self.table[..self.table.len() / MAX_ROWS * mr]
+    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
+    /// readable, and 3 more if the input has slack.
+    pub fn table(&self) -> *const *const u8 {
+        self.table.as_ptr().cast()
+    }
+
+    /// Finds the windows of the positions `span`, for the input channels from `channel` on, and says true, if all lie
+    /// wholly inside: no pointers are needed there. Each tap's bytes are readable, and 3 more.
+    pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) -> bool {
+        let inside = &self.inside;
+        let whole =
+            inside[0].contains(&span.y) && inside[1].start <= span.x.start && span.x.end <= inside[1].end;
+        if whole {
+            let (first, step) = self.windows(span);
+            rows.first = self.x[first + channel..].as_ptr();
+            rows.step = step;
+            rows.offsets = self.offsets.as_ptr();
+            rows.pointers = std::ptr::null();
+        }
+        whole
+    }
+
+    /// Where in the input the windows of `span` start, which lie wholly inside, and from one to the next. Panics
+    /// where they leave it.
+    fn windows(&self, span: &Span) -> (usize, usize) {
+        let g = self.geometry;
+        let at = [g.top(span.y), g.left(span.x.start)];
+        let first = g.pixel(span.n, at).expect("the window is inside");
+        let (step, reach) = (g.strides[1] * g.x[3], g.reach());
+        let windows = (span.x.len() - 1) * step + (reach[0] * g.x[2] + reach[1] + 1) * g.x[3];
+        assert!(first + windows + SLACK <= self.x.len());
+        (first, step)
     }
 
     /// Computes the pointers of the rows `row..` of a tile of `mr` rows (at most [`MAX_ROWS`]), which are the
@@ -95,23 +135,13 @@ impl<'a> Indirection<'a> {
 
     /// The windows lie wholly inside: equal steps from row to row and from tap to tap.
     fn fill_inside(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
-        let g = self.geometry;
-        let c = g.x[3];
-        let ([taps_y, taps_x], reach) = (self.taps, g.reach());
-        let at = [g.top(span.y), g.left(span.x.start)];
-        let first = g.pixel(span.n, at).expect("the window is inside");
-        let step = g.strides[1] * c;
-        let windows = (span.x.len() - 1) * step + (reach[0] * g.x[2] + reach[1] + 1) * c;
-        assert!(first + windows + SLACK <= self.x.len());
-        for tap_y in 0..taps_y {
-            for tap_x in 0..taps_x {
-                let offset = (tap_y * g.dilations[0] * g.x[2] + tap_x * g.dilations[1]) * c + channel;
-                let pointer = self.x.as_ptr().wrapping_add(first + offset);
-                let rows = &mut self.table[(tap_y * taps_x + tap_x) * mr + row..][..span.x.len()];
-                // By index and not by adding up: several at a time, none waits for the one before.
-                for (i, to) in rows.iter_mut().enumerate() {
-                    to.write(pointer.wrapping_add(i * step));
-                }
+        let (first, step) = self.windows(&span);
+        for (tap, offset) in self.offsets.iter().enumerate() {
+            let pointer = self.x.as_ptr().wrapping_add(first + offset + channel);
+            let rows = &mut self.table[tap * mr + row..][..span.x.len()];
+            // By index and not by adding up: several at a time, none waits for the one before.
+            for (i, to) in rows.iter_mut().enumerate() {
+                to.write(pointer.wrapping_add(i * step));
             }
         }
     }
@@ -154,8 +184,13 @@ impl<'a> Indirection<'a> {
         let before = (start as isize - left) as usize * g.x[3];
         let (outside, inside) = copy.split_at(before);
         let (inside, behind) = inside.split_at(source.len());
-        inside.iter().zip(source).for_each(|(to, &from)| to.set(from));
-        outside.iter().chain(behind).for_each(|to| to.set(self.x_zero_point));
+        // SAFETY: cells may be written through their pointers; there are as many as bytes are written, and they lie
+        // in another buffer than the source. In whole vectors: kernels would wait for single bytes to be stored.
+        unsafe {
+            outside.as_ptr().cast_mut().cast::<u8>().write_bytes(self.x_zero_point, outside.len());
+            inside.as_ptr().cast_mut().cast::<u8>().copy_from_nonoverlapping(source.as_ptr(), source.len());
+            behind.as_ptr().cast_mut().cast::<u8>().write_bytes(self.x_zero_point, behind.len());
+        }
         copy.as_ptr().cast()
     }
 }

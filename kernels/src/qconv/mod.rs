@@ -8,6 +8,7 @@ mod driver;
 pub(crate) mod geometry;
 mod indirection;
 pub(crate) mod layout;
+mod lines;
 pub(crate) mod requantize;
 pub(crate) mod row_sums;
 pub(crate) mod tile;

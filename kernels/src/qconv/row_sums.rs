@@ -3,14 +3,14 @@
 //! `sum a * (w - z) = sum a * w - z * sum a`: the second sum is the same for all output channels. It is made once
 //! per tile of rows, before the tile goes over the panels, at about `1 / oc` of the cost of the products.
 
-use super::indirection::Pointer;
+use super::tile::Rows;
 
-/// Adds up the bytes of `tap_len` under every pointer of a row: `rows` is `[taps][sums.len()]`.
+/// Adds up the bytes under all taps of each of as many rows as there are sums; `taps` = how many, bytes of each.
 ///
 /// # Safety
-/// The processor has the instruction set it was compiled for; every pointer is filled in, and good for as many whole
-/// quads of bytes as `tap_len` takes.
-pub(crate) type RowSumsFn = unsafe fn(rows: &[Pointer], tap_len: usize, sums: &mut [i32]);
+/// The processor has the instruction set it was compiled for; `rows` is good for as many rows and taps, and for as
+/// many whole quads of bytes as a tap takes.
+pub(crate) type RowSumsFn = unsafe fn(rows: &Rows, taps: [usize; 2], sums: &mut [i32]);
 
 /// An instruction set's sums of bytes.
 ///
@@ -32,14 +32,18 @@ pub(crate) trait ByteSums {
 /// # Safety
 /// As for [`RowSumsFn`].
 #[inline(always)]
-pub(crate) unsafe fn row_sums<S: ByteSums>(rows: &[Pointer], tap_len: usize, sums: &mut [i32]) {
+pub(crate) unsafe fn row_sums<S: ByteSums>(rows: &Rows, [taps, tap_len]: [usize; 2], sums: &mut [i32]) {
     let mr = sums.len();
     for (i, to) in sums.iter_mut().enumerate() {
         // SAFETY: the caller vouches for the instruction set and the pointers.
         unsafe {
             let mut sum = S::none();
-            for tap in rows.chunks_exact(mr) {
-                sum = S::more(sum, tap[i].assume_init(), tap_len);
+            for tap in 0..taps {
+                let start = match rows.pointers.is_null() {
+                    true => rows.first.add(*rows.offsets.add(tap) + i * rows.step),
+                    false => *rows.pointers.add(tap * mr + i),
+                };
+                sum = S::more(sum, start, tap_len);
             }
             *to = S::all(sum);
         }

@@ -6,8 +6,8 @@ use super::row_sums::{ByteSums, RowSumsFn};
 
 /// What one call of a micro-kernel of `MR` rows and `NV` panels is given.
 pub(crate) struct Tile<'a> {
-    /// `[taps][MR]`: where the bytes of a tap start, for every row.
-    pub rows: *const *const u8,
+    /// Where the input is.
+    pub rows: &'a Rows,
     /// Taps of a window.
     pub taps: usize,
     /// Lines of a tap.
@@ -26,6 +26,50 @@ pub(crate) struct Tile<'a> {
     pub columns: usize,
     /// How they are made.
     pub out: &'a Epilogue,
+}
+
+/// Where the bytes under the taps of a tile's rows start: by steps, or through pointers where the windows do not lie
+/// equally far apart. Fields are set and read one by one: whatever is copied as a whole is waited for.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// `[taps][rows]`; null: by steps.
+    pub pointers: *const *const u8,
+    /// The window of row 0.
+    pub first: *const u8,
+    /// Bytes from one row's window to the next.
+    pub step: usize,
+    /// `[taps]`: from the start of a window to a tap.
+    pub offsets: *const usize,
+}
+
+impl Rows {
+    /// None yet.
+    pub fn none() -> Rows {
+        Rows { pointers: std::ptr::null(), first: std::ptr::null(), step: 0, offsets: std::ptr::null() }
+    }
+
+    /// The rows of one tap.
+    ///
+    /// # Safety
+    /// There are `MR` rows, and this tap.
+    #[inline(always)]
+    pub unsafe fn tap<const MR: usize>(&self, tap: usize) -> [*const u8; MR] {
+        let mut rows = [std::ptr::null(); MR];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.pointers.is_null() {
+                let first = self.first.add(*self.offsets.add(tap));
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = first.add(i * self.step);
+                }
+            } else {
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = *self.pointers.add(tap * MR + i);
+                }
+            }
+        }
+        rows
+    }
 }
 
 /// A micro-kernel.
@@ -96,10 +140,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
         }
         let mut line = t.panel.add(PANEL_HEADER);
         for tap in 0..t.taps {
-            let mut rows = [std::ptr::null(); MR];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = *t.rows.add(tap * MR + i);
-            }
+            let rows = t.rows.tap::<MR>(tap);
             let mut quad = 0;
             while quad + CHAINS <= t.quads {
                 for (chain, acc) in acc.iter_mut().enumerate() {
@@ -247,9 +288,9 @@ macro_rules! ladder {
         /// # Safety
         /// As for `RowSumsFn`.
         #[target_feature(enable = $features)]
-        unsafe fn row_sums(rows: &[std::mem::MaybeUninit<*const u8>], tap_len: usize, sums: &mut [i32]) {
+        unsafe fn row_sums(rows: &$crate::qconv::tile::Rows, taps: [usize; 2], sums: &mut [i32]) {
             // SAFETY: the caller's promise, and this function is compiled for the instruction set.
-            unsafe { $crate::qconv::row_sums::row_sums::<$simd>(rows, tap_len, sums) }
+            unsafe { $crate::qconv::row_sums::row_sums::<$simd>(rows, taps, sums) }
         }
 
         /// The kernels of this instruction set.

@@ -1,0 +1,100 @@
+//! The lines of an image under a line of output, copied with their borders: few channels make a kernel row of bytes
+//! so short that cutting taps at the edges would cost more than copying every line once.
+//!
+//! A ring of as many lines as the kernel is high. Line `iy` lies in slot `iy mod height`; what is left and right of
+//! the image is the zero point and never changes. All windows of an output line are equally far apart then, at the
+//! edges too.
+
+use super::geometry::{Geometry, Span};
+use super::tile::Rows;
+use crate::SLACK;
+use std::mem::{align_of, size_of};
+use std::ops::Range;
+
+/// The ring, over one scratch buffer.
+pub(crate) struct Lines<'a> {
+    geometry: &'a Geometry,
+    x: &'a [u8],
+    x_zero_point: u8,
+    ring: &'a mut [u8],
+    /// By tap: where its line starts in the ring.
+    offsets: &'a mut [usize],
+    image: usize,
+    /// The lines that are in the ring.
+    held: Range<isize>,
+}
+
+/// Bytes of a line with its borders.
+fn line_len(g: &Geometry) -> usize {
+    (g.out[1].max(1) - 1) * g.strides[1] * g.x[3] + g.kernel[1] * g.x[3]
+}
+
+/// True where copying pays: taps are kernel rows that edges cut, and lines are long enough for tiles not to go over
+/// their ends.
+pub(crate) fn pay(g: &Geometry) -> bool {
+    const SHORTEST: usize = 8;
+    let borders_are_narrow = line_len(g) <= 2 * (g.x[2] + g.kernel[1]) * g.x[3];
+    g.cuts_taps() && g.dilations[0] == 1 && g.out[1] >= SHORTEST && borders_are_narrow
+}
+
+/// Bytes of scratch that [`Lines::new`] needs.
+pub(crate) fn scratch_len(g: &Geometry) -> usize {
+    g.kernel[0] * (line_len(g) + size_of::<usize>()) + SLACK + align_of::<usize>()
+}
+
+impl<'a> Lines<'a> {
+    /// `x`: the whole input. Panics if the scratch is too short.
+    pub fn new(geometry: &'a Geometry, x: &'a [u8], x_zero_point: u8, scratch: &'a mut [u8]) -> Lines<'a> {
+        let (ring, offsets) = scratch.split_at_mut(geometry.kernel[0] * line_len(geometry) + SLACK);
+        ring.fill(x_zero_point);
+        // SAFETY: any bytes are valid numbers.
+        let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
+        let offsets = &mut offsets[..geometry.kernel[0]];
+        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0 }
+    }
+
+    /// Finds the windows of the positions `span`. Good until the next call for another line.
+    pub fn find(&mut self, span: &Span, rows: &mut Rows) {
+        let g = self.geometry;
+        let top = g.top(span.y);
+        let lines = top..top + g.kernel[0] as isize;
+        if self.image != span.n || self.held != lines {
+            self.hold(span.n, lines);
+        }
+        let step = g.strides[1] * g.x[3];
+        assert!((span.x.end - 1) * step + g.kernel[1] * g.x[3] <= line_len(g), "the span is within a line");
+        rows.first = self.ring[span.x.start * step..].as_ptr();
+        rows.step = step;
+        rows.offsets = self.offsets.as_ptr();
+        rows.pointers = std::ptr::null();
+    }
+
+    /// Copies the lines that are not in the ring yet.
+    fn hold(&mut self, image: usize, lines: Range<isize>) {
+        let g = self.geometry;
+        let [_, height, width, channels] = g.x;
+        let (len, high) = (line_len(g), g.kernel[0] as isize);
+        // Columns that both the image and the windows have: where they start in a line, in the ring's and the image's.
+        let to = g.origin[1].min(0).unsigned_abs();
+        let from = g.origin[1].max(0) as usize;
+        let columns = width.saturating_sub(from).min((len / channels).saturating_sub(to));
+        let kept = if image == self.image { self.held.clone() } else { 0..0 };
+        for (tap, line) in lines.clone().enumerate() {
+            let start = line.rem_euclid(high) as usize * len;
+            self.offsets[tap] = start;
+            if kept.contains(&line) {
+                continue;
+            }
+            let slot = &mut self.ring[start..][..len];
+            match usize::try_from(line).ok().filter(|&line| line < height) {
+                Some(line) => {
+                    let source = ((image * height + line) * width + from) * channels;
+                    let source = &self.x[source..][..columns * channels];
+                    slot[to * channels..][..columns * channels].copy_from_slice(source);
+                }
+                None => slot.fill(self.x_zero_point),
+            }
+        }
+        (self.image, self.held) = (image, lines);
+    }
+}
