@@ -99,8 +99,10 @@ pub(crate) trait Columns16: ByteSums {
 
     /// No products yet.
     unsafe fn zero() -> Self::Acc;
+    /// What all rows start with: the bias of `panel`, and whatever else does not depend on the row.
+    unsafe fn start(panel: *const u8) -> Self::Acc;
     /// What the zero points of the weights of `panel` take from a row whose input bytes add up to `sum`.
-    unsafe fn start(panel: *const u8, sum: i32) -> Self::Acc;
+    unsafe fn zeros(panel: *const u8, sum: i32) -> Self::Acc;
     /// Reads 64 bytes.
     unsafe fn line(p: *const u8) -> Self::Line;
     /// Reads 4 bytes.
@@ -109,8 +111,8 @@ pub(crate) trait Columns16: ByteSums {
     unsafe fn dot(acc: Self::Acc, quad: Self::Quad, line: Self::Line) -> Self::Acc;
     /// Adds two partial results.
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// Adds what is missing, the bias of `panel` among it.
-    unsafe fn total(acc: Self::Acc, panel: *const u8) -> Self::Total;
+    /// Brings partial sums together.
+    unsafe fn total(acc: Self::Acc) -> Self::Total;
     /// Multiplies: rounded, at most the upper bound, the zero point not yet added.
     unsafe fn scale(total: Self::Total, panel: *const u8, out: &Requantize) -> Self::Scaled;
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
@@ -131,10 +133,15 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
     // of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
     unsafe {
         let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
+        let mut start = [S::start(t.panel); NV];
+        for (v, start) in start.iter_mut().enumerate().skip(1) {
+            *start = S::start(t.panel.add(v * t.panel_len));
+        }
+        acc[0] = [start; MR];
         if !t.sums.is_null() {
             for (i, acc) in acc[0].iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::start(t.panel.add(v * t.panel_len), *t.sums.add(i));
+                    *acc = S::add(*acc, S::zeros(t.panel.add(v * t.panel_len), *t.sums.add(i)));
                 }
             }
         }
@@ -166,12 +173,12 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
         match t.out {
             Epilogue::Bytes(out) => {
                 // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-                let first = S::scale(S::total(sums[0][0], t.panel), t.panel, out);
+                let first = S::scale(S::total(sums[0][0]), t.panel, out);
                 let mut scaled = [[first; NV]; MR];
                 for (scaled, sums) in scaled.iter_mut().zip(&sums) {
                     for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
                         let panel = t.panel.add(v * t.panel_len);
-                        *scaled = S::scale(S::total(sum, panel), panel, out);
+                        *scaled = S::scale(S::total(sum), panel, out);
                     }
                 }
                 for (i, &row) in scaled.iter().enumerate() {
@@ -184,7 +191,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     for (v, &sum) in sums.iter().enumerate() {
                         let panel = t.panel.add(v * t.panel_len);
                         let columns = (t.columns - 16 * v).min(16);
-                        S::write_reals(S::total(sum, panel), panel, out, y.add(16 * v), columns);
+                        S::write_reals(S::total(sum), panel, out, y.add(16 * v), columns);
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! AVX2: exact products of u8 and i8 with `vpmaddubsw`, without its saturation.
 //!
 //! `a - 128` is split into magnitude and sign, the sign goes over to the weight: `|a - 128| * (sign * w)`.
-//! Two such products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is added at the
-//! end. A weight of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
+//! Two such products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is there from
+//! the start. A weight of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
 
 use super::epilogue::{self, Halves};
 use crate::qconv::layout::SUMS;
@@ -34,9 +34,19 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8, sum: i32) -> Halves {
+    unsafe fn start(panel: *const u8) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::start(panel, sum) }
+        unsafe {
+            let sums = epilogue::load(panel.add(SUMS));
+            let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
+            Self::add(epilogue::load(panel), missing)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::zeros(panel, sum) }
     }
 
     #[inline(always)]
@@ -68,13 +78,8 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
-        // SAFETY: as above.
-        unsafe {
-            let sums = epilogue::load(panel.add(SUMS));
-            let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
-            epilogue::total(Self::add(acc, missing), panel)
-        }
+    unsafe fn total(acc: Halves) -> Halves {
+        acc
     }
 
     #[inline(always)]

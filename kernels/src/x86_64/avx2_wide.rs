@@ -25,17 +25,15 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8, sum: i32) -> [__m256i; 4] {
-        // SAFETY: as above. The first of two partial sums takes all.
-        unsafe {
-            let [low, high] = epilogue::start(panel, sum);
-            [
-                _mm256_cvtepu32_epi64(_mm256_castsi256_si128(low)),
-                _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(low)),
-                _mm256_cvtepu32_epi64(_mm256_castsi256_si128(high)),
-                _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(high)),
-            ]
-        }
+    unsafe fn start(panel: *const u8) -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe { spread(epilogue::load(panel)) }
+    }
+
+    #[inline(always)]
+    unsafe fn zeros(panel: *const u8, sum: i32) -> [__m256i; 4] {
+        // SAFETY: as above.
+        unsafe { spread(epilogue::zeros(panel, sum)) }
     }
 
     #[inline(always)]
@@ -84,13 +82,13 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn total(acc: [__m256i; 4], panel: *const u8) -> Halves {
+    unsafe fn total(acc: [__m256i; 4]) -> Halves {
         // SAFETY: as above.
         unsafe {
             // Adding neighbours works within 128-bit lanes: put the quarters back in order.
             let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[0], acc[1]));
             let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(acc[2], acc[3]));
-            epilogue::total([low, high], panel)
+            [low, high]
         }
     }
 
@@ -110,6 +108,23 @@ impl Columns16 for Avx2Wide {
     unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+    }
+}
+
+/// Sums as partial sums: the first of two takes all.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn spread([low, high]: Halves) -> [__m256i; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        [
+            _mm256_cvtepu32_epi64(_mm256_castsi256_si128(low)),
+            _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(low)),
+            _mm256_cvtepu32_epi64(_mm256_castsi256_si128(high)),
+            _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(high)),
+        ]
     }
 }
 

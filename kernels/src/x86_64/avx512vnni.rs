@@ -22,7 +22,13 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8, sum: i32) -> __m512i {
+    unsafe fn start(panel: *const u8) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_si512(panel.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn zeros(panel: *const u8, sum: i32) -> __m512i {
         // SAFETY: as above.
         unsafe { _mm512_mullo_epi32(_mm512_loadu_si512(panel.add(ZEROS).cast()), _mm512_set1_epi32(sum)) }
     }
@@ -52,9 +58,8 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn total(acc: __m512i, panel: *const u8) -> __m512i {
-        // SAFETY: as above.
-        unsafe { _mm512_add_epi32(acc, _mm512_loadu_si512(panel.cast())) }
+    unsafe fn total(acc: __m512i) -> __m512i {
+        acc
     }
 
     #[inline(always)]

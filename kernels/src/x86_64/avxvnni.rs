@@ -22,9 +22,15 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8, sum: i32) -> Halves {
+    unsafe fn start(panel: *const u8) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::start(panel, sum) }
+        unsafe { epilogue::load(panel) }
+    }
+
+    #[inline(always)]
+    unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
+        // SAFETY: as above.
+        unsafe { epilogue::zeros(panel, sum) }
     }
 
     #[inline(always)]
@@ -54,9 +60,8 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
-        // SAFETY: as above.
-        unsafe { epilogue::total(acc, panel) }
+    unsafe fn total(acc: Halves) -> Halves {
+        acc
     }
 
     #[inline(always)]

@@ -22,24 +22,11 @@ pub(super) unsafe fn load(p: *const u8) -> Halves {
 /// # Safety
 /// The header of `panel` can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn start(panel: *const u8, sum: i32) -> Halves {
+pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
     // SAFETY: the caller's promise.
     unsafe {
         let ([low, high], sum) = (load(panel.add(ZEROS)), _mm256_set1_epi32(sum));
         [_mm256_mullo_epi32(low, sum), _mm256_mullo_epi32(high, sum)]
-    }
-}
-
-/// Adds the bias of `panel`.
-///
-/// # Safety
-/// The header of `panel` can be read; the processor has AVX2.
-#[inline(always)]
-pub(super) unsafe fn total(acc: Halves, panel: *const u8) -> Halves {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let bias = load(panel);
-        [_mm256_add_epi32(acc[0], bias[0]), _mm256_add_epi32(acc[1], bias[1])]
     }
 }
 
