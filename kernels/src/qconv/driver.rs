@@ -1,6 +1,6 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
-use super::geometry::{Geometry, Parts, Span, Spans};
+use super::geometry::{Geometry, Parts, Span, Spans, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::layout::{COLUMNS, Layout, Packed};
 use super::lines::{self, Lines};
@@ -22,6 +22,9 @@ const CACHED_WEIGHTS: usize = 256 << 10;
 pub(crate) struct Correlation {
     isa: Isa,
     pub geometry: Geometry,
+    windows: Windows,
+    /// Tiles read copies of lines.
+    lines: bool,
     pub layout: Layout,
     pub x_zero_point: u8,
     pub out: Epilogue,
@@ -79,7 +82,8 @@ fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
 impl Correlation {
     pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
         let layout = Layout::new(&geometry, x_zero_point);
-        Correlation { isa, geometry, layout, x_zero_point, out }
+        let (windows, lines) = (geometry.windows(), lines::pay(&geometry));
+        Correlation { isa, geometry, windows, lines, layout, x_zero_point, out }
     }
 
     /// The name of the micro-kernel that runs as part of `operation`.
@@ -95,7 +99,7 @@ impl Correlation {
 
     /// Bytes of scratch that [`run`](Self::run) needs.
     pub fn scratch_len(&self) -> usize {
-        match lines::pay(&self.geometry) {
+        match self.lines {
             true => lines::scratch_len(&self.geometry),
             false => indirection::scratch_len(&self.geometry, &self.layout),
         }
@@ -118,9 +122,11 @@ impl Correlation {
             }
             Some(ladder) => {
                 let (g, zero) = (&self.geometry, self.x_zero_point);
-                let mut source = match lines::pay(g) {
+                let mut source = match self.lines {
                     true => Source::Lines(Lines::new(g, x, zero, scratch)),
-                    false => Source::Image(Indirection::new(g, &self.layout, x, zero, scratch)),
+                    false => {
+                        Source::Image(Indirection::new(g, &self.windows, &self.layout, x, zero, scratch))
+                    }
                 };
                 self.run_tiles(ladder, &packed, &mut source, target, rows);
             }
@@ -140,7 +146,7 @@ impl Correlation {
         if positions.is_empty() || geometry.oc == 0 {
             return;
         }
-        let group_oc = geometry.oc / geometry.groups;
+        let group_oc = self.windows.group[0];
         let blocks = Parts::at_most(ladder.rungs.len(), layout.panels());
         let most = ladder.rungs[blocks.longest() - 1].tiles.len();
         let group_weights = layout.panels() * layout.panel_len();
@@ -208,12 +214,12 @@ impl Correlation {
         let geometry = &self.geometry;
         let mr = y.len();
         let mut filled = 0;
-        let channel = group * geometry.group_channels();
+        let [group_oc, group_channels] = self.windows.group;
+        let channel = group * group_channels;
         while let Some(span) = spans.next(mr - filled) {
             let size = self.out.size();
             let (first, step) = target.rows(&span, geometry.oc * size);
-            let of_group = group * (geometry.oc / geometry.groups) * size;
-            let row = target.y.as_ptr().wrapping_add(first + of_group);
+            let row = target.y.as_ptr().wrapping_add(first + group * group_oc * size);
             for (i, to) in y[filled..][..span.x.len()].iter_mut().enumerate() {
                 *to = row.wrapping_add(i * step).cast_mut().cast();
             }

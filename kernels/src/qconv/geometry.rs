@@ -29,6 +29,21 @@ pub(crate) struct Geometry {
     pub out: [usize; 2],
 }
 
+/// What follows from a geometry by divisions: found once, when it is planned.
+#[derive(Clone, Debug)]
+pub(crate) struct Windows {
+    /// Output lines and columns whose windows do not hang over an edge.
+    pub inside: [Range<usize>; 2],
+    /// No window hangs over an edge.
+    pub all_inside: bool,
+    /// Taps down and right.
+    pub taps: [usize; 2],
+    /// From the first tap of a window to each of them, where none lies outside, in bytes.
+    pub offsets: Vec<usize>,
+    /// Output channels, input channels of one group.
+    pub group: [usize; 2],
+}
+
 /// Output positions side by side in one line.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
@@ -109,13 +124,17 @@ impl Geometry {
         [self.kernel[0], self.kernel[1] / self.tap_columns()]
     }
 
-    /// From the first tap of a window to each of them, where none lies outside.
-    pub fn tap_offsets(&self, offsets: &mut [usize]) {
-        let taps_x = self.taps()[1];
-        for (tap, to) in offsets.iter_mut().enumerate() {
-            let [y, x] = [tap / taps_x * self.dilations[0], tap % taps_x * self.dilations[1]];
-            *to = (y * self.x[2] + x) * self.x[3];
-        }
+    /// What follows.
+    pub fn windows(&self) -> Windows {
+        let inside = [0, 1].map(|axis| self.inside(axis));
+        let all_inside = (0..2).all(|axis| inside[axis] == (0..self.out[axis]));
+        let taps @ [down, right] = self.taps();
+        let offset = |tap: usize| {
+            let [y, x] = [tap / right * self.dilations[0], tap % right * self.dilations[1]];
+            (y * self.x[2] + x) * self.x[3]
+        };
+        let group = [self.oc / self.groups, self.group_channels()];
+        Windows { inside, all_inside, taps, offsets: (0..down * right).map(offset).collect(), group }
     }
 
     /// Bytes of one tap.
@@ -140,8 +159,12 @@ impl Geometry {
     /// Output rows line by line.
     pub fn spans(&self, rows: Range<usize>) -> Spans {
         let [oh, ow] = self.out.map(|d| d.max(1));
-        let row = rows.start;
-        Spans { out: [oh, ow], n: row / ow / oh, y: row / ow % oh, x: row % ow, left: rows.len() }
+        let [n, y, x] = match rows.start {
+            // Most often: spares the divisions.
+            0 => [0; 3],
+            row => [row / ow / oh, row / ow % oh, row % ow],
+        };
+        Spans { out: [oh, ow], n, y, x, left: rows.len() }
     }
 
     /// Input row under the first tap of an output line; may lie outside.
@@ -239,13 +262,15 @@ pub(crate) struct Parts {
 impl Parts {
     /// The fewest parts of at most `most`.
     pub fn at_most(most: usize, total: usize) -> Parts {
-        Parts::new(total, total.div_ceil(most))
+        Parts::new(total, if total <= most { 1 } else { total.div_ceil(most) })
     }
 
     /// This many parts (at least 1).
     pub fn new(total: usize, count: usize) -> Parts {
-        let count = count.max(1);
-        Parts { count, size: total / count, longer: total % count }
+        match count {
+            0 | 1 => Parts { count: 1, size: total, longer: 0 },
+            _ => Parts { count, size: total / count, longer: total % count },
+        }
     }
 
     /// The size of the largest part.

@@ -1,13 +1,12 @@
 //! Pointers to the input bytes under every tap of a tile of output positions: convolution without an im2col
 //! copy.
 
-use super::geometry::{Geometry, Span};
+use super::geometry::{Geometry, Span, Windows};
 use super::layout::{Layout, QUAD};
 use super::tile::Rows;
 use crate::SLACK;
 use std::cell::Cell;
 use std::mem::{MaybeUninit, align_of, size_of};
-use std::ops::Range;
 
 /// The most output positions of a tile.
 pub(crate) const MAX_ROWS: usize = 16;
@@ -19,10 +18,7 @@ pub(crate) struct Indirection<'a> {
     geometry: &'a Geometry,
     x: &'a [u8],
     x_zero_point: u8,
-    /// Taps down and right; kept, since finding them takes divisions.
-    taps: [usize; 2],
-    /// Output lines and columns whose windows do not hang over an edge.
-    inside: [Range<usize>; 2],
+    windows: &'a Windows,
     /// A tap that lies wholly outside.
     border: &'a [u8],
     /// Copies of taps that lie partly outside, `[row][tap]`. Cells: writing one copy must not invalidate the
@@ -30,8 +26,6 @@ pub(crate) struct Indirection<'a> {
     cut: &'a [Cell<u8>],
     /// `[tap][row]`.
     table: &'a mut [Pointer],
-    /// From the first tap of a window that lies inside to each.
-    offsets: &'a mut [usize],
 }
 
 /// Bytes that a tap takes where kernels read it: they read whole quads.
@@ -43,20 +37,17 @@ fn cut_len(geometry: &Geometry, layout: &Layout) -> usize {
     if geometry.cuts_taps() { MAX_ROWS * layout.taps * tap_room(layout) } else { 0 }
 }
 
-fn offsets_len(layout: &Layout) -> usize {
-    layout.taps * size_of::<usize>() + align_of::<usize>()
-}
-
 /// Bytes of scratch that [`Indirection::new`] needs.
 pub(crate) fn scratch_len(geometry: &Geometry, layout: &Layout) -> usize {
     let table = MAX_ROWS * layout.taps * size_of::<Pointer>() + align_of::<Pointer>();
-    tap_room(layout) + cut_len(geometry, layout) + table + offsets_len(layout)
+    tap_room(layout) + cut_len(geometry, layout) + table
 }
 
 impl<'a> Indirection<'a> {
     /// `x`: the whole input and its slack. Panics if the scratch is too short.
     pub fn new(
         geometry: &'a Geometry,
+        windows: &'a Windows,
         layout: &Layout,
         x: &'a [u8],
         x_zero_point: u8,
@@ -64,18 +55,14 @@ impl<'a> Indirection<'a> {
     ) -> Indirection<'a> {
         let (border, scratch) = scratch.split_at_mut(tap_room(layout));
         let (cut, scratch) = scratch.split_at_mut(cut_len(geometry, layout));
-        border.fill(x_zero_point);
-        let (offsets, scratch) = scratch.split_at_mut(offsets_len(layout));
-        // SAFETY: any bytes are valid numbers.
-        let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
-        let offsets = &mut offsets[..layout.taps];
-        geometry.tap_offsets(offsets);
+        if !windows.all_inside {
+            border.fill(x_zero_point);
+        }
         // SAFETY: any bytes are valid values of `MaybeUninit`.
         let (_, table, _) = unsafe { scratch.align_to_mut::<Pointer>() };
         let table = &mut table[..MAX_ROWS * layout.taps];
         let cut = Cell::from_mut(cut).as_slice_of_cells();
-        let inside = [0, 1].map(|axis| geometry.inside(axis));
-        Indirection { geometry, x, x_zero_point, taps: geometry.taps(), inside, border, cut, table, offsets }
+        Indirection { geometry, x, x_zero_point, windows, border, cut, table }
     }
 
     /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
@@ -87,14 +74,14 @@ impl<'a> Indirection<'a> {
     /// Finds the windows of the positions `span`, for the input channels from `channel` on, and says true, if all lie
     /// wholly inside: no pointers are needed there. Each tap's bytes are readable, and 3 more.
     pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) -> bool {
-        let inside = &self.inside;
+        let inside = &self.windows.inside;
         let whole =
             inside[0].contains(&span.y) && inside[1].start <= span.x.start && span.x.end <= inside[1].end;
         if whole {
-            let (first, step) = self.windows(span);
+            let (first, step) = self.steps(span);
             rows.first = self.x[first + channel..].as_ptr();
             rows.step = step;
-            rows.offsets = self.offsets.as_ptr();
+            rows.offsets = self.windows.offsets.as_ptr();
             rows.pointers = std::ptr::null();
         }
         whole
@@ -102,7 +89,7 @@ impl<'a> Indirection<'a> {
 
     /// Where in the input the windows of `span` start, which lie wholly inside, and from one to the next. Panics
     /// where they leave it.
-    fn windows(&self, span: &Span) -> (usize, usize) {
+    fn steps(&self, span: &Span) -> (usize, usize) {
         let g = self.geometry;
         let at = [g.top(span.y), g.left(span.x.start)];
         let first = g.pixel(span.n, at).expect("the window is inside");
@@ -117,8 +104,9 @@ impl<'a> Indirection<'a> {
     pub fn fill(&mut self, mr: usize, row: usize, span: &Span, channel: usize) {
         assert!(row + span.x.len() <= mr && mr <= MAX_ROWS);
         let clamp = |x: usize| x.clamp(span.x.start, span.x.end);
-        let whole = self.inside[0].contains(&span.y);
-        let inside = if whole { clamp(self.inside[1].start)..clamp(self.inside[1].end) } else { 0..0 };
+        let inside = &self.windows.inside;
+        let whole = inside[0].contains(&span.y);
+        let inside = if whole { clamp(inside[1].start)..clamp(inside[1].end) } else { 0..0 };
         if inside.is_empty() {
             self.fill_border(mr, row, span.clone(), channel);
             return;
@@ -135,8 +123,8 @@ impl<'a> Indirection<'a> {
 
     /// The windows lie wholly inside: equal steps from row to row and from tap to tap.
     fn fill_inside(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
-        let (first, step) = self.windows(&span);
-        for (tap, offset) in self.offsets.iter().enumerate() {
+        let (first, step) = self.steps(&span);
+        for (tap, offset) in self.windows.offsets.iter().enumerate() {
             let pointer = self.x.as_ptr().wrapping_add(first + offset + channel);
             let rows = &mut self.table[tap * mr + row..][..span.x.len()];
             // By index and not by adding up: several at a time, none waits for the one before.
@@ -149,7 +137,7 @@ impl<'a> Indirection<'a> {
     /// The windows lie partly or wholly outside: each tap is looked at.
     fn fill_border(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
         let g = self.geometry;
-        let [taps_y, taps_x] = self.taps;
+        let [taps_y, taps_x] = self.windows.taps;
         let (columns, width) = (g.tap_columns() as isize, g.x[2] as isize);
         for tap_y in 0..taps_y {
             let line = g.pixel(span.n, [g.top(span.y) + (tap_y * g.dilations[0]) as isize, 0]);
