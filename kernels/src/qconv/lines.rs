@@ -32,7 +32,7 @@ fn line_len(g: &Geometry) -> usize {
 /// True where copying pays: taps are kernel rows that edges cut, and lines are long enough for tiles not to go over
 /// their ends.
 pub(crate) fn pay(g: &Geometry) -> bool {
-    const SHORTEST: usize = 8;
+    const SHORTEST: usize = 4;
     let borders_are_narrow = line_len(g) <= 2 * (g.x[2] + g.kernel[1]) * g.x[3];
     g.cuts_taps() && g.dilations[0] == 1 && g.out[1] >= SHORTEST && borders_are_narrow
 }

@@ -115,6 +115,23 @@ fn kernels_strides_dilations_and_padding() {
 }
 
 #[test]
+fn lines_of_few_channels_longer_than_a_tile() {
+    let mut random = Random::new(10);
+    for (kernel, pad) in
+        [([3, 3], [1, 1]), ([5, 4], [4, 3]), ([10, 4], [4, 1]), ([1, 3], [0, 2]), ([2, 9], [1, 8])]
+    {
+        for strides in [[1, 1], [2, 2], [3, 1], [1, 3]] {
+            for c in [1, 3, 4, 16, 32] {
+                let (h, w) = (random.pick(&[5, 11]), random.pick(&[17, 33, 40, 53]));
+                let (n, oc) = (random.pick(&[1, 2]), random.pick(&[1, 8, 16, 24, 33, 48, 70]));
+                let s = shape([n, h, w, c], oc, kernel, strides, [1, 1], pad);
+                s.into_iter().for_each(|s| check(&mut random, s));
+            }
+        }
+    }
+}
+
+#[test]
 fn groups() {
     let mut random = Random::new(5);
     for groups in [2, 3, 4] {
