@@ -49,12 +49,6 @@ impl PoolShape {
         self.rows() * self.ow * self.c
     }
 
-    /// The window of every position of the output rows.
-    #[inline(always)]
-    fn windows(&self, rows: Range<usize>) -> impl Iterator<Item = Window> + use<'_> {
-        rows.flat_map(move |row| (0..self.ow).map(move |ox| self.window(row, ox)))
-    }
-
     /// The window of position `ox` of output row `row`.
     #[inline(always)]
     fn window(&self, row: usize, ox: usize) -> Window {
@@ -103,19 +97,6 @@ struct Window {
     count: usize,
 }
 
-impl Window {
-    /// The pixels, row by row.
-    #[inline(always)]
-    fn pixels<'a>(&self, shape: &'a PoolShape) -> impl Iterator<Item = usize> + use<'a> {
-        let [rows, columns] = self.taps;
-        let start = self.start;
-        (0..rows).flat_map(move |i| {
-            let row = start + i * shape.dilations[0] * shape.w;
-            (0..columns).map(move |j| row + j * shape.dilations[1])
-        })
-    }
-}
-
 /// What extremes are taken of: u8, f32, i64.
 pub trait Extremum: Copy + PartialOrd {
     /// Less than or equal to every value: the maximum of nothing.
@@ -148,6 +129,24 @@ multiversion! {
 
 #[inline(always)]
 fn max_pool_body<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) {
+    pool(&Greatest, shape, x, y, rows);
+}
+
+/// What a window's values become: one value after the other, row by row, left to right.
+trait Fold<T> {
+    /// What is known so far.
+    type State: Copy;
+    /// Before the first value.
+    fn start(&self, window: &Window) -> Self::State;
+    /// One value more.
+    fn more(&self, state: Self::State, x: T) -> Self::State;
+    /// After the last one.
+    fn end(&self, state: Self::State, window: &Window) -> T;
+}
+
+/// Folds each window of these output rows, channel by channel.
+#[inline(always)]
+fn pool<T: Copy, F: Fold<T>>(fold: &F, shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) {
     let c = shape.c;
     for (row, line) in rows.zip(y.chunks_exact_mut((shape.ow * c).max(1))) {
         for (ox, y) in line.chunks_exact_mut(c).enumerate() {
@@ -156,42 +155,64 @@ fn max_pool_body<T: Extremum>(shape: &PoolShape, x: &[T], y: &mut [T], rows: Ran
             let (narrow, rest) = rest.as_chunks_mut::<16>();
             let mut channel = 0;
             for y in wide {
-                *y = window_max(shape, &window, x, channel);
+                pool_channels(fold, shape, &window, x, channel, y);
                 channel += 64;
             }
             for y in narrow {
-                *y = window_max(shape, &window, x, channel);
+                pool_channels(fold, shape, &window, x, channel, y);
                 channel += 16;
             }
             for y in rest {
-                [*y] = window_max(shape, &window, x, channel);
+                pool_channels(fold, shape, &window, x, channel, std::array::from_mut(y));
                 channel += 1;
             }
         }
     }
 }
 
-/// The maxima of `L` channels: as many as stay in registers over all pixels of the window. Plain loops over an
-/// array, since a closure would not be compiled for the instruction set of its caller.
+/// `L` channels from `channel` on: as many as stay in registers over all pixels of the window. Plain loops over an array,
+/// since a closure would not be compiled for the instruction set of its caller.
 #[inline(always)]
-fn window_max<T: Extremum, const L: usize>(
+fn pool_channels<T: Copy, F: Fold<T>, const L: usize>(
+    fold: &F,
     shape: &PoolShape,
     window: &Window,
     x: &[T],
     channel: usize,
-) -> [T; L] {
-    let mut most = [T::LOWEST; L];
+    y: &mut [T; L],
+) {
+    let mut states = [fold.start(window); L];
     for i in 0..window.taps[0] {
         let row = window.start + i * shape.dilations[0] * shape.w;
         for j in 0..window.taps[1] {
             let at = (row + j * shape.dilations[1]) * shape.c + channel;
-            let x = &x[at..at + L];
-            for (most, &x) in most.iter_mut().zip(x) {
-                *most = if x > *most { x } else { *most };
+            for (state, &x) in states.iter_mut().zip(&x[at..at + L]) {
+                *state = fold.more(*state, x);
             }
         }
     }
-    most
+    for (y, state) in y.iter_mut().zip(states) {
+        *y = fold.end(state, window);
+    }
+}
+
+struct Greatest;
+
+impl<T: Extremum> Fold<T> for Greatest {
+    type State = T;
+
+    #[inline(always)]
+    fn start(&self, _: &Window) -> T {
+        T::LOWEST
+    }
+    #[inline(always)]
+    fn more(&self, most: T, x: T) -> T {
+        if x > most { x } else { most }
+    }
+    #[inline(always)]
+    fn end(&self, most: T, _: &Window) -> T {
+        most
+    }
 }
 
 /// What the bytes of a quantized average mean.
@@ -207,9 +228,6 @@ pub struct QAverage {
     pub out: Output,
 }
 
-/// Channels whose sums are kept on the stack at a time.
-const BLOCK: usize = 64;
-
 multiversion! {
     /// Average of each window as ONNX Runtime has it: the reals `(x - x_zero_point) * x_scale`, summed in f32 row by
     /// row, left to right, over the count, over `y_scale`, rounded. For these output rows; `y` starts at the first of
@@ -223,23 +241,28 @@ multiversion! {
 
 #[inline(always)]
 fn avg_pool_u8_body(shape: &PoolShape, op: &QAverage, x: &[u8], y: &mut [u8], rows: Range<usize>) {
-    let c = shape.c;
-    let out = Requant::new(op.out);
-    let (zero, scale) = (i32::from(op.x_zero_point), op.x_scale);
-    let pixels = y.chunks_exact_mut(c.max(1));
-    for (y, window) in pixels.zip(shape.windows(rows)) {
-        let count = window.count.max(1) as f32;
-        for (b, y) in y.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [0f32; BLOCK];
-            for pixel in window.pixels(shape) {
-                for (sum, &x) in sums.iter_mut().zip(&x[pixel * c + b * BLOCK..][..y.len()]) {
-                    *sum += (i32::from(x) - zero) as f32 * scale;
-                }
-            }
-            for (y, sum) in y.iter_mut().zip(sums) {
-                *y = out.apply(sum / count / op.y_scale);
-            }
-        }
+    pool(&RealMean { op, out: Requant::new(op.out) }, shape, x, y, rows);
+}
+
+struct RealMean<'a> {
+    op: &'a QAverage,
+    out: Requant,
+}
+
+impl Fold<u8> for RealMean<'_> {
+    type State = f32;
+
+    #[inline(always)]
+    fn start(&self, _: &Window) -> f32 {
+        0.0
+    }
+    #[inline(always)]
+    fn more(&self, sum: f32, x: u8) -> f32 {
+        sum + (i32::from(x) - i32::from(self.op.x_zero_point)) as f32 * self.op.x_scale
+    }
+    #[inline(always)]
+    fn end(&self, sum: f32, window: &Window) -> u8 {
+        self.out.apply(sum / window.count.max(1) as f32 / self.op.y_scale)
     }
 }
 
@@ -255,22 +278,29 @@ multiversion! {
 
 #[inline(always)]
 fn avg_pool_codes_body(shape: &PoolShape, centre: u8, x: &[u8], y: &mut [u8], rows: Range<usize>) {
-    let (c, centre) = (shape.c, i32::from(centre));
-    let pixels = y.chunks_exact_mut(c.max(1));
-    for (y, window) in pixels.zip(shape.windows(rows)) {
+    pool(&CodeMean { centre: i32::from(centre) }, shape, x, y, rows);
+}
+
+struct CodeMean {
+    centre: i32,
+}
+
+impl Fold<u8> for CodeMean {
+    type State = i32;
+
+    #[inline(always)]
+    fn start(&self, window: &Window) -> i32 {
+        -self.centre * (window.taps[0] * window.taps[1]) as i32
+    }
+    #[inline(always)]
+    fn more(&self, sum: i32, x: u8) -> i32 {
+        sum + i32::from(x)
+    }
+    #[inline(always)]
+    fn end(&self, sum: i32, window: &Window) -> u8 {
         let taps = (window.taps[0] * window.taps[1]) as i32;
-        for (b, y) in y.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [-centre * taps; BLOCK];
-            for pixel in window.pixels(shape) {
-                for (sum, &x) in sums.iter_mut().zip(&x[pixel * c + b * BLOCK..][..y.len()]) {
-                    *sum += i32::from(x);
-                }
-            }
-            for (y, sum) in y.iter_mut().zip(sums) {
-                let mean = (sum.abs() + taps / 2) / taps.max(1);
-                *y = (centre + sum.signum() * mean) as u8;
-            }
-        }
+        let mean = (sum.abs() + taps / 2) / taps.max(1);
+        (self.centre + sum.signum() * mean) as u8
     }
 }
 
@@ -284,19 +314,25 @@ multiversion! {
 
 #[inline(always)]
 fn avg_pool_f32_body(shape: &PoolShape, x: &[f32], y: &mut [f32], rows: Range<usize>) {
-    let c = shape.c;
-    let pixels = y.chunks_exact_mut(c.max(1));
-    for (y, window) in pixels.zip(shape.windows(rows)) {
-        let count = window.count.max(1) as f32;
-        y.fill(0.0);
-        for pixel in window.pixels(shape) {
-            for (y, &x) in y.iter_mut().zip(&x[pixel * c..][..c]) {
-                *y += x;
-            }
-        }
-        for y in y {
-            *y /= count;
-        }
+    pool(&FloatMean, shape, x, y, rows);
+}
+
+struct FloatMean;
+
+impl Fold<f32> for FloatMean {
+    type State = f32;
+
+    #[inline(always)]
+    fn start(&self, _: &Window) -> f32 {
+        0.0
+    }
+    #[inline(always)]
+    fn more(&self, sum: f32, x: f32) -> f32 {
+        sum + x
+    }
+    #[inline(always)]
+    fn end(&self, sum: f32, window: &Window) -> f32 {
+        sum / window.count.max(1) as f32
     }
 }
 
