@@ -8,17 +8,20 @@
 //! Activations are u8 everywhere (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a requantized
 //! output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
 
+pub mod attention;
 pub mod binary;
 pub mod broadcast;
 mod bytes;
 pub mod cast;
 pub mod copy;
+pub mod dynamic;
 pub mod fconv;
 pub mod fconv_transpose;
 pub mod fdepthwise;
 pub mod filter;
 mod float;
 pub mod isa;
+pub mod layer_norm;
 pub mod limit;
 mod math;
 pub mod matmul;
@@ -44,7 +47,7 @@ mod x86_64;
 
 pub use filter::Filter;
 pub use isa::Isa;
-pub use qconv::{QConv, QConvTranspose};
+pub use qconv::{DynamicQConv, QConv, QConvTranspose, Source};
 pub use qdepthwise::QDepthwise;
 pub use shape::{ConvShape, ConvTransposeShape, Output};
 

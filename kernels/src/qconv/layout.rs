@@ -15,8 +15,9 @@
 //! sets that multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two
 //! 256-bit or four 128-bit ones.
 //!
-//! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Flag 1: some weight
-//! is -128, whose negation does not fit i8. Flag 2: some weight zero point is not 0.
+//! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Layouts 19 and 20 are the
+//! same for inputs whose zero point comes with them: the bias is an f32 and nothing is folded into it. Flag 1: some
+//! weight is -128, whose negation does not fit i8. Flag 2: some weight zero point is not 0.
 
 use super::geometry::Geometry;
 use crate::Filter;
@@ -78,6 +79,18 @@ impl Layout {
         assert!(len.is_some_and(|l| l < isize::MAX as usize - HEADER), "weights too large: {layout:?}");
         layout.header = layout.header();
         layout
+    }
+
+    /// The same layout with biases in f32.
+    pub fn with_real_bias(mut self) -> Layout {
+        self.id += 16;
+        self.header = self.header();
+        self
+    }
+
+    /// Weights of one output channel (modulo 2^32, as all sums are).
+    pub fn products(&self) -> i32 {
+        self.taps.wrapping_mul(self.tap_len) as i32
     }
 
     /// Names the layout.
@@ -229,6 +242,12 @@ impl Packed<'_> {
     /// Multiplier of an output channel.
     pub fn multiplier(&self, channel: usize) -> f32 {
         f32::from_le_bytes(self.word(channel, MULTIPLIERS))
+    }
+
+    /// Sum of the weights of an output channel, less its zero point.
+    pub fn sum(&self, channel: usize) -> i32 {
+        let zeros = i32::from_le_bytes(self.word(channel, ZEROS)).wrapping_mul(self.layout.products());
+        i32::from_le_bytes(self.word(channel, SUMS)).wrapping_add(zeros)
     }
 
     /// Weight of an output channel for byte `i` of a tap, less its zero point.

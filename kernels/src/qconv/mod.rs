@@ -5,6 +5,7 @@
 //! each instruction set. `scalar` says what the result is.
 
 mod driver;
+pub(crate) mod dynamic;
 pub(crate) mod geometry;
 mod indirection;
 pub(crate) mod layout;
@@ -15,6 +16,7 @@ pub(crate) mod tile;
 mod transpose;
 
 pub(crate) use driver::Correlation;
+pub use dynamic::{DynamicQConv, Source};
 pub use transpose::QConvTranspose;
 
 use crate::{ConvShape, Filter, Isa, Output};
@@ -24,6 +26,17 @@ use requantize::{Bounds, Epilogue, Requantize};
 use std::cell::Cell;
 use std::ops::Range;
 use tile::Operation;
+
+/// What a convolution of this geometry is called.
+fn operation(g: &Geometry) -> Operation {
+    match () {
+        () if g.groups > 1 => Operation::ConvGrouped,
+        () if g.is_dense() && g.rows() == 1 => Operation::Gemv,
+        () if g.is_dense() => Operation::Pointwise,
+        () if g.tap_columns() > 1 => Operation::ConvRows,
+        () => Operation::Conv,
+    }
+}
 
 /// An integer convolution (grouped or not, not depthwise) or matrix product, with everything decided but the
 /// data.
@@ -68,14 +81,7 @@ impl QConv {
 
     /// What runs, for people: operation, tile, instruction set (`conv 6x64 avx512vnni`).
     pub fn kernel(&self) -> &'static str {
-        let g = &self.correlation.geometry;
-        self.correlation.kernel(match () {
-            () if g.groups > 1 => Operation::ConvGrouped,
-            () if g.is_dense() && g.rows() == 1 => Operation::Gemv,
-            () if g.is_dense() => Operation::Pointwise,
-            () if g.tap_columns() > 1 => Operation::ConvRows,
-            () => Operation::Conv,
-        })
+        self.correlation.kernel(operation(&self.correlation.geometry))
     }
 
     /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.

@@ -1,5 +1,6 @@
 //! From accumulators to u8 or f32, the part that all channels share.
 
+use super::dynamic::Dynamic;
 use crate::Output;
 
 /// [`Output`] in the form that kernels compute with.
@@ -39,6 +40,8 @@ pub(crate) enum Epilogue {
     Bytes(Requantize),
     /// f32: `acc as f32 * multiplier`, within bounds.
     Reals(Bounds),
+    /// i32 or f32, of an input whose quantization came with it.
+    Dynamic(Dynamic),
 }
 
 impl Epilogue {
@@ -46,7 +49,7 @@ impl Epilogue {
     pub fn size(&self) -> usize {
         match self {
             Epilogue::Bytes(_) => 1,
-            Epilogue::Reals(_) => 4,
+            Epilogue::Reals(_) | Epilogue::Dynamic(_) => 4,
         }
     }
 }

@@ -118,6 +118,8 @@ pub(crate) trait Columns16: ByteSums {
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
+    /// Writes 16 sums to `to`, which need not be aligned.
+    unsafe fn store(total: Self::Total, to: *mut i32);
     /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
     unsafe fn write_reals(total: Self::Total, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize);
 }
@@ -192,6 +194,21 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                         let panel = t.panel.add(v * t.panel_len);
                         let columns = (t.columns - 16 * v).min(16);
                         S::write_reals(S::total(sum), panel, out, y.add(16 * v), columns);
+                    }
+                }
+            }
+            Epilogue::Dynamic(out) => {
+                for (i, sums) in sums.iter().enumerate() {
+                    let y = (*t.y.add(i)).cast::<[u8; 4]>().add(t.column);
+                    for (v, &sum) in sums.iter().enumerate() {
+                        let panel = t.panel.add(v * t.panel_len);
+                        let columns = (t.columns - 16 * v).min(16);
+                        let mut totals = [0i32; 16];
+                        S::store(S::total(sum), totals.as_mut_ptr());
+                        // The header of a panel: biases, multipliers, sums and zero points of weights.
+                        let header = panel.cast::<[[[u8; 4]; 16]; 4]>().read_unaligned();
+                        let outputs = out.columns(&totals, &header);
+                        std::ptr::copy_nonoverlapping(outputs.as_ptr(), y.add(16 * v), columns);
                     }
                 }
             }

@@ -37,6 +37,10 @@ pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Sp
                 let real = out.apply(acc, packed.multiplier(oc));
                 y.iter().zip(real.to_ne_bytes()).for_each(|(y, byte)| y.set(byte));
             }
+            Epilogue::Dynamic(out) => {
+                let bytes = out.apply(acc, packed.bias(oc), packed.multiplier(oc), packed.sum(oc));
+                y.iter().zip(bytes).for_each(|(y, byte)| y.set(byte));
+            }
         }
     }
 }

@@ -95,6 +95,12 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn store(total: Halves, to: *mut i32) {
+        // SAFETY: as above.
+        unsafe { epilogue::store(total, to) }
+    }
+
+    #[inline(always)]
     unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }

@@ -69,6 +69,12 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn store(total: __m512i, to: *mut i32) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(to.cast(), total) }
+    }
+
+    #[inline(always)]
     unsafe fn write_reals(total: __m512i, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe {

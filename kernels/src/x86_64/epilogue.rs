@@ -30,6 +30,19 @@ pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
     }
 }
 
+/// Writes 16 sums.
+///
+/// # Safety
+/// 64 bytes at `to` can be written; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn store(total: Halves, to: *mut i32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        _mm256_storeu_si256(to.cast(), total[0]);
+        _mm256_storeu_si256(to.add(8).cast(), total[1]);
+    }
+}
+
 /// Sums as reals times the multipliers of `panel`, at most `high`. The operand order makes a NaN the bound.
 ///
 /// # Safety

@@ -101,7 +101,8 @@ pub fn conv_reals(s: &ConvShape, d: &Data, x_zero_point: u8, [min, max]: [f32; 2
     conv_sums(s, d, x_zero_point).iter().enumerate().map(real).collect()
 }
 
-fn conv_sums(s: &ConvShape, d: &Data, x_zero_point: u8) -> Vec<i64> {
+/// The exact sums of the convolution `[rows][oc]`.
+pub fn conv_sums(s: &ConvShape, d: &Data, x_zero_point: u8) -> Vec<i64> {
     let (cg, og) = (s.c / s.groups, s.oc / s.groups);
     let mut y = Vec::with_capacity(s.y_len());
     for row in 0..s.rows() {

@@ -2,5 +2,6 @@
 
 mod convolution;
 mod definition;
+mod dynamic;
 mod reals;
 mod transpose;
