@@ -39,6 +39,9 @@ fn wrong_usage_is_status_2() {
         &["quantize", "m.onnx", "-o", "m.8va", "--calibrate", "x.npy", "--method", "magic"],
         &["quantize", "m.onnx", "-o", "m.8va", "--calibrate", "x.npy", "--percentile", "0"],
         &["quantize", "m.onnx", "-o", "m.8va", "--weights-only"],
+        &["quantize", "m.onnx", "-o", "m.8va", "--weights-only", "--bits", "9"],
+        &["quantize", "m.onnx", "-o", "m.8va", "--dynamic", "--set", "fc"],
+        &["quantize", "m.onnx", "-o", "m.8va", "--dynamic", "--set", "fc=tiny"],
         &["compare", "a.onnx", "b.8va"],
         &["run", "m.onnx", "--inputs", "x.npz"],
     ] {
@@ -62,9 +65,13 @@ fn refusals_are_status_1_and_say_what_to_do() {
     assert!(ottava(&["inspect", tflite.to_str().unwrap()]).refused("TensorFlow Lite"));
     let out = scratch("out.8va");
     let out = out.to_str().unwrap();
-    assert!(ottava(&["quantize", network(), "-o", out, "--dynamic"]).refused("--dynamic"));
-    let weights_only = ["quantize", network(), "-o", out, "--weights-only", "--bits", "4"];
-    assert!(ottava(&weights_only).refused("--weights-only"));
+    let twice =
+        ["quantize", network(), "-o", out, "--calibrate", "x.npy", "--method", "mse", "--percentile", "99"];
+    assert!(ottava(&twice).refused("--percentile"));
+    let no_data = ["quantize", network(), "-o", out, "--dynamic", "--set", "op:Linear=static"];
+    assert!(ottava(&no_data).refused("needs data"));
+    let nobody = ["quantize", network(), "-o", out, "--dynamic", "--set", "nobody*=float"];
+    assert!(ottava(&nobody).refused("nobody*"));
     assert!(
         ottava(&["compare", network(), network(), "--data", "x.npy", "--task", "detect"]).refused("detect")
     );

@@ -8,10 +8,17 @@ mod nets;
 use interpret::Array;
 use nets::{binary, conv, count, noise, transpose, unary};
 use ottava::graph::*;
-use ottava::quantize::{Calibration, Method, Options, QuantizeError, Quantized, with_calibration};
+use ottava::quantize::{
+    Calibration, Method, Mode, Modes, Options, QuantizeError, Quantized, with_calibration,
+};
 
-const MIN_MAX: Options =
-    Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new(), float_ends: false };
+const MIN_MAX: Options = Options {
+    method: Method::MinMax,
+    per_tensor: false,
+    exclude: Vec::new(),
+    float_ends: false,
+    modes: Modes::all(Mode::Static),
+};
 
 struct Net {
     b: GraphBuilder,

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::options::LoadArgs;
 use crate::data::Source;
 use crate::format::{self, PackedSection};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Tensor};
 use crate::{Error, Model, import, optimize};
 use std::fs::File;
 use std::io::Read;
@@ -60,12 +60,26 @@ pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Resu
     Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
 }
 
-/// Nodes that compute in 8-bit integers and nodes that compute in floats.
+/// Nodes that compute in 8-bit integers, or hold weights of so few bits, and nodes that compute in floats. What
+/// only makes constants of constants is not counted.
 pub(super) fn count_nodes(graph: &Graph) -> (usize, usize) {
-    let is = |node: &&Node, what: &dyn Fn(&crate::graph::Tensor) -> bool| {
-        node.outputs.first().is_some_and(|id| what(graph.tensor(*id)))
-    };
-    let int8 = |n: &&Node| is(n, &|t| t.dtype.is_8bit() && t.quant.is_some());
-    let float = |n: &&Node| is(n, &|t| t.dtype.is_float());
-    (graph.nodes.iter().filter(int8).count(), graph.nodes.iter().filter(float).count())
+    // For what is constant, whether it is stored in 8 bits or fewer.
+    let stored = |t: &Tensor| t.data.as_ref().map(|_| t.dtype.is_8bit());
+    let mut stored: Vec<Option<bool>> = graph.tensors.iter().map(stored).collect();
+    let (mut int8, mut float) = (0, 0);
+    for node in &graph.nodes {
+        let inputs: Vec<Option<bool>> = node.present_inputs().map(|t| stored[t.index()]).collect();
+        if !inputs.is_empty() && inputs.iter().all(Option::is_some) {
+            let few = inputs.contains(&Some(true));
+            node.outputs.iter().for_each(|t| stored[t.index()] = Some(few));
+            continue;
+        }
+        let mut outputs = node.outputs.iter().map(|t| graph.tensor(*t));
+        if inputs.contains(&Some(true)) || outputs.clone().any(|t| t.dtype.is_8bit() && t.quant.is_some()) {
+            int8 += 1;
+        } else if outputs.any(|t| t.dtype.is_float()) {
+            float += 1;
+        }
+    }
+    (int8, float)
 }

@@ -117,10 +117,11 @@ impl GraphBuilder {
     /// As [`node_as`](Self::node_as).
     pub fn push_as(&mut self, node: Node, templates: Vec<Tensor>) -> Result<Vec<TensorId>, GraphError> {
         let want = templates.first().map(|t| t.dtype);
-        if templates.iter().any(|t| Some(t.dtype) != want) {
-            return Err(GraphError::node(&node, "its outputs have one element type"));
-        }
         let inferred = self.inference.outputs(&mut self.graph, &node, templates.len(), want)?;
+        let fits = |((dtype, _), t): (&(DType, Shape), &Tensor)| *dtype == t.dtype;
+        if !inferred.iter().zip(&templates).all(fits) {
+            return Err(GraphError::node(&node, "its outputs have other element types"));
+        }
         let tensors = inferred.into_iter().zip(templates);
         let tensors = tensors.map(|((dtype, shape), t)| Tensor { dtype, shape, data: None, ..t });
         Ok(self.connect(node, tensors.collect()))

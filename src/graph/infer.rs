@@ -9,12 +9,14 @@
 mod bind;
 mod dims;
 mod dtypes;
+mod integer;
 mod rearrange;
 mod recurrent;
 mod rules;
 mod select;
 mod site;
 mod spatial;
+mod transformer;
 mod values;
 
 #[cfg(test)]
@@ -110,8 +112,8 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// Element type and shape of each of the node's `count` outputs. The type is `want` where the node can
-    /// compute it; `None` asks for what the node computes by itself: of integers u8, of floats the same float.
+    /// Element type and shape of each of the node's `count` outputs. The type of the first one is `want` where the
+    /// node can compute it; `None` asks for what the node computes by itself: of integers u8, of floats the same float.
     ///
     /// # Errors
     /// The node does not fit its inputs or can't compute `want`; or it is a `Cast`, `Quantize` or `Requantize`
@@ -123,9 +125,9 @@ impl Inference {
         count: usize,
         want: Option<DType>,
     ) -> Result<Vec<(DType, Shape)>, GraphError> {
-        let (dtype, outputs) = infer(graph, &self.values, node, count, want)?;
+        let outputs = infer(graph, &self.values, node, count, want)?;
         let mut shapes = Vec::with_capacity(outputs.len());
-        for (o, extents) in outputs.into_iter().enumerate() {
+        for (o, (dtype, extents)) in outputs.into_iter().enumerate() {
             shapes.push((dtype, self.settle(graph, node, o, &extents)));
         }
         Ok(shapes)
@@ -149,16 +151,19 @@ impl Inference {
 
     /// As far as they can be expressed, the shapes of a node whose output tensors exist.
     fn extents(&self, graph: &Graph, node: &Node) -> Result<Vec<Vec<Extent>>, GraphError> {
-        let mut want = None;
+        let mut declared = Vec::with_capacity(node.outputs.len());
         for id in &node.outputs {
             let Some(tensor) = graph.tensors.get(id.index()) else {
                 return Err(GraphError::node(node, format!("output tensor {} does not exist", id.0)));
             };
-            if *want.get_or_insert(tensor.dtype) != tensor.dtype {
-                return Err(GraphError::node(node, "has outputs of different element types"));
-            }
+            declared.push(tensor.dtype);
         }
-        Ok(infer(graph, &self.values, node, node.outputs.len(), want)?.1)
+        let outputs = infer(graph, &self.values, node, declared.len(), declared.first().copied())?;
+        let check = |(o, ((dtype, extents), declared)): (usize, ((DType, Vec<Extent>), DType))| {
+            let what = || format!("its output {o} is declared to be {declared}, but it gives {dtype}");
+            if dtype == declared { Ok(extents) } else { Err(GraphError::node(node, what())) }
+        };
+        outputs.into_iter().zip(declared).enumerate().map(check).collect()
     }
 
     /// A shape for the extents: what can't be expressed becomes a free dimension, the one that output `o` got
@@ -199,21 +204,21 @@ impl Inference {
     }
 }
 
-/// Element type of all outputs, and what can be said of each one's shape.
+/// Element type of every output, and what can be said of its shape.
 fn infer(
     graph: &Graph,
     values: &Values,
     node: &Node,
     count: usize,
     want: Option<DType>,
-) -> Result<(DType, Vec<Vec<Extent>>), GraphError> {
+) -> Result<Vec<(DType, Vec<Extent>)>, GraphError> {
     let site = Site { graph, values, node, count, want };
     let inferred = || {
         rules::check_arity(&site)?;
-        let dtype = dtypes::output(&site)?;
-        let shapes = rules::outputs(&site)?;
-        shapes.iter().try_for_each(|shape| rules::check_size(dtype, shape))?;
-        Ok((dtype, shapes))
+        let dtypes = dtypes::outputs(&site)?;
+        let outputs: Vec<_> = dtypes.into_iter().zip(rules::outputs(&site)?).collect();
+        outputs.iter().try_for_each(|(dtype, shape)| rules::check_size(*dtype, shape))?;
+        Ok(outputs)
     };
     inferred().map_err(|what: String| GraphError::node(node, what))
 }

@@ -287,7 +287,8 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]`. Output `[N,OH,OW,O]`.
+    /// Convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]`; where x was quantized at run
+    /// time, its scale (f32) and zero point (u8), each one element: the output is f32 then. Output `[N,OH,OW,O]`.
     /// Depthwise where `groups == C`.
     Conv = 1 {
         /// Down, right.
@@ -317,7 +318,8 @@ ops! {
         /// Fused activation.
         clamp: Clamp,
     }
-    /// Product with constant weights. Inputs: x `[..., K]`, w `[N, K]`, optional bias `[N]`. Output `[..., N]`.
+    /// Product with constant weights. Inputs: x `[..., K]`, w `[N, K]`, optional bias `[N]`; where x was quantized at
+    /// run time, its scale (f32) and zero point (u8), each one element: the output is f32 then. Output `[..., N]`.
     Linear = 3 {
         /// Fused activation.
         clamp: Clamp,
@@ -495,6 +497,55 @@ ops! {
         couple_forget: bool,
         /// GRU: the reset gate acts behind the product with r, not before it.
         reset_after: bool,
+    /// Floats to u8 with the scale and zero point that their own range asks for. Input: x (f32). Outputs: the bytes
+    /// (u8), the scale (f32, no dimensions), the zero point (u8, no dimensions). The arithmetic is ONNX's.
+    DynamicQuantize = 50 {}
+    /// Sums of integer products with NumPy batch broadcasting, modulo 2^32. Inputs: a `[..., M, K]` and b
+    /// `[..., K, N]` (u8 or i8), optional zero point of a (one element), of b (one element, or `[N]`). Output i32.
+    IntegerMatMul = 51 {}
+    /// Convolution of integers, sums modulo 2^32. Inputs: x `[N,H,W,C]` and w `[O,KH,KW,C/groups]` (u8 or i8),
+    /// optional zero point of x (one element), of w (one element, or `[O]`). Output `[N,OH,OW,O]` i32.
+    IntegerConv = 52 {
+        /// Down, right.
+        strides: [usize; 2],
+        /// Top, left, bottom, right.
+        pads: [usize; 4],
+        /// Down, right.
+        dilations: [usize; 2],
+        /// C and O are split into this many parts.
+        groups: usize,
+    }
+    /// Normalizes to mean 0 and variance 1 over the dimensions from `axis` on. Inputs: x, optional scale and bias, each
+    /// with as many elements as those dimensions.
+    LayerNorm = 53 {
+        /// The first dimension that is normalized over.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+        /// The mean is not taken off: root-mean-square normalization.
+        rms: bool,
+    }
+    /// `softmax(scale * q k^T + mask) v` per head. Inputs: q `[N,S,H,D]`, k `[N,T,G,D]`, v `[N,T,G,E]` (H a multiple of
+    /// G: neighbouring heads share keys), optional mask that broadcasts to `[N,H,S,T]`. Output `[N,S,H,E]`.
+    Attention = 54 {
+        /// What scores are multiplied by.
+        scale: f32,
+        /// Query i sees the keys up to i + T - S only.
+        causal: bool,
+        /// q is `[N,H,S,D]`.
+        q_heads_first: bool,
+        /// k is `[N,G,T,D]`.
+        k_heads_first: bool,
+        /// v is `[N,G,T,E]`.
+        v_heads_first: bool,
+    }
+    /// Integers of a few bits to i8. Input: a vector of bytes (u8) that holds them in two's complement, one behind the
+    /// other, the first one in the lowest bits. Output i8 of the shape `dims`.
+    Unpack = 55 {
+        /// 1 to 8.
+        bits: usize,
+        /// The output's shape.
+        dims: Vec<usize>,
     }
 }
 

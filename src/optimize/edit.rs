@@ -103,6 +103,12 @@ impl<'g> Edit<'g> {
         self.graph.add_tensor(Tensor::constant(name, DType::F32, dims, Data::from_slice(values)))
     }
 
+    /// Adds a constant; its name is made unique.
+    pub fn add_constant(&mut self, tensor: Tensor) -> TensorId {
+        let name = self.names.unique(self.graph, &tensor.name);
+        self.graph.add_tensor(Tensor { name, ..tensor })
+    }
+
     /// Gives input `slot` of node `i` an f32 constant. One that nobody else reads is overwritten: it keeps its name.
     pub fn set_constant(&mut self, i: usize, slot: usize, dims: &[usize], values: &[f32]) {
         self.changed = true;

@@ -9,6 +9,7 @@ mod affine;
 mod batch_norm;
 mod constants;
 mod dedup;
+mod dynamic;
 mod edit;
 mod functions;
 mod identity;
@@ -31,6 +32,7 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
     activation::run,
     padding::run,
     qdq::run,
+    dynamic::run,
     dedup::run,
 ];
 

@@ -32,9 +32,9 @@ enum Role {
     Aside,
 }
 
-/// The fate of each node.
-pub(super) fn assign(graph: &Graph, calibration: &Calibration, exclude: &[String]) -> Vec<Fate> {
-    let roles: Vec<Role> = graph.nodes.iter().map(|n| role(graph, n, calibration, exclude)).collect();
+/// The fate of each node. Those that `apart` means are not for static quantization.
+pub(super) fn assign(graph: &Graph, calibration: &Calibration, apart: &dyn Fn(&Node) -> bool) -> Vec<Fate> {
+    let roles: Vec<Role> = graph.nodes.iter().map(|n| role(graph, n, calibration, apart)).collect();
     let (producers, consumers) = (graph.producers(), graph.consumers());
     let wanted = wanted(graph, &roles, &consumers);
     let mut integer = vec![false; roles.len()];
@@ -84,7 +84,7 @@ pub(super) fn data_inputs<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator
     node.present_inputs().filter(|&t| graph.tensor(t).dtype == DType::F32 && graph.tensor(t).data.is_none())
 }
 
-fn role(graph: &Graph, node: &Node, calibration: &Calibration, exclude: &[String]) -> Role {
+fn role(graph: &Graph, node: &Node, calibration: &Calibration, apart: &dyn Fn(&Node) -> bool) -> Role {
     if !node.outputs.iter().all(|&t| graph.tensor(t).dtype == DType::F32) {
         let reads_any_form = matches!(node.op, Op::ShapeOf(_) | Op::ArgMax(_));
         return match data_inputs(graph, node).next() {
@@ -92,7 +92,7 @@ fn role(graph: &Graph, node: &Node, calibration: &Calibration, exclude: &[String
             _ => Role::Aside,
         };
     }
-    if exclude.contains(&node.name) {
+    if apart(node) {
         return Role::Float("is excluded".to_string());
     }
     if data_inputs(graph, node).next().is_none() {

@@ -5,23 +5,31 @@
 //! 2. `assign` decides which nodes become integer ones, `scales` gives every activation scale and zero point;
 //! 3. `rewrite` makes the integer graph: u8 activations, i8 weights with a scale per output channel, i32 biases.
 //!
+//! Two other ways need no data: [`without_data`] quantizes weights only, activations while the network runs (`dynamic`)
+//! or not at all (`packed`). [`Modes`] says which node goes which way; one graph may mix all of them.
+//!
 //! Inputs and outputs of the graph stay f32, so that both models are used in the same way.
 
 pub mod affine;
 mod assign;
 mod calibration;
+mod dynamic;
 mod ends;
 mod entropy;
 mod histogram;
+mod modes;
 mod mse;
+mod names;
+mod packed;
 mod rewrite;
 mod scales;
 mod weights;
 
 pub use calibration::{Calibration, Range};
 pub use histogram::Histogram;
+pub use modes::{Mode, Modes, Pattern};
 
-use crate::graph::Graph;
+use crate::graph::{DType, Graph, Node, Op};
 use crate::run::{Model, SessionOptions};
 use crate::{Error, Limits, Result};
 use ottava_kernels::Isa;
@@ -44,6 +52,12 @@ pub enum QuantizeError {
     /// A node that should stay float is not in the graph.
     #[error("no node is named '{0}': `inspect` lists the names")]
     UnknownNode(String),
+    /// Weights can't be stored in so many bits.
+    #[error("weights of {0} bits: 2 to 8 are possible")]
+    Bits(u8),
+    /// Static quantization without data.
+    #[error("node '{0}' is to be quantized statically, which needs data to calibrate on")]
+    NoData(String),
     /// The percentile is not one.
     #[error("the percentile {0} is not above 50 and at most 100")]
     Percentile(f32),
@@ -74,12 +88,27 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Functions behind the last products are computed in float, from sums that were not rounded to bytes.
     pub float_ends: bool,
+    /// Which nodes are quantized how.
+    pub modes: Modes,
 }
 
 impl Default for Options {
     /// Min-max ranges, a scale per output channel, every node that can, float ends.
     fn default() -> Options {
-        Options { method: Method::MinMax, per_tensor: false, exclude: Vec::new(), float_ends: true }
+        Options {
+            method: Method::MinMax,
+            per_tensor: false,
+            exclude: Vec::new(),
+            float_ends: true,
+            modes: Modes::all(Mode::Static),
+        }
+    }
+}
+
+impl Options {
+    /// What a node is to become.
+    fn mode(&self, node: &Node) -> Mode {
+        if self.exclude.contains(&node.name) { Mode::Float } else { self.modes.of(node) }
     }
 }
 
@@ -89,7 +118,7 @@ impl Default for Options {
 pub struct Quantized {
     /// The integer graph; its inputs and outputs are those of the float graph.
     pub graph: Graph,
-    /// Nodes that compute with 8-bit integers.
+    /// Nodes that compute with 8-bit integers, or whose weights are stored in few bits.
     pub nodes_int8: usize,
     /// Nodes that compute with floats.
     pub nodes_float: usize,
@@ -147,13 +176,66 @@ pub fn static_int8(
 /// An option makes no sense.
 pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Quantized> {
     check(graph, options)?;
-    let mut fates = assign::assign(graph, calibration, &options.exclude);
+    let apart = |node: &Node| options.mode(node) != Mode::Static;
+    let mut fates = assign::assign(graph, calibration, &apart);
     if options.float_ends {
         ends::float_ends(graph, &mut fates);
     }
     let scales = scales::Scales::choose(graph, &fates, calibration);
     let known = rewrite::Known { scales: &scales, calibration, per_tensor: options.per_tensor };
-    let mut quantized = rewrite::rewrite(graph, fates, &known);
+    finish(rewrite::rewrite(graph, fates, &known), options)
+}
+
+/// Quantizes an optimized float graph whose modes need no data.
+///
+/// # Errors
+/// An option makes no sense, or a node is to be quantized statically.
+pub fn without_data(graph: &Graph, options: &Options) -> Result<Quantized> {
+    check(graph, options)?;
+    let is_product = |n: &&Node| matches!(n.op, Op::Linear(_) | Op::Conv(_) | Op::ConvTranspose(_));
+    let mut products = graph.nodes.iter().filter(is_product);
+    if let Some(node) = products.find(|n| options.mode(n) == Mode::Static) {
+        return Err(QuantizeError::NoData(node.name.clone()).into());
+    }
+    let computes = |n: &&Node| {
+        n.outputs.iter().all(|&t| graph.tensor(t).dtype == DType::F32)
+            && assign::data_inputs(graph, n).next().is_some()
+    };
+    let float = graph.nodes.iter().filter(computes);
+    let float_nodes: Vec<_> = float.map(|n| (n.name.clone(), "has no weights".to_string())).collect();
+    let nodes_float = float_nodes.len();
+    finish(Quantized { graph: graph.clone(), nodes_int8: 0, nodes_float, float_nodes }, options)
+}
+
+/// What became of a node that was to be quantized.
+enum Outcome {
+    Quantized,
+    /// It stays float, because of this.
+    Float(String),
+}
+
+/// The modes that change single nodes.
+fn finish(mut quantized: Quantized, options: &Options) -> Result<Quantized> {
+    let graph = &mut quantized.graph;
+    let mut outcomes = dynamic::apply(graph, |n| options.mode(n) == Mode::Dynamic, options.per_tensor);
+    outcomes.extend(packed::apply(graph, |n| match options.mode(n) {
+        Mode::Weights(bits) => Some(bits),
+        _ => None,
+    }));
+    for (name, outcome) in outcomes {
+        let listed = quantized.float_nodes.iter().position(|(n, _)| *n == name);
+        match outcome {
+            Outcome::Quantized => {
+                quantized.nodes_int8 += 1;
+                listed.map(|i| quantized.float_nodes.remove(i));
+            }
+            Outcome::Float(why) => match listed {
+                Some(i) => quantized.float_nodes[i].1 = why,
+                None => quantized.float_nodes.push((name, why)),
+            },
+        }
+    }
+    quantized.nodes_float = quantized.float_nodes.len();
     quantized.graph.sweep();
     quantized.graph.validate()?;
     Ok(quantized)
@@ -165,6 +247,7 @@ fn check(graph: &Graph, options: &Options) -> std::result::Result<(), QuantizeEr
     {
         return Err(QuantizeError::Percentile(p));
     }
+    options.modes.check(graph)?;
     match options.exclude.iter().find(|name| graph.nodes.iter().all(|n| n.name != **name)) {
         Some(name) => Err(QuantizeError::UnknownNode(name.clone())),
         None => Ok(()),

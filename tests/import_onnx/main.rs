@@ -6,6 +6,7 @@ mod common;
 
 mod build;
 mod convolutions;
+mod dynamic;
 mod elementwise;
 mod external;
 mod hostile;

@@ -4,8 +4,18 @@ use super::super::*;
 use super::site::{Rule, Site};
 use DType::*;
 
-/// The element type of the node's outputs.
-pub(super) fn output(site: &Site) -> Rule<DType> {
+/// The element types of the node's outputs.
+pub(super) fn outputs(site: &Site) -> Rule<Vec<DType>> {
+    let first = output(site)?;
+    let other = |o: usize| match (&site.node.op, o) {
+        (Op::DynamicQuantize(_), 1) => F32,
+        _ => first,
+    };
+    Ok((0..site.count).map(other).collect())
+}
+
+/// The element type of the first output.
+fn output(site: &Site) -> Rule<DType> {
     match &site.node.op {
         Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_) => weighted(site),
         Op::MatMul(_) => match (site.tensor(0)?.dtype, site.tensor(1)?.dtype) {
@@ -81,6 +91,28 @@ pub(super) fn output(site: &Site) -> Rule<DType> {
             one_of(site, 0, &[F32, F16, U8, I8, I32, I64])?;
             give(site, I64, &[])
         }
+        Op::Unpack(_) => {
+            one_of(site, 0, &[U8])?;
+            give(site, I8, &[])
+        }
+        Op::DynamicQuantize(_) => {
+            one_of(site, 0, &[F32])?;
+            give(site, U8, &[])
+        }
+        Op::IntegerMatMul(_) | Op::IntegerConv(_) => {
+            for i in 0..2 {
+                let factor = one_of(site, i, &[U8, I8])?;
+                if site.optional(i + 2)?.is_some() {
+                    one_of(site, i + 2, &[factor])?;
+                }
+            }
+            give(site, I32, &[])
+        }
+        Op::LayerNorm(_) | Op::Attention(_) => {
+            let given = (0..site.node.inputs.len()).filter(|&i| site.node.input(i).is_some());
+            given.map(|i| one_of(site, i, &[F32])).collect::<Rule<Vec<_>>>()?;
+            give(site, F32, &[])
+        }
         Op::Cast(_) => declared(site, &DType::ALL),
         Op::Quantize(_) => {
             one_of(site, 0, &[F32, F16])?;
@@ -98,8 +130,17 @@ pub(super) fn output(site: &Site) -> Rule<DType> {
 }
 
 /// Convolutions and `Linear`: integer where x is u8; with 8-bit weights under a float x the weights alone are
-/// quantized.
+/// quantized. What was quantized at run time comes with its scale and zero point and leaves as f32.
 fn weighted(site: &Site) -> Rule<DType> {
+    if site.node.inputs.len() > 3 {
+        [(0, U8), (1, I8), (3, F32), (4, U8)]
+            .into_iter()
+            .try_for_each(|(i, t)| one_of(site, i, &[t]).map(drop))?;
+        if site.optional(2)?.is_some() {
+            one_of(site, 2, &[F32])?;
+        }
+        return give(site, F32, &[]);
+    }
     let (x, w) = (site.tensor(0)?.dtype, site.tensor(1)?.dtype);
     let (bias, out, others): (_, _, &[DType]) = match (x, w) {
         (F32, F32 | F16 | I8) => (F32, F32, &[]),

@@ -3,12 +3,16 @@
 use super::super::*;
 use super::dims::{self, Extent};
 use super::site::{Rule, Site};
-use super::{rearrange, recurrent, select, spatial};
+use super::{integer, rearrange, recurrent, select, spatial, transformer};
 
 /// Fails unless the node has as many inputs and outputs as its operator takes.
 pub(super) fn check_arity(site: &Site) -> Rule<()> {
     let (required, most) = match &site.node.op {
-        Op::Conv(_) | Op::ConvTranspose(_) | Op::Linear(_) => (2, 3),
+        Op::Conv(_) | Op::Linear(_) => (2, 5),
+        Op::ConvTranspose(_) => (2, 3),
+        Op::IntegerMatMul(_) | Op::IntegerConv(_) => (2, 4),
+        Op::LayerNorm(_) => (1, 3),
+        Op::Attention(_) => (3, 4),
         Op::MatMul(_) | Op::Binary(_) | Op::Gather(_) => (2, 2),
         Op::Reshape(_) | Op::Expand(_) | Op::Tile(_) | Op::Fill(_) => (2, 2),
         Op::Where(_) => (3, 3),
@@ -32,6 +36,8 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
         | Op::ArgMax(_)
         | Op::Quantize(_)
         | Op::Dequantize(_)
+        | Op::DynamicQuantize(_)
+        | Op::Unpack(_)
         | Op::Requantize(_) => (1, 1),
     };
     let there = site.node.inputs.len();
@@ -41,6 +47,8 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
     (0..required).try_for_each(|i| site.tensor(i).map(drop))?;
     match (&site.node.op, site.count) {
         (_, 0) => Err("has no output".into()),
+        (Op::DynamicQuantize(_), 3) => Ok(()),
+        (Op::DynamicQuantize(_), n) => Err(format!("has {n} outputs, it gives 3")),
         (Op::Split(_), _) | (_, 1) => Ok(()),
         (Op::Recurrent(op), n) => match op.cell.outputs() {
             most if n <= most => Ok(()),
@@ -57,6 +65,8 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
     }
     if let Op::Recurrent(op) = &site.node.op {
         return recurrent::outputs(site, op);
+    if let Op::DynamicQuantize(_) = &site.node.op {
+        return Ok(vec![unchanged(site)?, vec![], vec![]]);
     }
     Ok(vec![match &site.node.op {
         Op::Conv(op) => spatial::conv(site, op)?,
@@ -65,7 +75,11 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Pad(op) => spatial::pad(site, op)?,
         Op::Resize(_) => spatial::resize(site)?,
         Op::Linear(_) => linear(site)?,
-        Op::MatMul(op) => matmul(site, op)?,
+        Op::MatMul(op) => matmul(site, op.transpose_b)?,
+        Op::IntegerMatMul(_) => integer::matmul(site)?,
+        Op::IntegerConv(op) => integer::conv(site, op)?,
+        Op::LayerNorm(op) => transformer::layer_norm(site, op)?,
+        Op::Attention(op) => transformer::attention(site, op)?,
         Op::Reduce(op) => reduce(site, &op.axes, op.keep_dims)?,
         Op::ArgMax(op) => reduce(site, &[op.axis], op.keep_dims)?,
         Op::Softmax(op) => {
@@ -81,6 +95,8 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Unary(_) | Op::Cast(_) | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => {
             unchanged(site)?
         }
+        Op::DynamicQuantize(_) => unchanged(site)?,
+        Op::Unpack(op) => integer::unpack(site, op)?,
         Op::Concat(op) => select::concat(site, op)?,
         Op::Slice(_) => select::slice(site)?,
         Op::Gather(op) => select::gather(site, op)?,
@@ -119,7 +135,7 @@ pub(super) fn check_size(dtype: DType, shape: &[Extent]) -> Rule<()> {
     }
 }
 
-fn unchanged(site: &Site) -> Rule<Vec<Extent>> {
+pub(super) fn unchanged(site: &Site) -> Rule<Vec<Extent>> {
     Ok(dims::extents(site.shape(0)?))
 }
 
@@ -143,6 +159,7 @@ fn linear(site: &Site) -> Rule<Vec<Extent>> {
         return Err(format!("the rows of x {x} and of the weights {w} differ in length"));
     }
     check_vector(site, 2, n)?;
+    integer::check_source(site)?;
     out.push(Some(n));
     Ok(out)
 }
@@ -162,13 +179,14 @@ pub(super) fn check_vector(site: &Site, i: usize, dim: Dim) -> Rule<()> {
     }
 }
 
-fn matmul(site: &Site, op: &MatMul) -> Rule<Vec<Extent>> {
+/// A product of matrices, the second one stored transposed or not.
+pub(super) fn matmul(site: &Site, transpose_b: bool) -> Rule<Vec<Extent>> {
     let (a, b) = (site.shape(0)?, site.shape(1)?);
     let shapes = || format!("{} and {}", site.show(a), site.show(b));
     let ([batch_a @ .., m, ka], [batch_b @ .., y, z]) = (&a[..], &b[..]) else {
         return Err(format!("takes matrices, not {}", shapes()));
     };
-    let (kb, n) = if op.transpose_b { (z, y) } else { (y, z) };
+    let (kb, n) = if transpose_b { (z, y) } else { (y, z) };
     if dims::agree(*ka, *kb).is_none() {
         return Err(format!("the inner dimensions of {} differ", shapes()));
     }

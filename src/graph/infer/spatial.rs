@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::dims::{self, Extent, Window};
+use super::integer::check_source;
 use super::rules::check_vector;
 use super::site::{Rule, Site};
 use super::values::Element;
@@ -23,7 +24,7 @@ fn windows(
     })
 }
 
-/// What the weights `[O,KH,KW,C/groups]` and the bias say, held against `channels` of the input.
+/// What the weights `[O,KH,KW,C/groups]` say, held against `channels` of the input.
 fn weights(site: &Site, channels: Dim, groups: usize) -> Rule<(usize, [usize; 2])> {
     let layout = "[O,KH,KW,C/groups]";
     let shape = site.ranked::<4>(1, layout)?.map(Dim::fixed);
@@ -38,20 +39,36 @@ fn weights(site: &Site, channels: Dim, groups: usize) -> Rule<(usize, [usize; 2]
         let (x, w) = (site.show(site.shape(0)?), site.show(site.shape(1)?));
         return Err(format!("x {x} and the weights {w} in {groups} groups differ in channels"));
     }
-    check_vector(site, 2, Dim::Fixed(o))?;
     Ok((o, [kh, kw]))
 }
 
-pub(super) fn conv(site: &Site, op: &Conv) -> Rule<Vec<Extent>> {
+/// What a window over input 0 with the weights of input 1 gives.
+pub(super) fn window_over(
+    site: &Site,
+    strides: [usize; 2],
+    pads: [usize; 4],
+    dilations: [usize; 2],
+    groups: usize,
+) -> Rule<Vec<Extent>> {
     let [n, h, w, c] = site.ranked(0, "[N,H,W,C]")?;
-    let (o, kernel) = weights(site, c, op.groups)?;
-    let [down, right] = windows(kernel, op.strides, op.dilations, op.pads);
+    let (o, kernel) = weights(site, c, groups)?;
+    let [down, right] = windows(kernel, strides, dilations, pads);
     Ok(vec![Some(n), down.over(h)?, right.over(w)?, Some(Dim::Fixed(o))])
+}
+
+pub(super) fn conv(site: &Site, op: &Conv) -> Rule<Vec<Extent>> {
+    let out = window_over(site, op.strides, op.pads, op.dilations, op.groups)?;
+    if let Some(channels) = out[3] {
+        check_vector(site, 2, channels)?;
+    }
+    check_source(site)?;
+    Ok(out)
 }
 
 pub(super) fn conv_transpose(site: &Site, op: &ConvTranspose) -> Rule<Vec<Extent>> {
     let [n, h, w, c] = site.ranked(0, "[N,H,W,C]")?;
     let (o, kernel) = weights(site, c, op.groups)?;
+    check_vector(site, 2, Dim::Fixed(o))?;
     let [down, right] = windows(kernel, op.strides, op.dilations, op.pads);
     let [below, beside] = op.output_pads;
     Ok(vec![Some(n), spread(down, below, h)?, spread(right, beside, w)?, Some(Dim::Fixed(o))])

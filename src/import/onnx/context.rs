@@ -247,6 +247,16 @@ impl<'a> Context<'_, 'a> {
         self.push(self.name.to_string(), op.into(), inputs, &outputs)
     }
 
+    /// Adds the one node that the ONNX node becomes, whose operator has three outputs, wanted or not.
+    pub fn emit_three(
+        &mut self,
+        op: impl Into<Op>,
+        inputs: &[Option<TensorId>],
+    ) -> Result<Vec<TensorId>, Stop> {
+        let outputs = [0, 1, 2].map(|i| self.output(i));
+        self.push(self.name.to_string(), op.into(), inputs, &outputs)
+    }
+
     fn push(
         &mut self,
         name: String,

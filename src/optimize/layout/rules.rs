@@ -15,6 +15,7 @@ pub(super) fn push(walk: &mut Walk, node: &Node) -> bool {
             first_input(walk, node)
                 .is_some_and(|(source, perm)| emit(walk, node, node.op.clone(), source, &perm))
         }
+        Op::DynamicQuantize(_) => dynamic_quantize(walk, node).is_some(),
         Op::Binary(_) | Op::Where(_) => elementwise(walk, node).is_some(),
         Op::Concat(op) => concat(walk, node, op.axis).is_some(),
         Op::Split(op) => along(walk, node, op.axis, |axis| Split { axis, ..op.clone() }.into()),
@@ -59,6 +60,15 @@ fn emit(walk: &mut Walk, node: &Node, op: Op, source: TensorId, perm: &[usize]) 
 fn emit_with(walk: &mut Walk, node: &Node, op: Op, inputs: Vec<Option<TensorId>>, perm: &[usize]) {
     let outputs = node.outputs.iter().map(|&out| walk.output(out, perm)).collect();
     walk.nodes.push(Node { name: node.name.clone(), op, inputs, outputs });
+}
+
+/// The bytes are a view; scale and zero point are the same in any order.
+fn dynamic_quantize(walk: &mut Walk, node: &Node) -> Option<()> {
+    let (source, perm) = first_input(walk, node)?;
+    let mut outputs = node.outputs.clone();
+    outputs[0] = walk.output(outputs[0], &perm);
+    walk.nodes.push(Node { inputs: vec![Some(source)], outputs, ..node.clone() });
+    Some(())
 }
 
 /// A node that works along one axis.

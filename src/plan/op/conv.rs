@@ -2,7 +2,7 @@
 
 use super::super::{PlanError, Planned, Planner};
 use super::weights::{Split, WeightStep, Weighted};
-use super::{NodeView, ratio};
+use super::{NodeView, dynamic, ratio};
 use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
@@ -10,24 +10,23 @@ use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::{ConvShape, ConvTransposeShape, Filter, QConv, QConvTranspose, QDepthwise};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
+    let shape = window_shape(v, op.strides, op.pads, op.dilations, op.groups)?;
+    plan_shape(p, v, shape, op.clamp)
+}
+
+/// The shape of a convolution of input 0 with the weights of input 1.
+pub(super) fn window_shape(
+    v: NodeView<'_>,
+    strides: [usize; 2],
+    pads: [usize; 4],
+    dilations: [usize; 2],
+    groups: usize,
+) -> Result<ConvShape, PlanError> {
     let [n, h, w, c] = four(v, v.tensor(0)?)?;
     let [oc, kh, kw, _] = four(v, v.tensor(1)?)?;
     let [_, oh, ow, _] = four(v, v.out())?;
-    let shape = ConvShape {
-        n,
-        h,
-        w,
-        c,
-        oc,
-        kernel: [kh, kw],
-        strides: op.strides,
-        dilations: op.dilations,
-        pad: [op.pads[0], op.pads[1]],
-        oh,
-        ow,
-        groups: op.groups,
-    };
-    plan_shape(p, v, shape, op.clamp)
+    let (kernel, pad) = ([kh, kw], [pads[0], pads[1]]);
+    Ok(ConvShape { n, h, w, c, oc, kernel, strides, dilations, pad, oh, ow, groups })
 }
 
 pub(super) fn plan_linear(p: &Planner<'_>, v: NodeView<'_>, op: &Linear) -> Result<Planned, PlanError> {
@@ -49,6 +48,11 @@ fn four(v: NodeView<'_>, t: &crate::graph::Tensor) -> Result<[usize; 4], PlanErr
 /// Rows that a tile of any kernel holds: parts of threads start at a multiple.
 const GRAIN: usize = 12;
 
+/// Threads take output pixels.
+pub(super) fn pixels(shape: &ConvShape, cost: u64) -> Split {
+    Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs: shape.macs(), cost }
+}
+
 fn plan_shape(
     p: &Planner<'_>,
     v: NodeView<'_>,
@@ -57,9 +61,10 @@ fn plan_shape(
 ) -> Result<Planned, PlanError> {
     let (types, macs) = (types(v)?, shape.macs());
     let cost = macs * if shape.is_depthwise() { 6 } else { types.cost() };
-    let pixels = Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs, cost };
+    let pixels = pixels(&shape, cost);
     let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs, cost };
     match types {
+        Types::Dynamic => dynamic::plan_product(p, v, shape, clamp, pixels),
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
@@ -127,7 +132,7 @@ pub(super) fn plan_transpose(
             let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, oc);
             q.step(p, v, kernel, lines, QConvTranspose::pack)
         }
-        Types::IntegerToFloat => Err(v.no_kernel()),
+        Types::IntegerToFloat | Types::Dynamic => Err(v.no_kernel()),
         Types::Float => {
             let f = Float::of(v)?;
             let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max]);
@@ -141,6 +146,8 @@ enum Types {
     Integer,
     /// Integer sums that leave as reals: the last layer of a network keeps all that its accumulators know.
     IntegerToFloat,
+    /// Integer sums of an input that was quantized at run time; they leave as reals.
+    Dynamic,
     Float,
 }
 
@@ -148,7 +155,7 @@ impl Types {
     /// What a multiply-add costs, in those of the fastest kernels: a float is four times as wide as a byte.
     fn cost(&self) -> u64 {
         match self {
-            Types::Integer | Types::IntegerToFloat => 1,
+            Types::Integer | Types::IntegerToFloat | Types::Dynamic => 1,
             Types::Float => 4,
         }
     }
@@ -156,6 +163,7 @@ impl Types {
 
 fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
     match (v.tensor(0)?.dtype, v.tensor(1)?.dtype, v.out().dtype) {
+        (DType::U8, DType::I8, DType::F32) if v.node.input(3).is_some() => Ok(Types::Dynamic),
         (DType::U8, DType::I8, DType::U8) => Ok(Types::Integer),
         (DType::U8, DType::I8, DType::F32) => Ok(Types::IntegerToFloat),
         (DType::F32, DType::F32 | DType::F16, DType::F32) => Ok(Types::Float),

@@ -3,7 +3,7 @@
 use super::super::{PlanError, Planned, Planner};
 use super::unary::{byte_table, plan_table};
 use super::{Affine, Call, NodeView, values, values_mut};
-use crate::graph::{DType, Tensor};
+use crate::graph::{DType, Tensor, Unpack};
 use crate::run::{Io, Views};
 use half::slice::HalfFloatSliceExt;
 use ottava_kernels::cast::{CastFrom, Zero, cast, is_nonzero};
@@ -52,6 +52,13 @@ pub(super) fn plan_dequantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planne
     if v.out().dtype != DType::F32 {
         return Err(v.no_kernel());
     }
+    if let Some(axis) = v.tensor(0)?.quant.as_ref().and_then(|q| q.axis) {
+        return match v.tensor(0)?.dtype {
+            DType::U8 => dequantize_along::<u8>(p, v, axis),
+            DType::I8 => dequantize_along::<i8>(p, v, axis),
+            _ => Err(v.no_kernel()),
+        };
+    }
     by_sign!(p, v, v.tensor(0)?, dequantize_step)
 }
 
@@ -65,6 +72,44 @@ fn dequantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
     step(v, format!("dequantize-{} {isa}", v.tensor(0)?.dtype), move |x, y| {
         let y = values_mut::<f32>(y);
         dequantize::<T>(isa, values(x, y.len()), scale, zero, y);
+    })
+}
+
+/// A scale and zero point per index of a dimension.
+fn dequantize_along<T: Int8 + bytemuck::Pod + Send + Sync>(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    axis: usize,
+) -> Result<Planned, PlanError> {
+    let x = v.tensor(0)?;
+    let dims = v.dims(x)?;
+    let inner: usize = dims.get(axis + 1..).unwrap_or_default().iter().product();
+    let quant = x.quant.clone().unwrap_or(crate::graph::Quant::per_tensor(1.0, 0));
+    let isa = p.isa;
+    step(v, format!("dequantize-{}-along {isa}", x.dtype), move |x, y| {
+        let y = values_mut::<f32>(y);
+        let runs = values::<T>(x, y.len()).chunks_exact(inner.max(1)).zip(y.chunks_exact_mut(inner.max(1)));
+        let parameters = quant.scale.iter().zip(&quant.zero_point).cycle();
+        for ((x, y), (&scale, &zero)) in runs.zip(parameters) {
+            dequantize::<T>(isa, x, scale, T::narrow(zero), y);
+        }
+    })
+}
+
+/// Integers of a few bits.
+pub(super) fn plan_unpack(v: NodeView<'_>, op: &Unpack) -> Result<Planned, PlanError> {
+    let bits = op.bits;
+    if !(1..=8).contains(&bits) {
+        return Err(v.unsupported(format!("integers of {bits} bits don't fit i8")));
+    }
+    step(v, format!("unpack-{bits}-bits"), move |x, y| {
+        for (i, y) in values_mut::<i8>(y).iter_mut().enumerate() {
+            let (byte, shift) = (i * bits / 8, i * bits % 8);
+            // The input has slack behind it: the next byte can be read.
+            let pair = u16::from_le_bytes([x[byte], x[byte + 1]]) >> shift;
+            // To the top and back: the highest bit is the sign.
+            *y = ((pair << (8 - bits)) as u8 as i8) >> (8 - bits);
+        }
     })
 }
 

@@ -21,18 +21,26 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &MatMul) -> Result<Plan
         return Err(v.unsupported("both operands need rank 2 or more"));
     };
     let (bk, n) = if op.transpose_b { (b1, b0) } else { (b0, b1) };
-    let count = y_batch.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    if count.is_none_or(|n| n > MAX_BATCHES) {
-        return Err(
-            v.unsupported(format!("{y_batch:?} are more than {MAX_BATCHES} products; split the batch"))
-        );
-    }
+    let batches = batches_of(v, y_batch, [a_batch, b_batch])?;
     if bk != k {
         return Err(v.unsupported(format!("{ad:?} and {bd:?} can't be multiplied")));
     }
     let matmul = FMatMul::new(p.isa, m, k, n, op.transpose_b);
-    let step = MatMulStep { matmul, batches: batches(y_batch, [a_batch, b_batch]), dims: [m, k, n] };
+    let step = MatMulStep { matmul, batches, dims: [m, k, n] };
     Ok(Planned::step(step, &[v.input(0)?, v.input(1)?], &v.node.outputs))
+}
+
+/// [`batches`], of a number that is bounded.
+pub(super) fn batches_of(
+    v: NodeView<'_>,
+    out: &[usize],
+    operands: [&[usize]; 2],
+) -> Result<Vec<[usize; 2]>, PlanError> {
+    let count = out.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    match count {
+        Some(..=MAX_BATCHES) => Ok(batches(out, operands)),
+        _ => Err(v.unsupported(format!("{out:?} are more than {MAX_BATCHES} products; split the batch"))),
+    }
 }
 
 /// For each matrix of the output, in order, which matrix of either operand it is computed from.

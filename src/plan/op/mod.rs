@@ -4,11 +4,13 @@ mod binary;
 mod conv;
 mod convert;
 mod copy;
+mod dynamic;
 mod matmul;
 mod pool;
 mod recurrent;
 mod reduce;
 mod resize;
+mod transformer;
 mod unary;
 mod weights;
 
@@ -62,6 +64,12 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Requantize(_) => convert::plan_requantize(p, v),
         Op::Cast(_) => convert::plan_cast(p, v),
         Op::Recurrent(op) => recurrent::plan(p, v, op),
+        Op::DynamicQuantize(_) => dynamic::plan_quantize(p, v),
+        Op::Unpack(op) => convert::plan_unpack(v, op),
+        Op::IntegerMatMul(_) => dynamic::plan_matmul(p, v),
+        Op::IntegerConv(op) => dynamic::plan_conv(p, v, op),
+        Op::LayerNorm(op) => transformer::plan_layer_norm(p, v, op),
+        Op::Attention(op) => transformer::plan_attention(p, v, op),
         Op::BatchNorm(_) => Err(v.unsupported("it must be folded first: run optimize::float on the graph")),
         Op::ShapeOf(_) => Err(v.unsupported("its input's shape is not known after binding")),
     }

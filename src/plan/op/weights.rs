@@ -99,6 +99,24 @@ pub(super) struct Split {
     pub cost: u64,
 }
 
+/// The weights that the file brought in this layout, if they fit, or else freshly packed ones.
+pub(super) fn packed_for(
+    p: &Planner<'_>,
+    tensor: TensorId,
+    layout: u32,
+    len: usize,
+    fits: impl Fn(&[u8]) -> bool,
+    pack: impl FnOnce(&mut [u8]),
+) -> PackedWeights {
+    let stored = p.packed.get(&tensor).into_iter().flatten();
+    let mut fitting = stored.filter(|s| s.layout == layout && fits(s.bytes.bytes()));
+    fitting.next().cloned().unwrap_or_else(|| {
+        let mut bytes = AlignedBytes::zeroed(len);
+        pack(bytes.as_mut());
+        PackedWeights { tensor, layout, bytes: Data::owned(bytes) }
+    })
+}
+
 /// A step with packed weights.
 pub(super) struct WeightStep<K> {
     kernel: K,
@@ -115,13 +133,9 @@ impl<K: Weighted> WeightStep<K> {
         split: Split,
         pack: impl FnOnce(&K, &mut [u8]),
     ) -> WeightStep<K> {
-        let stored = p.packed.get(&weights).into_iter().flatten();
-        let mut fitting = stored.filter(|s| s.layout == kernel.layout() && kernel.accepts(s.bytes.bytes()));
-        let packed = fitting.next().cloned().unwrap_or_else(|| {
-            let mut bytes = AlignedBytes::zeroed(kernel.packed_len());
-            pack(&kernel, bytes.as_mut());
-            PackedWeights { tensor: weights, layout: kernel.layout(), bytes: Data::owned(bytes) }
-        });
+        let fits = |packed: &[u8]| kernel.accepts(packed);
+        let packed =
+            packed_for(p, weights, kernel.layout(), kernel.packed_len(), fits, |to| pack(&kernel, to));
         WeightStep { kernel, packed, split }
     }
 

@@ -39,7 +39,7 @@ fn weights(cx: &Context, x: TensorId) -> Result<(Weights, Option<TensorId>), Sto
     }
 }
 
-fn groups(group: i64) -> Result<usize, Stop> {
+pub(super) fn groups(group: i64) -> Result<usize, Stop> {
     usize::try_from(group)
         .ok()
         .filter(|&g| g > 0)
@@ -47,7 +47,7 @@ fn groups(group: i64) -> Result<usize, Stop> {
 }
 
 /// Refuses an input whose channels are not those of the weights.
-fn check_channels(cx: &Context, x: TensorId, wanted: Option<usize>) -> Result<(), Stop> {
+pub(super) fn check_channels(cx: &Context, x: TensorId, wanted: Option<usize>) -> Result<(), Stop> {
     let found = cx.extent(x, 1);
     match (wanted, found) {
         (None, _) => Err(Stop::because("its weights and 'group' don't go together")),

@@ -3,6 +3,7 @@
 mod conv;
 mod elementwise;
 mod gather;
+mod integer;
 mod linear;
 mod normalize;
 mod pad;
@@ -15,6 +16,7 @@ mod shape;
 mod slice;
 mod source;
 mod spatial;
+mod transformer;
 
 use super::super::node::{axes, axis};
 use super::context::{Context, Stop};
@@ -126,6 +128,11 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "ConstantOfShape" => op(9, 1..=1, 1, source::constant_of_shape),
         "QuantizeLinear" => op(10, 2..=3, 1, quantization::quantize),
         "DequantizeLinear" => op(10, 2..=3, 1, quantization::dequantize),
+        "DynamicQuantizeLinear" => op(11, 1..=1, 3, integer::dynamic_quantize),
+        "MatMulInteger" => op(10, 2..=4, 1, integer::matmul),
+        "ConvInteger" => op(10, 2..=4, 1, integer::conv),
+        "LayerNormalization" => op(17, 2..=3, 3, transformer::layer_norm),
+        "RMSNormalization" => op(23, 2..=2, 1, transformer::rms_norm),
         super::qoperator::BIAS => op(1, 3..=3, 1, quantization::dequantize_bias),
         "Identity" => op(1, 1..=1, 1, source::identity),
         "Dropout" => op(7, 1..=3, 1, source::dropout),

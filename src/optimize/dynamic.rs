@@ -1,0 +1,159 @@
+//! Integer products of what was quantized at run time become one node that gives floats.
+//!
+//! Matches `Cast(IntegerMatMul | IntegerConv) * (scale of x * scales of w) + bias`, where w is constant, its scales are one
+//! or one per output channel, and scale and zero point of x are one element each. Without the bias too; an addition
+//! behind a product that has none is taken in when it is met. `Linear` and `Conv` compute the same steps in the same
+//! order: the product of the scales, the sum as f32, times that, plus the bias.
+
+use super::edit::{Edit, is_per_channel};
+use crate::graph::*;
+
+pub(super) fn run(graph: &mut Graph) -> bool {
+    let mut edit = Edit::new(graph);
+    for i in edit.indices() {
+        let Op::Binary(op) = edit.node(i).op.clone() else { continue };
+        match op.kind {
+            BinaryKind::Mul => _ = scaled_product(&mut edit, i, op.clamp),
+            BinaryKind::Add => _ = biased_product(&mut edit, i, op.clamp),
+            _ => {}
+        }
+    }
+    edit.finish()
+}
+
+/// The integer product that a cast to f32 reads.
+fn sums(edit: &Edit, cast: TensorId) -> Option<Node> {
+    let node = edit.producer(cast).filter(|n| matches!(n.op, Op::Cast(_)) && edit.is_f32(cast))?;
+    edit.sole_producer(cast)?;
+    let sums = node.input(0)?;
+    let product =
+        edit.producer(sums).filter(|n| matches!(n.op, Op::IntegerMatMul(_) | Op::IntegerConv(_)))?;
+    edit.sole_producer(sums)?;
+    Some(product.clone())
+}
+
+/// The scale of x and the scales of w, one or one for each of `channels`, whose product `t` is.
+fn scales(edit: &Edit, t: TensorId, channels: usize) -> Option<(TensorId, Vec<f32>)> {
+    let one = |t: TensorId| edit.is_f32(t) && edit.graph.tensor(t).shape.elements() == Some(1);
+    let node = edit.producer(t)?;
+    if let Op::Binary(op) = &node.op
+        && op.kind == BinaryKind::Mul
+        && op.clamp.is_none()
+        && let (Some(a), Some(b)) = (node.input(0), node.input(1))
+    {
+        for (x, w) in [(a, b), (b, a)] {
+            let Some(values) = edit.f32s(w).filter(|v| v.len() == 1 || v.len() == channels) else { continue };
+            if one(x)
+                && edit.graph.tensor(x).data.is_none()
+                && is_per_channel(&edit.graph.tensor(w).shape, channels)
+            {
+                return Some((x, values));
+            }
+        }
+    }
+    // The weights have the scale 1.
+    one(t).then(|| (t, vec![1.0]))
+}
+
+fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
+    let (a, b) = (edit.node(i).input(0)?, edit.node(i).input(1)?);
+    let (product, scale) = match (sums(edit, a), sums(edit, b)) {
+        (Some(product), None) => (product, b),
+        (None, Some(product)) => (product, a),
+        _ => return None,
+    };
+    // The scales must not make the output larger than the product.
+    let out = edit.node(i).outputs[0];
+    if edit.graph.tensor(out).shape != edit.graph.tensor(product.outputs[0]).shape {
+        return None;
+    }
+    let x = product.input(0)?;
+    let is_u8 = edit.graph.tensor(x).dtype == DType::U8 && edit.graph.tensor(x).data.is_none();
+    let w = weights(edit.graph, &product).filter(|_| is_u8)?;
+    let channels = *w.shape.first()?;
+    let (x_scale, w_scales) = scales(edit, scale, channels.fixed()?)?;
+    // Scales that the graph can't hold.
+    if w_scales.iter().any(|s| !(s.is_normal() && *s > 0.0 && *s <= f32::MAX / 255.0)) {
+        return None;
+    }
+    let quant = match w_scales[..] {
+        [one] => Quant::per_tensor(one, 0),
+        _ => Quant::per_channel(0, w_scales),
+    };
+    let x_zero = match product.input(2) {
+        Some(zero) => zero,
+        None => edit.add_constant(Tensor::constant("zero", DType::U8, &[], Data::from_bytes(&[0]))),
+    };
+    let name = edit.graph.tensor(product.input(1)?).name.clone();
+    let w = edit.add_constant(Tensor { name, ..w }.with_quant(quant));
+    let op = match product.op {
+        Op::IntegerConv(op) => {
+            let IntegerConv { strides, pads, dilations, groups } = op;
+            Op::from(Conv { strides, pads, dilations, groups, clamp })
+        }
+        _ => Op::from(Linear { clamp }),
+    };
+    let node = edit.node_mut(i);
+    node.name = product.name;
+    node.op = op;
+    node.inputs = vec![Some(x), Some(w), None, Some(x_scale), Some(x_zero)];
+    Some(())
+}
+
+/// The weights of an integer product less their zero points, outputs first; `None` where they don't fit i8.
+fn weights(graph: &Graph, product: &Node) -> Option<Tensor> {
+    let tensor = graph.tensor(product.input(1)?);
+    let dims = tensor.shape.dims()?;
+    let codes = tensor.codes().filter(|_| tensor.data.is_some())?;
+    let zeros = match product.input(3) {
+        None => vec![0],
+        Some(zero) => graph.tensor(zero).codes().filter(|_| graph.tensor(zero).data.is_some())?,
+    };
+    let (shape, outputs, strides) = match (&product.op, &dims[..]) {
+        (Op::IntegerMatMul(_), &[k, n]) => (vec![n, k], n, [1, n]),
+        (Op::IntegerConv(_), &[o, ..]) => (dims.clone(), o, [codes.len().checked_div(o)?, 1]),
+        _ => return None,
+    };
+    let products = codes.len().checked_div(outputs)?;
+    let mut centred = Vec::with_capacity(codes.len());
+    for o in 0..outputs {
+        let zero = zeros.get(if zeros.len() == 1 { 0 } else { o })?;
+        for k in 0..products {
+            centred.push(i8::try_from(codes.get(o * strides[0] + k * strides[1])? - zero).ok()?);
+        }
+    }
+    Some(Tensor::constant(tensor.name.as_str(), DType::I8, &shape, Data::from_slice(&centred)))
+}
+
+/// An addition of one value per channel behind a product without a bias.
+fn biased_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
+    let (a, b) = (edit.node(i).input(0)?, edit.node(i).input(1)?);
+    for (x, bias) in [(a, b), (b, a)] {
+        let Some(p) = edit.sole_producer(x) else { continue };
+        let node = edit.node(p);
+        let own = match &node.op {
+            Op::Linear(op) => op.clamp,
+            Op::Conv(op) => op.clamp,
+            _ => continue,
+        };
+        if node.inputs.len() <= 3 || node.input(2).is_some() || !own.is_none() {
+            continue;
+        }
+        let channels = edit.graph.tensor(node.input(1)?).shape.first()?.fixed()?;
+        let shape = &edit.graph.tensor(bias).shape;
+        let Some(values) = edit.f32s(bias).filter(|_| is_per_channel(shape, channels)) else { continue };
+        if shape.rank() > edit.graph.tensor(x).shape.rank() {
+            continue;
+        }
+        let values: Vec<f32> = values.iter().copied().cycle().take(channels).collect();
+        edit.set_constant(p, 2, &[channels], &values);
+        match &mut edit.node_mut(p).op {
+            Op::Linear(op) => op.clamp = clamp,
+            Op::Conv(op) => op.clamp = clamp,
+            _ => {}
+        }
+        edit.absorb(p, i);
+        return Some(());
+    }
+    None
+}
