@@ -497,6 +497,7 @@ ops! {
         couple_forget: bool,
         /// GRU: the reset gate acts behind the product with r, not before it.
         reset_after: bool,
+    }
     /// Floats to u8 with the scale and zero point that their own range asks for. Input: x (f32). Outputs: the bytes
     /// (u8), the scale (f32, no dimensions), the zero point (u8, no dimensions). The arithmetic is ONNX's.
     DynamicQuantize = 50 {}

@@ -70,15 +70,22 @@ fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     let x = product.input(0)?;
     let is_u8 = edit.graph.tensor(x).dtype == DType::U8 && edit.graph.tensor(x).data.is_none();
     let w = weights(edit.graph, &product).filter(|_| is_u8)?;
-    let channels = *w.shape.first()?;
+    let channels = *w.0.shape.first()?;
     let (x_scale, w_scales) = scales(edit, scale, channels.fixed()?)?;
     // Scales that the graph can't hold.
     if w_scales.iter().any(|s| !(s.is_normal() && *s > 0.0 && *s <= f32::MAX / 255.0)) {
         return None;
     }
-    let quant = match w_scales[..] {
-        [one] => Quant::per_tensor(one, 0),
-        _ => Quant::per_channel(0, w_scales),
+    let (w, zeros) = w;
+    let quant = match (&w_scales[..], &zeros[..]) {
+        ([scale], [zero]) => Quant::per_tensor(*scale, *zero),
+        _ => {
+            let n = channels.fixed()?;
+            let all = |v: f32| vec![v; n];
+            let scale = if let [one] = w_scales[..] { all(one) } else { w_scales };
+            let zero_point = if let [one] = zeros[..] { vec![one; n] } else { zeros };
+            Quant { axis: Some(0), scale, zero_point }
+        }
     };
     let x_zero = match product.input(2) {
         Some(zero) => zero,
@@ -100,29 +107,31 @@ fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     Some(())
 }
 
-/// The weights of an integer product less their zero points, outputs first; `None` where they don't fit i8.
-fn weights(graph: &Graph, product: &Node) -> Option<Tensor> {
+/// The weights of an integer product as i8, outputs first, and their zero points, one or one per output; u8 and theirs
+/// move by 128.
+fn weights(graph: &Graph, product: &Node) -> Option<(Tensor, Vec<i32>)> {
     let tensor = graph.tensor(product.input(1)?);
     let dims = tensor.shape.dims()?;
     let codes = tensor.codes().filter(|_| tensor.data.is_some())?;
-    let zeros = match product.input(3) {
+    let shift = if tensor.dtype == DType::U8 { 128 } else { 0 };
+    let mut zeros = match product.input(3) {
         None => vec![0],
         Some(zero) => graph.tensor(zero).codes().filter(|_| graph.tensor(zero).data.is_some())?,
     };
+    zeros.iter_mut().for_each(|z| *z -= shift);
     let (shape, outputs, strides) = match (&product.op, &dims[..]) {
         (Op::IntegerMatMul(_), &[k, n]) => (vec![n, k], n, [1, n]),
         (Op::IntegerConv(_), &[o, ..]) => (dims.clone(), o, [codes.len().checked_div(o)?, 1]),
         _ => return None,
     };
     let products = codes.len().checked_div(outputs)?;
-    let mut centred = Vec::with_capacity(codes.len());
-    for o in 0..outputs {
-        let zero = zeros.get(if zeros.len() == 1 { 0 } else { o })?;
-        for k in 0..products {
-            centred.push(i8::try_from(codes.get(o * strides[0] + k * strides[1])? - zero).ok()?);
-        }
+    let mut signed = Vec::with_capacity(codes.len());
+    for (o, k) in (0..outputs).flat_map(|o| (0..products).map(move |k| (o, k))) {
+        signed.push(i8::try_from(codes.get(o * strides[0] + k * strides[1])? - shift).ok()?);
     }
-    Some(Tensor::constant(tensor.name.as_str(), DType::I8, &shape, Data::from_slice(&centred)))
+    (zeros.len() == 1 || zeros.len() == outputs).then_some(())?;
+    let data = Data::from_slice(&signed);
+    Some((Tensor::constant(tensor.name.as_str(), DType::I8, &shape, data), zeros))
 }
 
 /// An addition of one value per channel behind a product without a bias.

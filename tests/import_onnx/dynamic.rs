@@ -95,14 +95,20 @@ fn products_of_one_input_share_its_bytes() {
 
 #[test]
 fn weights_with_zero_points() {
-    // u8 around 128 fit i8; further away the sums stay a node of their own, exact as well.
-    for (zero, fits) in [(128, true), (3, false)] {
-        let w = bytes("w", &[7, 19], data_type::UINT8, &weights(7 * 19, 0));
-        let wz = bytes("wz", &[], data_type::UINT8, &[zero]);
+    for (zero, kind) in
+        [(128, data_type::UINT8), (3, data_type::UINT8), (255, data_type::UINT8), (-9, data_type::INT8)]
+    {
+        let low = if kind == data_type::UINT8 { 0 } else { -128 };
+        let w = bytes("w", &[7, 19], kind, &weights(7 * 19, low));
+        let wz = bytes("wz", &[], kind, &[zero]);
         let graph = fused(&product(w, per_column(), wz).output("scaled"));
-        assert_eq!(op_names(&graph).contains(&"Linear"), fits, "{zero}: {:?}", op_names(&graph));
-        assert_eq!(op_names(&graph).contains(&"IntegerMatMul"), !fits);
+        assert_eq!(op_names(&graph), ["DynamicQuantize", "Linear"], "{zero}");
     }
+    let columns: Vec<i32> = (0..19).map(|i| i * 13).collect();
+    let w = bytes("w", &[7, 19], data_type::UINT8, &weights(7 * 19, 0));
+    let wz = bytes("wz", &[19], data_type::UINT8, &columns);
+    let graph = fused(&product(w, per_column(), wz).output("scaled"));
+    assert_eq!(op_names(&graph), ["DynamicQuantize", "Linear"]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
     }
     if let Op::Recurrent(op) = &site.node.op {
         return recurrent::outputs(site, op);
+    }
     if let Op::DynamicQuantize(_) = &site.node.op {
         return Ok(vec![unchanged(site)?, vec![], vec![]]);
     }

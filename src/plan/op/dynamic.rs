@@ -8,7 +8,7 @@ use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::dynamic::quantize_dynamically;
 use ottava_kernels::integer::{Zeros, conv_sums, matmul_sums};
 use ottava_kernels::quantize::Int8;
-use ottava_kernels::{ConvShape, DynamicQConv, Source};
+use ottava_kernels::{ConvShape, DynamicQConv, Filter, Source};
 
 pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
     let isa = p.isa;
@@ -33,19 +33,19 @@ pub(super) fn plan_product(
     let w = v.tensor(1)?;
     let weights: &[i8] = bytemuck::cast_slice(v.constant(1)?.bytes());
     let channels = shape.oc;
-    let quant = w.quant.as_ref().filter(|q| {
-        q.zero_point.iter().all(|&z| z == 0) && matches!((q.axis, q.scale.len()), (None, 1) | (Some(0), _))
-    });
+    let quant = w.quant.as_ref().filter(|q| matches!((q.axis, q.scale.len()), (None, 1) | (Some(0), _)));
     let quant = quant.ok_or_else(|| {
-        v.unsupported(format!("'{}' should be quantized symmetrically, per tensor or along axis 0", w.name))
+        v.unsupported(format!("'{}' should be quantized per tensor or along axis 0", w.name))
     })?;
     let scale: Vec<f32> = quant.scale.iter().copied().cycle().take(channels).collect();
+    let zeros: Vec<i16> = quant.zero_point.iter().map(|&z| z as i16).cycle().take(channels).collect();
     let bias = if v.node.input(2).is_some() { v.floats(2)? } else { vec![0.0; channels] };
     if bias.len() != channels || scale.len() != channels {
         return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
     }
     let kernel = DynamicQConv::reals(p.isa, shape, [clamp.min, clamp.max]);
-    let packed = pack(p, v, &kernel, weights, &bias, &scale)?;
+    let filter = Filter { weights, zero_points: &zeros, bias: &[], multiplier: &scale };
+    let packed = pack(p, v, &kernel, &filter, &bias)?;
     let step = ProductStep { kernel, packed, split, scale: Some(1), zero: Some(2) };
     Ok(Planned::step(step, &[v.input(0)?, v.input(3)?, v.input(4)?], &v.node.outputs))
 }
@@ -54,12 +54,11 @@ fn pack(
     p: &Planner<'_>,
     v: NodeView<'_>,
     kernel: &DynamicQConv,
-    weights: &[i8],
+    filter: &Filter<'_>,
     bias: &[f32],
-    scale: &[f32],
 ) -> Result<PackedWeights, PlanError> {
     let fits = |packed: &[u8]| kernel.accepts(packed);
-    let pack = |to: &mut [u8]| kernel.pack(weights, bias, scale, to);
+    let pack = |to: &mut [u8]| kernel.pack(filter, bias, to);
     Ok(packed_for(p, v.input(1)?, kernel.layout(), kernel.packed_len(), fits, pack))
 }
 
@@ -127,27 +126,36 @@ fn bytes_of(bytes: &[u8], dtype: DType) -> Vec<i32> {
     }
 }
 
-/// Constant weights less their zero points as `[outputs, products]`, where all of that fits i8. `strides`: between the
-/// outputs and between the products of the weights as they are.
-fn centred(v: NodeView<'_>, [outputs, products]: [usize; 2], strides: [usize; 2]) -> Option<Vec<i8>> {
+/// Constant weights as i8 `[outputs, products]` and the zero points of the outputs; u8 and theirs move by 128.
+/// `strides`: between the outputs and between the products of the weights as they are.
+fn signed(
+    v: NodeView<'_>,
+    [outputs, products]: [usize; 2],
+    strides: [usize; 2],
+) -> Option<(Vec<i8>, Vec<i16>)> {
     let tensor = v.graph.tensor(v.node.input(1)?);
-    let weights = bytes_of(tensor.data.as_ref()?.bytes(), tensor.dtype);
+    let codes = bytes_of(tensor.data.as_ref()?.bytes(), tensor.dtype);
     let zeros = constant_zeros(v, 3)?;
-    let mut centred = Vec::with_capacity(weights.len());
-    for o in 0..outputs {
-        let zero = zeros.get(if zeros.len() == 1 { 0 } else { o }).copied().unwrap_or(0);
-        for k in 0..products {
-            let w = weights.get(o * strides[0] + k * strides[1])? - zero;
-            centred.push(i8::try_from(w).ok()?);
-        }
+    let shift = if tensor.dtype == DType::U8 { 128 } else { 0 };
+    let mut weights = Vec::with_capacity(codes.len());
+    for (o, k) in (0..outputs).flat_map(|o| (0..products).map(move |k| (o, k))) {
+        weights.push((codes.get(o * strides[0] + k * strides[1])? - shift) as i8);
     }
-    Some(centred)
+    let zero = |o: usize| zeros.get(if zeros.len() == 1 { 0 } else { o }).copied().unwrap_or(0);
+    Some((weights, (0..outputs).map(|o| (zero(o) - shift) as i16).collect()))
 }
 
 /// A step that gives the sums of u8 and packed weights.
-fn sums(p: &Planner<'_>, v: NodeView<'_>, shape: ConvShape, weights: &[i8]) -> Result<Planned, PlanError> {
+fn sums(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    shape: ConvShape,
+    (weights, zero_points): (Vec<i8>, Vec<i16>),
+) -> Result<Planned, PlanError> {
     let kernel = DynamicQConv::sums(p.isa, shape);
-    let packed = pack(p, v, &kernel, weights, &[], &vec![0.0; shape.oc])?;
+    let multiplier = vec![0.0; shape.oc];
+    let filter = Filter { weights: &weights, zero_points: &zero_points, bias: &[], multiplier: &multiplier };
+    let packed = pack(p, v, &kernel, &filter, &[])?;
     let split = super::conv::pixels(&shape, shape.macs());
     let zero = v.node.input(2);
     let step = ProductStep { kernel, packed, split, scale: None, zero: zero.map(|_| 1) };
@@ -167,10 +175,10 @@ pub(super) fn plan_matmul(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, P
     }
     if v.tensor(0)?.dtype == DType::U8
         && b_batch.is_empty()
-        && let Some(weights) = centred(v, [n, k], [1, n])
+        && let Some(weights) = signed(v, [n, k], [1, n])
     {
         let rows = a_batch.iter().product::<usize>() * m;
-        return sums(p, v, ConvShape::linear(rows, k, n), &weights);
+        return sums(p, v, ConvShape::linear(rows, k, n), weights);
     }
     let batches = super::matmul::batches_of(v, y_batch, [a_batch, b_batch])?;
     let products = PlainProducts { dims: [m, k, n], batches };
@@ -181,9 +189,9 @@ pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &IntegerConv) -> R
     let shape = super::conv::window_shape(v, op.strides, op.pads, op.dilations, op.groups)?;
     let products = shape.k();
     if v.tensor(0)?.dtype == DType::U8
-        && let Some(weights) = centred(v, [shape.oc, products], [products, 1])
+        && let Some(weights) = signed(v, [shape.oc, products], [products, 1])
     {
-        return sums(p, v, shape, &weights);
+        return sums(p, v, shape, weights);
     }
     plain(p, v, shape)
 }
