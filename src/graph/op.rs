@@ -479,7 +479,8 @@ ops! {
     /// r `[D*G*H,H]`, optional bias `[D,2*G*H]` (of w, then of r), optional lengths `[N]` (i32), optional first
     /// state `[D,N,H]`, optional first cell state `[D,N,H]`, optional peepholes `[D,3*H]` (input, output, forget).
     /// Outputs: all states `[T,D,N,H]`, 0 behind the end of a sequence; the last state `[D,N,H]`; of an LSTM the
-    /// last cell state `[D,N,H]`. Outputs at the end may be left out. The equations are those of ONNX.
+    /// last cell state `[D,N,H]`. Outputs at the end may be left out. The equations are those of ONNX. With w and r in
+    /// i8 the products are sums of integers, all else stays f32.
     Recurrent = 40 {
         /// What is computed per step.
         cell: RecurrentCell,
@@ -497,6 +498,9 @@ ops! {
         couple_forget: bool,
         /// GRU: the reset gate acts behind the product with r, not before it.
         reset_after: bool,
+        /// With weights in i8, inputs and states are quantized as they come: all rows of a product with one scale and
+        /// zero point, or each row with its own.
+        shared_scale: bool,
     }
     /// Floats to u8 with the scale and zero point that their own range asks for. Input: x (f32). Outputs: the bytes
     /// (u8), the scale (f32, no dimensions), the zero point (u8, no dimensions). The arithmetic is ONNX's.

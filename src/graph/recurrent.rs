@@ -171,6 +171,7 @@ impl Recurrent {
             cell_clip: f32::INFINITY,
             couple_forget: false,
             reset_after: false,
+            shared_scale: false,
         }
     }
 }

@@ -4,9 +4,9 @@
 //! that read the same input. Sums leave as f32, so everything else stays as it is, and no data is needed.
 
 use super::Outcome;
-use super::affine;
 use super::names::Names;
 use super::weights::{self, MAX_PRODUCTS, Target};
+use super::{affine, recurrent};
 use crate::graph::*;
 use std::collections::HashMap;
 
@@ -31,6 +31,7 @@ pub(super) fn apply(
             Op::Linear(_) => pass.product(&node),
             Op::Conv(op) => pass.conv(&node, op.groups),
             Op::Gather(op) if op.axis == 0 => pass.table(&node),
+            Op::Recurrent(_) => pass.recurrent(&node),
             _ => None,
         };
         match made {
@@ -105,6 +106,12 @@ impl Pass<'_> {
         let inputs = vec![Some(q), Some(w), node.input(2), Some(scale), Some(zero)];
         self.nodes.push(Node { inputs, ..node.clone() });
         Some(Ok(()))
+    }
+
+    /// The layer quantizes its inputs and states itself.
+    fn recurrent(&mut self, node: &Node) -> Option<Result<(), String>> {
+        let made = recurrent::quantized(self.graph, &mut self.names, node, self.per_tensor)?;
+        Some(made.map(|node| self.nodes.push(node)))
     }
 
     /// Rows of bytes are gathered, then dequantized.

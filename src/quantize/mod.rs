@@ -21,6 +21,7 @@ mod modes;
 mod mse;
 mod names;
 mod packed;
+mod recurrent;
 mod rewrite;
 mod scales;
 mod weights;

@@ -11,6 +11,7 @@ mod product;
 mod tests;
 
 pub use cell::Cell;
+pub use product::{Arithmetic, Rows};
 
 use crate::Isa;
 use crate::bytes::bytes_mut;
@@ -49,9 +50,9 @@ impl Extents {
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     /// `[gates * hidden][input]`
-    pub input: &'a [f32],
+    pub input: Rows<'a>,
     /// `[gates * hidden][hidden]`
-    pub state: &'a [f32],
+    pub state: Rows<'a>,
     /// Of the input weights, then of the state's: `[2 * gates * hidden]`, or empty.
     pub bias: &'a [f32],
 }
@@ -89,7 +90,14 @@ pub struct Recurrence {
 impl Recurrence {
     /// `clip`: what goes into the functions of gates is kept within this distance of 0; infinity: it is not.
     /// `reverse`: each sequence is gone through from its last step to its first.
-    pub fn new(isa: Isa, cell: Cell, clip: f32, extents: Extents, reverse: bool) -> Recurrence {
+    pub fn new(
+        isa: Isa,
+        arithmetic: Arithmetic,
+        cell: Cell,
+        clip: f32,
+        extents: Extents,
+        reverse: bool,
+    ) -> Recurrence {
         let Extents { batch, input, hidden, .. } = extents;
         let parts: &[usize] = match cell {
             Cell::Lstm { .. } => &[4],
@@ -101,8 +109,11 @@ impl Recurrence {
             gates: Gates { isa, clip },
             extents,
             reverse,
-            input: Product::new(isa, extents.rows(), input, cell.gates() * hidden),
-            state: parts.iter().map(|gates| Product::new(isa, batch, hidden, gates * hidden)).collect(),
+            input: Product::new(isa, arithmetic, extents.rows(), input, cell.gates() * hidden),
+            state: parts
+                .iter()
+                .map(|gates| Product::new(isa, arithmetic, batch, hidden, gates * hidden))
+                .collect(),
         }
     }
 
@@ -141,7 +152,7 @@ impl Recurrence {
         let mut first = 0;
         for product in &self.state {
             let (to, behind) = std::mem::take(&mut rest).split_at_mut(product.packed_len());
-            product.pack(&weights.state[first * hidden..], &state_bias[first..], to);
+            product.pack(weights.state.from(first, hidden), &state_bias[first..], to);
             rest = behind;
             first += product.width();
         }
@@ -163,7 +174,7 @@ impl Recurrence {
         projected: &mut [f32],
         scratch: &mut [u8],
     ) {
-        self.input.run(packed, x, rows, projected, scratch);
+        self.input.run(self.gates.isa, packed, x, rows, projected, scratch);
     }
 
     /// f32 elements of scratch that a call of [`run`](Self::run) needs.
@@ -171,7 +182,7 @@ impl Recurrence {
         let Extents { batch, hidden, .. } = self.extents;
         let reset = if matches!(self.cell, Cell::Gru { .. }) { hidden } else { 0 };
         let products = self.state.iter().map(Product::scratch_len).max().unwrap_or(0);
-        batch * (self.projected_len() + reset) + products.div_ceil(4)
+        (batch * (self.projected_len() + reset)).next_multiple_of(16) + products.div_ceil(4)
     }
 
     /// Goes through all steps, from the projected inputs of all rows to the states.
@@ -185,11 +196,11 @@ impl Recurrence {
         let States { h, c, y, y_step, y_sequence, lengths, peepholes } = states;
         let length =
             |n: usize| lengths.map_or(steps, |l| usize::try_from(l[n]).expect("a length is positive"));
-        let (gates, scratch) = scratch.split_at_mut(batch * self.projected_len());
-        let (reset, scratch) = match self.cell {
-            Cell::Gru { .. } => scratch.split_at_mut(batch * hidden),
-            _ => scratch.split_at_mut(0),
-        };
+        let width = self.projected_len();
+        let reset = if matches!(self.cell, Cell::Gru { .. }) { hidden } else { 0 };
+        // Whole lines, so that what comes behind lies aligned.
+        let (own, scratch) = scratch.split_at_mut((batch * (width + reset)).next_multiple_of(16));
+        let (gates, reset) = own.split_at_mut(batch * width);
         let mut work = Work { gates, reset, h, c, scratch: bytes_mut(scratch) };
         for step in 0..steps {
             // Which input a sequence reads in this step; none behind its end.
@@ -231,7 +242,7 @@ impl Recurrence {
         let first = &self.state[0];
         let (width, rest) = (first.width(), &packed[first.packed_len()..]);
         let (gates, hidden_gate) = gates.split_at_mut(batch * width);
-        first.run(packed, h, 0..batch, gates, scratch);
+        first.run(self.gates.isa, packed, h, 0..batch, gates, scratch);
         let rows = (0..batch).filter_map(|n| Some((n, input(n)?)));
         match self.cell {
             Cell::Lstm { functions, cell_clip, couple_forget } => {
@@ -256,7 +267,7 @@ impl Recurrence {
                 }
                 let product = &self.state[1];
                 let state: &[f32] = if reset_after { h } else { reset };
-                product.run(rest, state, 0..batch, hidden_gate, scratch);
+                product.run(self.gates.isa, rest, state, 0..batch, hidden_gate, scratch);
                 for (n, x) in rows {
                     let (update, reset) = gates[n * width..][..width].split_at(hidden);
                     let reset = if reset_after { reset } else { &[] };

@@ -1,28 +1,102 @@
 //! Products with the weights of a recurrent layer.
 
-use crate::bytes::{floats, floats_mut};
+use crate::bytes::{bytes_mut, floats, floats_mut};
+use crate::dynamic::quantize_dynamically;
 use crate::fconv::FConv;
-use crate::{ConvShape, Isa};
+use crate::multiversion::multiversion;
+use crate::qconv::{DynamicQConv, Source};
+use crate::{ConvShape, Filter, Isa, SLACK};
 use std::ops::Range;
 
-/// `y[m][n] = x[m][k] w[n][k] + bias[n]` in f32.
+/// What products are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// f32.
+    Float,
+    /// Weights are i8, rows of inputs are quantized to u8 as they come.
+    Dynamic {
+        /// All rows of a product share scale and zero point; otherwise each has its own, and what comes out of a row
+        /// does not depend on the others.
+        shared: bool,
+    },
+}
+
+/// Rows of weights.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// f32.
+    Float(&'a [f32]),
+    /// i8.
+    Bytes {
+        /// The weights.
+        values: &'a [i8],
+        /// Of each row.
+        scales: &'a [f32],
+        /// Of each row, all -255..=255 away from its weights. Empty: all 0.
+        zero_points: &'a [i16],
+    },
+}
+
+impl<'a> Rows<'a> {
+    /// Those from row `first` on; `k` is the length of a row.
+    pub fn from(self, first: usize, k: usize) -> Rows<'a> {
+        match self {
+            Rows::Float(values) => Rows::Float(&values[first * k..]),
+            Rows::Bytes { values, scales, zero_points } => Rows::Bytes {
+                values: &values[first * k..],
+                scales: &scales[first..],
+                zero_points: zero_points.get(first..).unwrap_or_default(),
+            },
+        }
+    }
+}
+
+/// `y[m][n] = x[m][k] w[n][k] + bias[n]`
 #[derive(Clone, Debug)]
 pub struct Product {
-    float: FConv,
+    kind: Kind,
+    rows: usize,
     k: usize,
     n: usize,
 }
 
+#[derive(Clone, Debug)]
+enum Kind {
+    Float(FConv),
+    /// Sums of `block` rows at a time.
+    Dynamic {
+        sums: DynamicQConv,
+        block: usize,
+        shared: bool,
+    },
+}
+
+/// Rows that are quantized one after the other before they are multiplied together.
+const BLOCK: usize = 16;
+
 impl Product {
     /// A product of `rows` rows of `k` with `n` rows of weights.
-    pub fn new(isa: Isa, rows: usize, k: usize, n: usize) -> Product {
-        let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
-        Product { float: FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n), k, n }
+    pub fn new(isa: Isa, arithmetic: Arithmetic, rows: usize, k: usize, n: usize) -> Product {
+        let kind = match arithmetic {
+            Arithmetic::Float => {
+                let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
+                Kind::Float(FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n))
+            }
+            Arithmetic::Dynamic { shared } => {
+                let block = if shared { rows } else { rows.min(BLOCK) };
+                let sums = DynamicQConv::sums(isa, ConvShape::linear(block, k, n));
+                Kind::Dynamic { sums, block, shared }
+            }
+        };
+        Product { kind, rows, k, n }
     }
 
     /// What runs, for people.
-    pub fn kernel(&self) -> &'static str {
-        self.float.kernel()
+    pub fn kernel(&self) -> String {
+        match &self.kind {
+            Kind::Float(product) => product.kernel().to_string(),
+            Kind::Dynamic { sums, .. } => format!("dynamic {}", sums.kernel()),
+        }
     }
 
     /// Elements of a row of the result.
@@ -32,27 +106,137 @@ impl Product {
 
     /// Bytes of the packed weights: a multiple of 64.
     pub fn packed_len(&self) -> usize {
-        (self.float.packed_len() * 4).next_multiple_of(64)
+        match &self.kind {
+            Kind::Float(product) => (product.packed_len() * 4).next_multiple_of(64),
+            Kind::Dynamic { sums, .. } => sums.packed_len() + 3 * self.column_bytes(),
+        }
+    }
+
+    /// Bytes of a value per column.
+    fn column_bytes(&self) -> usize {
+        (self.n * 4).next_multiple_of(64)
     }
 
     /// Packs weights `[n][k]` and biases `[n]`.
     ///
-    /// Panics if a slice is too short.
-    pub fn pack(&self, weights: &[f32], bias: &[f32], packed: &mut [u8]) {
-        let (weights, bias) = (&weights[..self.n * self.k], &bias[..self.n]);
-        self.float.pack(weights, bias, &mut floats_mut(packed)[..self.float.packed_len()]);
+    /// Panics if a slice is too short, or the weights are of the other kind.
+    pub fn pack(&self, weights: Rows<'_>, bias: &[f32], packed: &mut [u8]) {
+        let (n, len) = (self.n, self.n * self.k);
+        match (&self.kind, weights) {
+            (Kind::Float(product), Rows::Float(values)) => {
+                let packed = &mut floats_mut(packed)[..product.packed_len()];
+                product.pack(&values[..len], &bias[..n], packed);
+            }
+            (Kind::Dynamic { sums, .. }, Rows::Bytes { values, scales, zero_points }) => {
+                let (values, scales) = (&values[..len], &scales[..n]);
+                let zero_points = if zero_points.is_empty() { zero_points } else { &zero_points[..n] };
+                let filter = Filter { weights: values, zero_points, bias: &[], multiplier: scales };
+                let (to, rest) = packed.split_at_mut(sums.packed_len());
+                sums.pack(&filter, &[], to);
+                let column = self.column_bytes() / 4;
+                let rest = floats_mut(rest);
+                for (i, row) in values.chunks_exact(self.k.max(1)).enumerate() {
+                    let zero = i32::from(zero_points.get(i).copied().unwrap_or(0));
+                    let sum: i32 = row.iter().map(|&w| i32::from(w) - zero).sum();
+                    rest[i] = f32::from_bits(sum as u32);
+                }
+                rest[column..][..n].copy_from_slice(scales);
+                rest[2 * column..][..n].copy_from_slice(&bias[..n]);
+            }
+            _ => panic!("weights are of the kind that the product was made for"),
+        }
     }
 
-    /// Bytes of scratch that one call of `run` needs.
+    /// Bytes of scratch that one call of `run` needs: a multiple of 64.
     pub fn scratch_len(&self) -> usize {
-        self.float.scratch_len() * 4
+        match &self.kind {
+            Kind::Float(product) => (product.scratch_len() * 4).next_multiple_of(64),
+            Kind::Dynamic { sums, block, .. } => {
+                self.block_bytes(*block) + sums.scratch_len().next_multiple_of(64)
+            }
+        }
+    }
+
+    /// Bytes of quantized inputs.
+    fn block_bytes(&self, block: usize) -> usize {
+        (block * self.k + SLACK).next_multiple_of(64)
     }
 
     /// Computes `rows`; `x` holds all rows, `y` starts with the first of these.
     ///
     /// Panics if a slice is too short.
-    pub fn run(&self, packed: &[u8], x: &[f32], rows: Range<usize>, y: &mut [f32], scratch: &mut [u8]) {
-        let packed = &floats(packed)[..self.float.packed_len()];
-        self.float.run(packed, x, y, rows, floats_mut(scratch));
+    pub fn run(
+        &self,
+        isa: Isa,
+        packed: &[u8],
+        x: &[f32],
+        rows: Range<usize>,
+        y: &mut [f32],
+        scratch: &mut [u8],
+    ) {
+        let (n, k) = (self.n, self.k);
+        let (sums, block, shared) = match &self.kind {
+            Kind::Float(product) => {
+                let packed = &floats(packed)[..product.packed_len()];
+                return product.run(packed, x, y, rows, floats_mut(scratch));
+            }
+            Kind::Dynamic { sums, block, shared } => (sums, *block, *shared),
+        };
+        let (packed, columns) = packed.split_at(sums.packed_len());
+        let columns = Columns::of(floats(columns), self.column_bytes() / 4, n);
+        let (bytes, scratch) = scratch.split_at_mut(self.block_bytes(block));
+        let raw = Source { scale: 1.0, zero_point: 0 };
+        if shared {
+            let source = quantize_dynamically(isa, &x[..self.rows * k], &mut bytes[..self.rows * k]);
+            sums.run(packed, bytes, raw, bytes_mut(y), rows.clone(), scratch);
+            for y in y.chunks_exact_mut(n.max(1)).take(rows.len()) {
+                reals(isa, &columns, source, y);
+            }
+            return;
+        }
+        let mut sources = [raw; BLOCK];
+        for first in rows.clone().step_by(block.max(1)) {
+            let count = block.min(rows.end - first);
+            for (i, source) in sources[..count].iter_mut().enumerate() {
+                let x = &x[(first + i) * k..][..k];
+                *source = quantize_dynamically(isa, x, &mut bytes[i * k..][..k]);
+            }
+            let y = &mut y[(first - rows.start) * n..][..count * n];
+            sums.run(packed, bytes, raw, bytes_mut(y), 0..count, scratch);
+            for (y, &source) in y.chunks_exact_mut(n.max(1)).zip(&sources) {
+                reals(isa, &columns, source, y);
+            }
+        }
+    }
+}
+
+/// What makes reals of sums, per column.
+struct Columns<'a> {
+    /// The sum of the weights, as the bits of an i32.
+    sums: &'a [f32],
+    scales: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl<'a> Columns<'a> {
+    fn of(packed: &'a [f32], stride: usize, n: usize) -> Columns<'a> {
+        Columns { sums: &packed[..n], scales: &packed[stride..][..n], bias: &packed[2 * stride..][..n] }
+    }
+}
+
+multiversion! {
+    /// Makes reals of sums, given as the bits of i32s: `(sum - zero_point * weights) as f32 * (scale * weight scale) +
+    /// bias`, each step one IEEE operation.
+    fn reals(columns: &Columns<'_>, source: Source, y: &mut [f32]) => reals_body
+}
+
+#[inline(always)]
+fn reals_body(columns: &Columns<'_>, source: Source, y: &mut [f32]) {
+    let Columns { sums, scales, bias } = *columns;
+    let zero = i32::from(source.zero_point);
+    for (((y, sum), &scale), &bias) in y.iter_mut().zip(sums).zip(scales).zip(bias) {
+        let total = y.to_bits() as i32;
+        let exact = total.wrapping_sub(zero.wrapping_mul(sum.to_bits() as i32));
+        *y = exact as f32 * (source.scale * scale) + bias;
     }
 }

@@ -43,12 +43,16 @@ impl Case {
 
     /// All states (dense, in the order of the inputs), last states, last cell states.
     fn run(&self, isa: Isa) -> [Vec<f32>; 3] {
+        let weights = Weights { input: Rows::Float(&self.w), state: Rows::Float(&self.r), bias: &self.bias };
+        self.run_with(isa, Arithmetic::Float, &weights)
+    }
+
+    fn run_with(&self, isa: Isa, arithmetic: Arithmetic, weights: &Weights<'_>) -> [Vec<f32>; 3] {
         let Extents { steps, batch, hidden, batch_first, .. } = self.extents;
-        let layer = Recurrence::new(isa, self.cell, self.clip, self.extents, self.reverse);
+        let layer = Recurrence::new(isa, arithmetic, self.cell, self.clip, self.extents, self.reverse);
         // Packed weights lie aligned in a plan; floats do here.
         let mut packed = vec![0f32; layer.packed_len() / 4];
-        let weights = Weights { input: &self.w, state: &self.r, bias: &self.bias };
-        layer.pack(&weights, bytes_mut(&mut packed));
+        layer.pack(weights, bytes_mut(&mut packed));
         let packed = bytes_mut(&mut packed);
         let mut projected = vec![f32::NAN; self.extents.rows() * layer.projected_len()];
         let mut scratch = vec![f32::NAN; layer.project_scratch().div_ceil(4)];
@@ -212,6 +216,78 @@ fn gates_have_the_same_bits_everywhere() {
             let bits = |v: [Vec<f32>; 3]| v.map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>());
             let want = bits(case.run(Isa::SCALAR));
             on_every_isa(|isa| assert_eq!(bits(case.run(isa)), want, "{isa} {cell:?} {hidden}"));
+        }
+    }
+}
+
+/// A layer with weights in i8, for inputs quantized as they come.
+fn dynamic(case: &Case, isa: Isa, shared: bool, moved: bool) -> [Vec<f32>; 3] {
+    let Extents { input, hidden, .. } = case.extents;
+    let (w, w_scales) = bytes(&case.w, input);
+    let (r, r_scales) = bytes(&case.r, hidden);
+    // Zero points move the codes: the weights are nearly the same.
+    let zeros: Vec<i16> = (0..w_scales.len()).map(|i| if moved { i as i16 % 40 - 20 } else { 0 }).collect();
+    let shift = |codes: &[i8], k: usize| -> Vec<i8> {
+        codes.iter().enumerate().map(|(i, &c)| (i16::from(c) + zeros[i / k]).clamp(-128, 127) as i8).collect()
+    };
+    let (w, r) = (shift(&w, input), shift(&r, hidden));
+    let zero_points = if moved { &zeros[..] } else { &[] };
+    let rows = |values, scales| Rows::Bytes { values, scales, zero_points };
+    let weights = Weights { input: rows(&w, &w_scales), state: rows(&r, &r_scales), bias: &case.bias };
+    case.run_with(isa, Arithmetic::Dynamic { shared }, &weights)
+}
+
+/// Each row of weights in i8, with its scale.
+fn bytes(weights: &[f32], k: usize) -> (Vec<i8>, Vec<f32>) {
+    let scale = |row: &[f32]| row.iter().fold(1e-9f32, |m, v| m.max(v.abs())) / 127.0;
+    let scales: Vec<f32> = weights.chunks(k).map(scale).collect();
+    let codes = weights.iter().enumerate().map(|(i, w)| (w / scales[i / k]).round() as i8);
+    (codes.collect(), scales)
+}
+
+#[test]
+fn dynamic_layers_have_the_same_bits_everywhere_and_are_near() {
+    let sizes = [(1, 1, 1, 1), (5, 1, 3, 7), (4, 3, 8, 16), (3, 2, 17, 33), (2, 19, 5, 20), (20, 1, 64, 64)];
+    for (i, (steps, batch, input, hidden)) in sizes.into_iter().enumerate() {
+        for (j, cell) in cells().into_iter().enumerate() {
+            for (shared, moved) in [(false, false), (true, false), (false, true)] {
+                let extents = Extents { steps, batch, input, hidden, batch_first: false };
+                let mut case = Case::new(cell, extents, false, (i * 10 + j) as u64);
+                // Small weights: what quantization adds does not grow from step to step.
+                case.r.iter_mut().for_each(|r| *r *= 0.2);
+                let bits = |v: &[Vec<f32>; 3]| {
+                    v.clone().map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+                };
+                let want = dynamic(&case, Isa::SCALAR, shared, moved);
+                on_every_isa(|isa| {
+                    assert_eq!(
+                        bits(&dynamic(&case, isa, shared, moved)),
+                        bits(&want),
+                        "{isa} {cell:?} {extents:?} {shared}"
+                    );
+                });
+                let exact = case.exact();
+                let far =
+                    want[0].iter().zip(&exact[0]).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+                assert!(moved || far < 0.06, "{cell:?} {extents:?} {shared}: off by {far}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_with_their_own_scale_do_not_depend_on_each_other() {
+    for cell in cells() {
+        let extents = Extents { steps: 4, batch: 3, input: 6, hidden: 10, batch_first: true };
+        let all = Case::new(cell, extents, false, 77);
+        let together = dynamic(&all, Isa::best(), false, true);
+        for n in 0..3 {
+            let mut alone = Case::new(cell, Extents { batch: 1, ..extents }, false, 77);
+            alone.x = all.x[n * 24..][..24].to_vec();
+            alone.h = all.h[n * 10..][..10].to_vec();
+            alone.c = all.c[n * 10..][..10].to_vec();
+            (alone.w, alone.r, alone.bias) = (all.w.clone(), all.r.clone(), all.bias.clone());
+            assert_eq!(dynamic(&alone, Isa::best(), false, true)[0], together[0][n * 40..][..40]);
         }
     }
 }

@@ -73,6 +73,9 @@ fn parts(node: &NodeProto) -> Option<Parts> {
             let op = if op == "QuantizeLinear" { "QuantizeLinear" } else { "DequantizeLinear" };
             Some(Parts { op, operands: vec![], axis: 1, bias: None, output: None })
         }
+        (CONTRIB, "DynamicQuantizeLSTM") => {
+            Some(Parts { op: "", operands: vec![], axis: 1, bias: None, output: None })
+        }
         _ => None,
     }
 }

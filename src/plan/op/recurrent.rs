@@ -6,9 +6,11 @@ use crate::graph::{
     AlignedBytes, DType, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, TensorId,
 };
 use crate::run::{Io, Pool, Rows, RunError, Views};
-use ottava_kernels::recurrent::{Cell, Extents, Recurrence, States, Weights};
+use ottava_kernels::recurrent::{self, Arithmetic, Cell, Extents, Recurrence, States};
 use ottava_kernels::unary::UnaryFn;
 
+/// The most products of u8 and i8 whose sum surely fits 32 bits.
+const MAX_PRODUCTS: usize = (i32::MAX / (255 * 255)) as usize;
 /// Most outputs of a node.
 const OUTPUTS: usize = 3;
 /// The optional inputs, as the step numbers its own.
@@ -35,27 +37,30 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
     if op.functions.len() != directions * op.cell.functions() {
         return Err(v.unsupported("the number of its functions is not that of its cell"));
     }
-    let weights = floats(v, 1)?;
-    let state = floats(v, 2)?;
-    let bias = if v.node.input(3).is_some() { floats(v, 3)? } else { vec![] };
-    let peepholes = if v.node.input(7).is_some() { floats(v, 7)? } else { vec![] };
+    let (weights, state) = (Matrix::of(v, 1)?, Matrix::of(v, 2)?);
+    let arithmetic = match (&weights, &state) {
+        (Matrix::Float(_), Matrix::Float(_)) => Arithmetic::Float,
+        (Matrix::Bytes(..), Matrix::Bytes(..)) => Arithmetic::Dynamic { shared: op.shared_scale },
+        _ => return Err(v.no_kernel()),
+    };
+    if input.max(hidden) > MAX_PRODUCTS && arithmetic != Arithmetic::Float {
+        return Err(v.unsupported(format!("sums of {} products don't fit 32 bits", input.max(hidden))));
+    }
+    let bias = if v.node.input(3).is_some() { v.floats(3)? } else { vec![] };
+    let peepholes = if v.node.input(7).is_some() { v.floats(7)? } else { vec![] };
     let mut parts = Vec::new();
     for (d, functions) in op.functions.chunks(op.cell.functions()).enumerate() {
         let reverse = op.direction == Direction::Reverse || d == 1;
-        let recurrence = Recurrence::new(p.isa, cell(v, op, functions)?, op.clip, extents, reverse);
-        // The weights of this direction.
-        fn of<T>(all: &[T], d: usize, directions: usize) -> &[T] {
-            let len = all.len() / directions;
-            &all[d * len..][..len]
-        }
-        let weights = Weights {
-            input: of(&weights, d, directions),
-            state: of(&state, d, directions),
-            bias: of(&bias, d, directions),
+        let cell = cell(v, op, functions)?;
+        let recurrence = Recurrence::new(p.isa, arithmetic, cell, op.clip, extents, reverse);
+        let weights = recurrent::Weights {
+            input: weights.rows(d, directions),
+            state: state.rows(d, directions),
+            bias: part(&bias, d, directions),
         };
         let mut packed = AlignedBytes::zeroed(recurrence.packed_len());
         recurrence.pack(&weights, packed.as_mut());
-        let peepholes = of(&peepholes, d, directions).to_vec();
+        let peepholes = part(&peepholes, d, directions).to_vec();
         parts.push(Part { recurrence, packed, peepholes });
     }
     // Outputs that nobody reads are not written.
@@ -82,12 +87,56 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
     Ok(Planned::Step { kernel: Box::new(layer), inputs, outputs })
 }
 
-/// The values of constant input `i`.
-fn floats(v: NodeView<'_>, i: usize) -> Result<Vec<f32>, PlanError> {
-    if v.tensor(i)?.dtype != DType::F32 {
-        return Err(v.no_kernel());
+/// Weights of all directions.
+enum Matrix {
+    Float(Vec<f32>),
+    /// With a scale and a zero point for each row.
+    Bytes(Vec<i8>, Vec<f32>, Vec<i16>),
+}
+
+impl Matrix {
+    /// Input `i`, which must be constant.
+    fn of(v: NodeView<'_>, i: usize) -> Result<Matrix, PlanError> {
+        let tensor = v.tensor(i)?;
+        if tensor.dtype != DType::I8 {
+            return Ok(Matrix::Float(v.floats(i)?));
+        }
+        let values = v.constant(i)?.to_vec::<i8>();
+        let rows = v.dims(tensor)?.first().copied().unwrap_or(0);
+        let per_row = tensor.quant.as_ref().and_then(|q| match (q.axis, q.single()) {
+            (_, Some((scale, zero))) => Some((vec![scale; rows], vec![zero; rows])),
+            (Some(0), _) if q.scale.len() == rows && q.zero_point.len() == rows => {
+                Some((q.scale.clone(), q.zero_point.clone()))
+            }
+            _ => None,
+        });
+        let Some((scales, zeros)) = per_row else {
+            return Err(v.unsupported(format!(
+                "'{}' should be quantized per tensor or along axis 0",
+                tensor.name
+            )));
+        };
+        // Zero points of i8 fit.
+        Ok(Matrix::Bytes(values, scales, zeros.into_iter().map(|z| z as i16).collect()))
     }
-    v.floats(i)
+
+    /// Those of direction `d`.
+    fn rows(&self, d: usize, directions: usize) -> recurrent::Rows<'_> {
+        match self {
+            Matrix::Float(values) => recurrent::Rows::Float(part(values, d, directions)),
+            Matrix::Bytes(values, scales, zeros) => {
+                let (values, scales) = (part(values, d, directions), part(scales, d, directions));
+                let zero_points = if zeros.iter().all(|&z| z == 0) { &[] } else { part(zeros, d, directions) };
+                recurrent::Rows::Bytes { values, scales, zero_points }
+            }
+        }
+    }
+}
+
+/// One of so many equal parts.
+fn part<T>(all: &[T], i: usize, parts: usize) -> &[T] {
+    let len = all.len() / parts;
+    &all[i * len..][..len]
 }
 
 /// The cell of one direction.

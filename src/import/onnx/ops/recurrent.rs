@@ -2,7 +2,9 @@
 
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
-use crate::graph::{DType, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, TensorId};
+use crate::graph::{
+    DType, Data, Direction, GateFunction, GateKind, Quant, Recurrent, RecurrentCell, TensorId,
+};
 
 pub(super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
@@ -96,29 +98,41 @@ fn parameters(functions: &mut [GateFunction], attrs: &mut Attrs) -> Result<(), S
 fn emit(cx: &mut Context, mut attrs: Attrs, op: Recurrent) -> Result<Vec<TensorId>, Stop> {
     let hidden_size = attrs.int("hidden_size")?;
     attrs.finish()?;
-    let (x, w, r) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    for id in [x, w, r] {
+    let (w, r) = (cx.input(1)?, cx.input(2)?);
+    for id in [w, r] {
         cx.need_float(id)?;
     }
-    let (directions, gates) = (op.direction.count(), op.cell.gates());
     let (Some([wd, wn, input]), Some([rd, rn, hidden])) = (matrices(cx, w), matrices(cx, r)) else {
         return Err(Stop::because("the shapes of its weights must be known and have rank 3"));
     };
-    if hidden_size.is_some_and(|h| usize::try_from(h) != Ok(hidden)) {
-        let h = hidden_size.unwrap_or(0);
+    check_sizes(&op, hidden_size, [wd, wn, input], [rd, rn, hidden])?;
+    let w = cx.reordered_weights(w, "rows", &[wd, wn, input], &[0, 1, 2], &[wd * wn, input])?;
+    let r = cx.reordered_weights(r, "rows", &[rd, rn, hidden], &[0, 1, 2], &[rd * rn, hidden])?;
+    emit_with(cx, op, w, r)
+}
+
+/// Fails unless the weights `[directions, rows, columns]` go together.
+fn check_sizes(op: &Recurrent, hidden_size: Option<i64>, w: [usize; 3], r: [usize; 3]) -> Result<(), Stop> {
+    let (directions, gates, hidden) = (op.direction.count(), op.cell.gates(), r[2]);
+    if let Some(h) = hidden_size.filter(|&h| usize::try_from(h) != Ok(hidden)) {
         return Err(Stop::because(format!("attribute 'hidden_size' is {h}, its weights are for {hidden}")));
     }
     let rows = gates.checked_mul(hidden);
-    if wd != directions || rd != directions || Some(wn) != rows || Some(rn) != rows {
+    if [w[0], r[0]] != [directions; 2] || [Some(w[1]), Some(r[1])] != [rows; 2] {
         return Err(Stop::because(format!(
-            "its weights have the shapes [{wd}, {wn}, {input}] and [{rd}, {rn}, {hidden}], they must be \
-             [{directions}, {gates} * hidden, inputs] and [{directions}, {gates} * hidden, hidden]"
+            "its weights {w:?} and {r:?} (directions, rows, columns) must be [{directions}, {gates} * hidden, inputs] \
+             and [{directions}, {gates} * hidden, hidden]"
         )));
     }
-    let w = cx.reordered_weights(w, "rows", &[wd, wn, input], &[0, 1, 2], &[wd * wn, input])?;
-    let r = cx.reordered_weights(r, "rows", &[rd, rn, hidden], &[0, 1, 2], &[rd * rn, hidden])?;
+    Ok(())
+}
+
+/// The node with these weights and the other inputs as they are.
+fn emit_with(cx: &mut Context, op: Recurrent, w: TensorId, r: TensorId) -> Result<Vec<TensorId>, Stop> {
+    let x = cx.input(0)?;
+    cx.need_float(x)?;
     let mut inputs = vec![Some(x), Some(w), Some(r)];
-    for i in 3..cx.node.input.len() {
+    for i in 3..cx.node.input.len().min(8) {
         let id = cx.optional(i)?;
         inputs.push(match id {
             Some(id) if i == 4 => Some(lengths(cx, id)?),
@@ -133,6 +147,89 @@ fn emit(cx: &mut Context, mut attrs: Attrs, op: Recurrent) -> Result<Vec<TensorI
         inputs.pop();
     }
     cx.emit_all(op, &inputs)
+}
+
+/// ONNX Runtime's LSTM with weights in 8 bits: `[directions, columns, rows]`, scales and zero points behind the usual
+/// inputs.
+pub(super) fn dynamic_lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let couple_forget = attrs.flag("input_forget", false)?;
+    let op = Recurrent { couple_forget, shared_scale: true, ..common(cx, &mut attrs, RecurrentCell::Lstm)? };
+    let hidden_size = attrs.int("hidden_size")?;
+    attrs.finish()?;
+    let (w, r) = (Codes::of(cx, 1, 8)?, Codes::of(cx, 2, 10)?);
+    check_sizes(&op, hidden_size, w.dims, r.dims)?;
+    let (w, r) = (w.constant(cx, "w")?, r.constant(cx, "r")?);
+    emit_with(cx, op, w, r)
+}
+
+/// Weights of 8 bits, row by row.
+struct Codes {
+    /// Directions, rows, columns.
+    dims: [usize; 3],
+    /// `[direction][row][column]`
+    values: Vec<i8>,
+    /// Of each row.
+    quant: Quant,
+}
+
+impl Codes {
+    /// Input `at`; its scales are input `scales_at`, its zero points the one behind.
+    fn of(cx: &Context, at: usize, scales_at: usize) -> Result<Codes, Stop> {
+        let id = cx.input(at)?;
+        let constant = |what: &str| Stop::because(format!("its weights must be constants: {what} are not"));
+        let Some([d, k, n]) = matrices(cx, id) else {
+            return Err(Stop::because("the shapes of its weights must be known and have rank 3"));
+        };
+        let codes = bytes(cx, id).ok_or_else(|| constant("the weights"))?;
+        let scales = cx.const_floats(cx.input(scales_at)?).ok_or_else(|| constant("the scales"))?;
+        let zeros = match cx.optional(scales_at + 1)? {
+            Some(zeros) if cx.dtype(zeros) != cx.dtype(id) => {
+                return Err(Stop::because("its weights and their zero points are of different types"));
+            }
+            Some(zeros) => bytes(cx, zeros).ok_or_else(|| constant("the zero points"))?,
+            None if cx.dtype(id) == DType::U8 => vec![i8::MIN; scales.len()],
+            None => vec![0; scales.len()],
+        };
+        // One for all, one per direction, or one per row.
+        let rows = d * n;
+        if ![1, d, rows].contains(&scales.len()) || zeros.len() != scales.len() {
+            let (s, z) = (scales.len(), zeros.len());
+            return Err(Stop::because(format!("{s} scales and {z} zero points don't fit {rows} rows of weights")));
+        }
+        let value = |i: usize| {
+            let (row, column) = (i / k, i % k);
+            codes[(row / n * k + column) * n + row % n]
+        };
+        let group = |row: usize| row * scales.len() / rows;
+        Ok(Codes {
+            dims: [d, n, k],
+            values: (0..codes.len()).map(value).collect(),
+            quant: Quant {
+                axis: Some(0),
+                scale: (0..rows).map(|row| scales[group(row)]).collect(),
+                zero_point: (0..rows).map(|row| zeros[group(row)].into()).collect(),
+            },
+        })
+    }
+
+    /// As a constant of the graph.
+    fn constant(self, cx: &mut Context, tag: &str) -> Result<TensorId, Stop> {
+        let [d, n, k] = self.dims;
+        let id = cx.constant(tag, DType::I8, &[d * n, k], Data::from_slice(&self.values))?;
+        cx.state.build.describe(id, self.quant);
+        Ok(id)
+    }
+}
+
+/// The values of a constant of 8-bit integers; of unsigned ones 128 is taken off.
+fn bytes(cx: &Context, id: TensorId) -> Option<Vec<i8>> {
+    let data = cx.data(id)?.bytes();
+    match cx.dtype(id) {
+        DType::U8 => Some(data.iter().map(|&b| (b ^ 0x80) as i8).collect()),
+        DType::I8 => Some(data.iter().map(|&b| b as i8).collect()),
+        _ => None,
+    }
 }
 
 /// The dimensions of a tensor of rank 3.
