@@ -97,3 +97,20 @@ golden! {
         &[], EQUAL;
     resnet18: "resnet18/resnet18_qdq.onnx", "resnet18__resnet18_qdq.onnx", &[], EQUAL;
 }
+
+/// LSTM layers that quantize their inputs as they come: the reference's own approximations of sigmoid and tanh move a
+/// code now and then.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn dynamic_lstm() {
+    let model = golden_support::network("seeds/lstm_mnist_dynamic.onnx");
+    let layers: Vec<_> = model.graph().nodes.iter().filter(|n| matches!(n.op, Op::Recurrent(_))).collect();
+    assert_eq!(layers.len(), 2);
+    assert!(layers.iter().all(|n| model.graph().tensor(n.input(1).unwrap()).dtype == DType::I8));
+    golden_support::replay(&model, "seeds__lstm_mnist_dynamic.onnx", |i, got, want| {
+        let range = want.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        println!("output {i}: error {error}, range {range}");
+        assert!(error <= 0.02 * range, "output {i}: error {error}, range {range}");
+    });
+}

@@ -31,8 +31,17 @@ fn extremes_body(x: &[f32], found: &mut [f32; 2]) {
             greatest[i] = if chunk[i] > greatest[i] { chunk[i] } else { greatest[i] };
         }
     }
-    *found = [0.0, 0.0];
-    for &v in rest.iter().chain(&least).chain(&greatest) {
+    // By halves: one lane after the other would be a chain as long as all the rest.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            least[i] = if least[i + width] < least[i] { least[i + width] } else { least[i] };
+            greatest[i] = if greatest[i + width] > greatest[i] { greatest[i + width] } else { greatest[i] };
+        }
+        width /= 2;
+    }
+    *found = [least[0], greatest[0]];
+    for &v in rest {
         found[0] = if v < found[0] { v } else { found[0] };
         found[1] = if v > found[1] { v } else { found[1] };
     }

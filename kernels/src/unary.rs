@@ -150,7 +150,7 @@ functions! {
 }
 
 #[inline(always)]
-fn sigmoid<R: Real>(x: R) -> R {
+pub(crate) fn sigmoid<R: Real>(x: R) -> R {
     R::of(1.0) / (R::of(1.0) + (-x).exp())
 }
 

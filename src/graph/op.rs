@@ -476,7 +476,7 @@ ops! {
     /// Inputs: x, repeats (i64, one per dimension).
     Tile = 31 {}
     /// A recurrent layer with `D` directions, `G` gates and `H` hidden units. Inputs: x `[T,N,I]`, w `[D*G*H,I]`,
-    /// r `[D*G*H,H]`, optional bias `[D,2*G*H]` (of w, then of r), optional lengths `[N]` (i32), optional first
+    /// r `[D*G*H,H]`, optional bias `[D,2*G*H]` (of w, then of r) or `[D,G*H]` (of w), optional lengths `[N]` (i32), optional first
     /// state `[D,N,H]`, optional first cell state `[D,N,H]`, optional peepholes `[D,3*H]` (input, output, forget).
     /// Outputs: all states `[T,D,N,H]`, 0 behind the end of a sequence; the last state `[D,N,H]`; of an LSTM the
     /// last cell state `[D,N,H]`. Outputs at the end may be left out. The equations are those of ONNX. With w and r in

@@ -17,6 +17,7 @@ mod layout;
 mod matmul;
 mod padding;
 mod qdq;
+mod recurrent;
 
 use crate::graph::{Graph, GraphError, infer};
 
@@ -33,6 +34,7 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
     padding::run,
     qdq::run,
     dynamic::run,
+    recurrent::run,
     dedup::run,
 ];
 

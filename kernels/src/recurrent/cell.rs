@@ -1,8 +1,9 @@
 //! The gates of one time step of one sequence.
 
 use crate::Isa;
+use crate::math::Real;
 use crate::multiversion::multiversion;
-use crate::unary::{UnaryFn, unary_f32_inplace};
+use crate::unary::{UnaryFn, sigmoid, unary_f32_inplace};
 
 /// What a recurrent layer computes per step. Names and equations are those of ONNX.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +81,10 @@ impl Gates {
         h: &mut [f32],
     ) {
         let (isa, n) = (self.isa, c.len());
+        let unbounded = self.clip == f32::INFINITY && cell_clip == f32::INFINITY;
+        if functions == USUAL && unbounded && peepholes.is_empty() && !couple_forget {
+            return usual_lstm(isa, x, gates, c, h);
+        }
         let [gate, candidate, output] = functions;
         add(isa, x, gates);
         let (before, g) = gates.split_at_mut(3 * n);
@@ -148,6 +153,31 @@ impl Gates {
         add(self.isa, x, gates);
         self.apply(function, gates);
         h.copy_from_slice(gates);
+    }
+}
+
+/// The functions that nearly all LSTMs have.
+const USUAL: [UnaryFn; 3] = [UnaryFn::Sigmoid, UnaryFn::Tanh, UnaryFn::Tanh];
+
+multiversion! {
+    /// A step of an LSTM with the usual functions and no options, in one pass: the same bits as in several.
+    fn usual_lstm(x: &[f32], gates: &[f32], c: &mut [f32], h: &mut [f32]) => usual_lstm_body
+}
+
+#[inline(always)]
+fn usual_lstm_body(x: &[f32], gates: &[f32], c: &mut [f32], h: &mut [f32]) {
+    let n = c.len();
+    let (xi, xo, xf, xg) = (&x[..n], &x[n..][..n], &x[2 * n..][..n], &x[3 * n..][..n]);
+    let (ri, ro) = (&gates[..n], &gates[n..][..n]);
+    let (rf, rg) = (&gates[2 * n..][..n], &gates[3 * n..][..n]);
+    let (c, h) = (&mut c[..n], &mut h[..n]);
+    for j in 0..n {
+        let i = sigmoid(ri[j] + xi[j]);
+        let f = sigmoid(rf[j] + xf[j]);
+        let g = Real::tanh(rg[j] + xg[j]);
+        let cell = f * c[j] + i * g;
+        c[j] = cell;
+        h[j] = Real::tanh(cell) * sigmoid(ro[j] + xo[j]);
     }
 }
 

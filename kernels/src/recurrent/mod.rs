@@ -53,7 +53,7 @@ pub struct Weights<'a> {
     pub input: Rows<'a>,
     /// `[gates * hidden][hidden]`
     pub state: Rows<'a>,
-    /// Of the input weights, then of the state's: `[2 * gates * hidden]`, or empty.
+    /// Of the input weights, then of the state's: `[2 * gates * hidden]`; the latter or both may be left out.
     pub bias: &'a [f32],
 }
 

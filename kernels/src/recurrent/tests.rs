@@ -291,3 +291,18 @@ fn rows_with_their_own_scale_do_not_depend_on_each_other() {
         }
     }
 }
+
+#[test]
+fn one_pass_gives_the_bits_of_several() {
+    for hidden in [1, 15, 16, 33, 64] {
+        let extents = Extents { steps: 4, batch: 2, input: 3, hidden, batch_first: false };
+        let mut case = Case::new(LSTM, extents, false, hidden as u64);
+        on_every_isa(|isa| {
+            case.clip = f32::INFINITY;
+            let fused = case.run(isa);
+            // A bound that nothing reaches: the same functions, one after the other.
+            case.clip = f32::MAX;
+            assert_eq!(case.run(isa), fused, "{isa} {hidden}");
+        });
+    }
+}

@@ -31,7 +31,9 @@ pub(super) fn outputs(site: &Site, op: &Recurrent) -> Rule<Vec<Vec<Extent>>> {
     let state = if op.batch_first { [batch, d, hidden] } else { [d, batch, hidden] };
     check(site, 1, &[rows, Some(input)])?;
     check(site, 2, &[rows, Some(hidden)])?;
-    check(site, 3, &[Some(d), bias])?;
+    let sums = times(op.cell.gates())?;
+    let joined = site.optional(3)?.is_some_and(|b| b.shape.get(1).copied() == sums);
+    check(site, 3, &[Some(d), if joined { sums } else { bias }])?;
     check(site, 4, &[Some(batch)])?;
     check(site, 5, &state.map(Some))?;
     check(site, 6, &state.map(Some))?;

@@ -111,10 +111,9 @@ impl Matrix {
             _ => None,
         });
         let Some((scales, zeros)) = per_row else {
-            return Err(v.unsupported(format!(
-                "'{}' should be quantized per tensor or along axis 0",
-                tensor.name
-            )));
+            return Err(
+                v.unsupported(format!("'{}' should be quantized per tensor or along axis 0", tensor.name))
+            );
         };
         // Zero points of i8 fit.
         Ok(Matrix::Bytes(values, scales, zeros.into_iter().map(|z| z as i16).collect()))
@@ -126,7 +125,8 @@ impl Matrix {
             Matrix::Float(values) => recurrent::Rows::Float(part(values, d, directions)),
             Matrix::Bytes(values, scales, zeros) => {
                 let (values, scales) = (part(values, d, directions), part(scales, d, directions));
-                let zero_points = if zeros.iter().all(|&z| z == 0) { &[] } else { part(zeros, d, directions) };
+                let zero_points =
+                    if zeros.iter().all(|&z| z == 0) { &[] } else { part(zeros, d, directions) };
                 recurrent::Rows::Bytes { values, scales, zero_points }
             }
         }

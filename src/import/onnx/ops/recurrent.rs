@@ -195,7 +195,9 @@ impl Codes {
         let rows = d * n;
         if ![1, d, rows].contains(&scales.len()) || zeros.len() != scales.len() {
             let (s, z) = (scales.len(), zeros.len());
-            return Err(Stop::because(format!("{s} scales and {z} zero points don't fit {rows} rows of weights")));
+            return Err(Stop::because(format!(
+                "{s} scales and {z} zero points don't fit {rows} rows of weights"
+            )));
         }
         let value = |i: usize| {
             let (row, column) = (i / k, i % k);
