@@ -91,7 +91,7 @@ fn layers_survive_a_file() {
 #[test]
 fn weights_of_another_size_are_refused() {
     let layer = Layer::new(Recurrent::new(RecurrentCell::Lstm, Direction::Forward), 4);
-    for (input, dims) in [(1, [16, 6]), (1, [15, 5]), (2, [16, 5]), (3, [1, 16])] {
+    for (input, dims) in [(1, [16, 6]), (1, [15, 5]), (2, [16, 5]), (3, [1, 17])] {
         let mut graph = layer.graph(2, 1);
         let id = graph.nodes[0].input(input).unwrap();
         let zeros = vec![0f32; dims.iter().product()];

@@ -72,6 +72,19 @@ fn plain() -> Vec<Op> {
         Requantize {}.into(),
         Where {}.into(),
         Tile {}.into(),
+        DynamicQuantize {}.into(),
+        IntegerMatMul {}.into(),
+        IntegerConv { strides: [1; 2], pads: [0; 4], dilations: [1; 2], groups: 1 }.into(),
+        LayerNorm { axis: 0, epsilon: 0.0, rms: false }.into(),
+        Attention {
+            scale: 1.0,
+            causal: false,
+            q_heads_first: true,
+            k_heads_first: true,
+            v_heads_first: true,
+        }
+        .into(),
+        Unpack { bits: 4, dims: vec![2] }.into(),
     ];
     ops.extend(RecurrentCell::ALL.iter().map(|&cell| Op::from(Recurrent::new(cell, Direction::Forward))));
     ops.extend(PadMode::ALL.iter().map(|&mode| Op::from(Pad { mode })));
