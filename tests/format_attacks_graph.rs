@@ -191,7 +191,7 @@ fn bool_that_is_neither() {
 #[test]
 fn unknown_codes() {
     refused!(patched(TENSORS, 0, &[0]), E::DType { code: 0, .. });
-    refused!(patched(TENSORS, 0, &[9]), E::DType { code: 9, .. });
+    refused!(patched(TENSORS, 0, &[10]), E::DType { code: 10, .. });
     for code in [16, 17, 18] {
         refused!(patched(TENSORS, 0, &[code]), E::ReservedDType { code: c, .. } if c == code);
     }

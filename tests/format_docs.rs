@@ -25,8 +25,8 @@ fn enums() -> Vec<(&'static str, Vec<&'static str>)> {
             vec![$((stringify!($name), $name::ALL.iter().map(|v| v.name()).collect()),)*]
         };
     }
-    names!(UnaryKind BinaryKind ReduceKind PoolKind PadMode ResizeMode ResizeCoord NearestMode RecurrentCell Direction
-        GateKind)
+    names!(UnaryKind BinaryKind ReduceKind PoolKind ScatterKind PadMode ResizeMode ResizeCoord NearestMode
+        RecurrentCell Direction GateKind)
 }
 
 #[test]

@@ -23,6 +23,28 @@ pub enum BinaryFn {
     Max,
     /// a if a >= 0 else a * b
     PRelu,
+    /// a - floor(a / b) * b: the sign of b; of integers 0 where b is 0
+    Mod,
+    /// a - trunc(a / b) * b: the sign of a; of integers 0 where b is 0
+    Fmod,
+    /// Bits of both; for integers and truth values
+    And,
+    /// Bits of either; for integers and truth values
+    Or,
+    /// Bits of one of both; for integers and truth values
+    Xor,
+    /// a * 2^b, for integers; 0 where all bits are shifted out
+    ShiftLeft,
+    /// a / 2^b rounded down, for integers; 0 where all bits are shifted out
+    ShiftRight,
+}
+
+impl BinaryFn {
+    /// True for functions of bits, which floats don't have.
+    pub fn of_bits(self) -> bool {
+        use BinaryFn::*;
+        matches!(self, And | Or | Xor | ShiftLeft | ShiftRight)
+    }
 }
 
 /// A comparison of two values.
@@ -34,6 +56,10 @@ pub enum CompareFn {
     Less,
     /// a > b
     Greater,
+    /// a <= b
+    LessEqual,
+    /// a >= b
+    GreaterEqual,
 }
 
 /// Declares types that stand for one function each: `Name(a, b) = expression`.
@@ -58,6 +84,18 @@ pairwise! { f32;
     Min(a, b) = if a < b { a } else { b };
     Max(a, b) = if a > b { a } else { b };
     PRelu(a, b) = if a >= 0.0 { a } else { a * b };
+    Mod(a, b) = floor_mod(a, b);
+    Fmod(a, b) = a % b;
+}
+
+/// The remainder with the sign of `b`, also where it is 0.
+fn floor_mod(a: f32, b: f32) -> f32 {
+    let rest = a % b;
+    match rest {
+        0.0 => rest.copysign(b),
+        _ if (rest < 0.0) != (b < 0.0) => rest + b,
+        _ => rest,
+    }
 }
 
 /// A float function and the bounds that its result is clamped to.
@@ -92,10 +130,13 @@ fn binary_f32_body(f: BinaryFn, clamp: [f32; 2], walk: &Broadcast<2>, a: &[f32],
         BinaryFn::Min => zip(Clamped(Min, lo, hi), walk, a, b, y),
         BinaryFn::Max => zip(Clamped(Max, lo, hi), walk, a, b, y),
         BinaryFn::PRelu => zip(Clamped(PRelu, lo, hi), walk, a, b, y),
+        BinaryFn::Mod => zip(Clamped(Mod, lo, hi), walk, a, b, y),
+        BinaryFn::Fmod => zip(Clamped(Fmod, lo, hi), walk, a, b, y),
+        bits => panic!("floats have no {bits:?}"),
     }
 }
 
-/// Integers of shapes and indices: i32, i64. Arithmetic wraps, division by zero gives 0.
+/// Integers that are not quantized. Arithmetic wraps, division by zero gives 0.
 pub trait Integer: Copy + PartialOrd {
     /// `f(a, b)`; powers with a negative exponent are what integer division makes of them (0, 1 or -1).
     fn binary(f: BinaryFn, a: Self, b: Self) -> Self;
@@ -114,14 +155,30 @@ macro_rules! integer {
                     BinaryFn::Pow => power(a as i64, b as i64) as $t,
                     BinaryFn::Min => a.min(b),
                     BinaryFn::Max => a.max(b),
-                    BinaryFn::PRelu if a >= 0 => a,
-                    BinaryFn::PRelu => a.wrapping_mul(b),
+                    BinaryFn::PRelu if is_negative(a as i64) => a.wrapping_mul(b),
+                    BinaryFn::PRelu => a,
+                    BinaryFn::Mod | BinaryFn::Fmod if b == 0 => 0,
+                    BinaryFn::Mod => {
+                        let rest = a.wrapping_rem(b);
+                        let other = rest != 0 && is_negative(rest as i64) != is_negative(b as i64);
+                        if other { rest.wrapping_add(b) } else { rest }
+                    }
+                    BinaryFn::Fmod => a.wrapping_rem(b),
+                    BinaryFn::And => a & b,
+                    BinaryFn::Or => a | b,
+                    BinaryFn::Xor => a ^ b,
+                    BinaryFn::ShiftLeft => u32::try_from(b as i64).ok().and_then(|b| a.checked_shl(b)).unwrap_or(0),
+                    BinaryFn::ShiftRight => u32::try_from(b as i64).ok().and_then(|b| a.checked_shr(b)).unwrap_or(0),
                 }
             }
         }
     )*};
 }
-integer!(i32, i64);
+integer!(i8, u8, i16, i32, i64);
+
+fn is_negative(v: i64) -> bool {
+    v < 0
+}
 
 /// `base^exponent`, wrapping.
 fn power(base: i64, exponent: i64) -> i64 {
@@ -153,7 +210,7 @@ impl<T: Integer> Pairwise<T, T, T> for IntegerFn {
     }
 }
 
-/// `y = f(a, b)` of integers along a walk. They are shapes and indices, small by nature: one plain loop.
+/// `y = f(a, b)` of integers along a walk: one plain loop.
 ///
 /// Panics if a slice is too short.
 pub fn binary_int<T: Integer>(f: BinaryFn, walk: &Broadcast<2>, a: &[T], b: &[T], y: &mut [T]) {
@@ -163,6 +220,22 @@ pub fn binary_int<T: Integer>(f: BinaryFn, walk: &Broadcast<2>, a: &[T], b: &[T]
 struct Equal;
 struct Less;
 struct Greater;
+struct LessEqual;
+struct GreaterEqual;
+
+impl<T: PartialOrd> Pairwise<T, T, u8> for LessEqual {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> u8 {
+        u8::from(a <= b)
+    }
+}
+
+impl<T: PartialOrd> Pairwise<T, T, u8> for GreaterEqual {
+    #[inline(always)]
+    fn eval(&self, a: T, b: T) -> u8 {
+        u8::from(a >= b)
+    }
+}
 
 impl<T: PartialOrd> Pairwise<T, T, u8> for Equal {
     #[inline(always)]
@@ -204,6 +277,8 @@ fn compare_body<T: Number>(f: CompareFn, walk: &Broadcast<2>, a: &[T], b: &[T], 
         CompareFn::Equal => zip(Equal, walk, a, b, y),
         CompareFn::Less => zip(Less, walk, a, b, y),
         CompareFn::Greater => zip(Greater, walk, a, b, y),
+        CompareFn::LessEqual => zip(LessEqual, walk, a, b, y),
+        CompareFn::GreaterEqual => zip(GreaterEqual, walk, a, b, y),
     }
 }
 
@@ -264,6 +339,14 @@ mod tests {
             }
             binary_f32(isa, BinaryFn::Add, [-1.0, 1.5], &walk, &a, &b, &mut y);
             assert!(y.iter().zip(&a).zip(&b).all(|((y, a), b)| *y == (a + b).clamp(-1.0, 1.5)));
+            for (f, floor) in [(BinaryFn::Mod, true), (BinaryFn::Fmod, false)] {
+                binary_f32(isa, f, FREE, &walk, &a, &b, &mut y);
+                for i in 3..a.len() {
+                    let (a, b) = (f64::from(a[i]), f64::from(b[i]));
+                    let exact = a - if floor { (a / b).floor() } else { (a / b).trunc() } * b;
+                    assert!((f64::from(y[i]) - exact).abs() < 1e-5, "{isa} {f:?} {a} {b} {}", y[i]);
+                }
+            }
             binary_f32(isa, BinaryFn::Pow, FREE, &walk, &a, &b, &mut y);
             for i in 0..a.len() {
                 let exact = f64::from(a[i]).powf(f64::from(b[i]));
@@ -294,6 +377,11 @@ mod tests {
         assert_eq!(with(BinaryFn::Pow), [49, 49, 0, 1]);
         assert_eq!(with(BinaryFn::Min), [2, -7, i64::MIN, i64::MIN]);
         assert_eq!(with(BinaryFn::Max), [7, 2, -1, 0]);
+        assert_eq!(with(BinaryFn::Mod), [1, 1, 0, 0]);
+        assert_eq!(with(BinaryFn::Fmod), [1, -1, 0, 0]);
+        assert_eq!(with(BinaryFn::And), [2, 0, i64::MIN, 0]);
+        assert_eq!(with(BinaryFn::ShiftLeft), [28, -28, 0, i64::MIN]);
+        assert_eq!(with(BinaryFn::ShiftRight), [1, -2, 0, i64::MIN]);
         assert_eq!(i32::binary(BinaryFn::Div, i32::MIN, -1), i32::MIN);
         assert_eq!(i32::binary(BinaryFn::Pow, -1, -3), -1);
     }

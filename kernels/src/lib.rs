@@ -20,6 +20,7 @@ pub mod fconv_transpose;
 pub mod fdepthwise;
 pub mod filter;
 mod float;
+pub mod index;
 pub mod integer;
 pub mod isa;
 pub mod layer_norm;

@@ -167,6 +167,9 @@ fn qreal_body(op: &QReal, walk: &Broadcast<2>, a: &[u8], b: &[u8], y: &mut [u8])
         BinaryFn::Min => zip_real!(binary::Min),
         BinaryFn::Max => zip_real!(binary::Max),
         BinaryFn::PRelu => zip_real!(binary::PRelu),
+        BinaryFn::Mod => zip_real!(binary::Mod),
+        BinaryFn::Fmod => zip_real!(binary::Fmod),
+        bits => panic!("reals have no {bits:?}"),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum ReduceFn {
     Max,
     /// Least.
     Min,
+    /// Product.
+    Prod,
 }
 
 /// Most values that one quantized sum may take in without overflow.
@@ -169,6 +171,52 @@ impl Fold<f32> for SumF32 {
 }
 
 #[derive(Clone, Copy)]
+struct ProductF32;
+
+impl Fold<f32> for ProductF32 {
+    type Sum = f32;
+    #[inline(always)]
+    fn start(self) -> f32 {
+        1.0
+    }
+    #[inline(always)]
+    fn take(self, product: f32, x: f32) -> f32 {
+        product * x
+    }
+    #[inline(always)]
+    fn join(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    fn finish(self, product: f32) -> f32 {
+        product
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ProductI64;
+
+impl Fold<i64> for ProductI64 {
+    type Sum = i64;
+    #[inline(always)]
+    fn start(self) -> i64 {
+        1
+    }
+    #[inline(always)]
+    fn take(self, product: i64, x: i64) -> i64 {
+        product.wrapping_mul(x)
+    }
+    #[inline(always)]
+    fn join(self, a: i64, b: i64) -> i64 {
+        a.wrapping_mul(b)
+    }
+    #[inline(always)]
+    fn finish(self, product: i64) -> i64 {
+        product
+    }
+}
+
+#[derive(Clone, Copy)]
 struct SumI64 {
     divisor: i64,
 }
@@ -280,10 +328,11 @@ fn reduce_f32_body(f: ReduceFn, r: &Reduction, x: &[f32], y: &mut [f32]) {
         ReduceFn::Sum => fold(SumF32 { divisor: 1.0 }, r, x, y),
         ReduceFn::Max => fold(Greatest, r, x, y),
         ReduceFn::Min => fold(Least, r, x, y),
+        ReduceFn::Prod => fold(ProductF32, r, x, y),
     }
 }
 
-/// Reduces integers (shapes, indices); sums wrap, means truncate toward zero.
+/// Reduces integers; sums and products wrap, means truncate toward zero.
 ///
 /// Panics if a slice is too short.
 pub fn reduce_i64(f: ReduceFn, r: &Reduction, x: &[i64], y: &mut [i64]) {
@@ -292,6 +341,7 @@ pub fn reduce_i64(f: ReduceFn, r: &Reduction, x: &[i64], y: &mut [i64]) {
         ReduceFn::Sum => fold(SumI64 { divisor: 1 }, r, x, y),
         ReduceFn::Max => fold(Greatest, r, x, y),
         ReduceFn::Min => fold(Least, r, x, y),
+        ReduceFn::Prod => fold(ProductI64, r, x, y),
     }
 }
 
@@ -441,6 +491,17 @@ mod tests {
             reduce_i64(ReduceFn::Sum, &r, &longs, &mut y);
             for (y, t) in y.iter().zip(&terms) {
                 assert_eq!(*y, t.iter().map(|&i| longs[i]).sum::<i64>());
+            }
+            reduce_i64(ReduceFn::Prod, &r, &longs, &mut y);
+            for (y, t) in y.iter().zip(&terms) {
+                assert_eq!(*y, t.iter().map(|&i| longs[i]).fold(1, i64::wrapping_mul));
+            }
+            let near_one: Vec<f32> = floats.iter().map(|v| 1.0 + v * 0.01).collect();
+            let mut y = vec![0.0; terms.len()];
+            reduce_f32(crate::Isa::SCALAR, ReduceFn::Prod, &r, &near_one, &mut y);
+            for (y, t) in y.iter().zip(&terms) {
+                let exact: f64 = t.iter().map(|&i| f64::from(near_one[i])).product();
+                assert!((f64::from(*y) - exact).abs() < 1e-4 * exact, "{axes:?}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Functions of one float.
 
-use crate::math::{Real, clip};
+use crate::math::{Real, clip, trig};
 use crate::multiversion::multiversion;
 
 /// A function of one value, written once for f32 and f64.
@@ -147,6 +147,55 @@ functions! {
         let positive = if x > R::of(0.0) { R::of(1.0) } else { R::of(0.0) };
         if x < R::of(0.0) { R::of(-1.0) } else { positive }
     };
+    /// Sine of an angle in radians.
+    Sin(x) = x.in_f64(trig::sin);
+    /// Cosine of an angle in radians.
+    Cos(x) = x.in_f64(trig::cos);
+    /// Tangent of an angle in radians.
+    Tan(x) = x.in_f64(trig::tan);
+    /// Inverse sine.
+    Asin(x) = x.in_f64(trig::asin);
+    /// Inverse cosine.
+    Acos(x) = x.in_f64(trig::acos);
+    /// Inverse tangent.
+    Atan(x) = x.in_f64(trig::atan);
+    /// Hyperbolic sine.
+    Sinh(x) = x.in_f64(trig::sinh);
+    /// Hyperbolic cosine.
+    Cosh(x) = x.in_f64(trig::cosh);
+    /// Inverse hyperbolic sine.
+    Asinh(x) = x.in_f64(trig::asinh);
+    /// Inverse hyperbolic cosine.
+    Acosh(x) = x.in_f64(trig::acosh);
+    /// Inverse hyperbolic tangent.
+    Atanh(x) = x.in_f64(trig::atanh);
+    /// x * tanh(ln(1 + exp(x)))
+    Mish(x) = {
+        let positive = if x < R::of(0.0) { R::of(0.0) } else { x };
+        x * (positive + ln_one_plus((-x.abs()).exp())).tanh()
+    };
+    /// gamma * (x if x >= 0 else alpha * (exp(x) - 1))
+    Selu {
+        /// Minus the limit at -infinity, over gamma.
+        alpha,
+        /// Slope above 0.
+        gamma
+    }(x) = gamma * if x < R::of(0.0) { alpha * exp_minus_one(x) } else { x };
+    /// x if x >= 0 else alpha * (exp(x / alpha) - 1)
+    Celu {
+        /// Minus the limit at -infinity; positive.
+        alpha
+    }(x) = if x < R::of(0.0) { alpha * exp_minus_one(x / alpha) } else { x };
+    /// x - bias above lambda, x + bias below -lambda, else 0
+    Shrink {
+        /// Half of the width that becomes 0.
+        lambda,
+        /// What is taken off outside of it.
+        bias
+    }(x) = {
+        let above = if x > lambda { x - bias } else { R::of(0.0) };
+        if x < -lambda { x + bias } else { above }
+    };
 }
 
 #[inline(always)]
@@ -226,6 +275,18 @@ mod tests {
             ScaledTanh { alpha: 1.7, beta: 0.6 },
             Softsign,
             Sign,
+            Sin,
+            Cos,
+            Asin,
+            Acos,
+            Atan,
+            Asinh,
+            Acosh,
+            Atanh,
+            Mish,
+            Selu { alpha: 1.7, gamma: 1.1 },
+            Celu { alpha: 1.5 },
+            Shrink { lambda: 0.6, bias: 0.3 },
         ]
     }
 
@@ -287,6 +348,26 @@ mod tests {
                     x.signum()
                 }
             }
+            Sin => x.sin(),
+            Cos => x.cos(),
+            Tan => x.tan(),
+            Asin => x.asin(),
+            Acos => x.acos(),
+            Atan => x.atan(),
+            Sinh => x.sinh(),
+            Cosh => x.cosh(),
+            Asinh => x.asinh(),
+            Acosh => x.acosh(),
+            Atanh => x.atanh(),
+            Mish => x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+            Selu { alpha, gamma } => {
+                f64::from(gamma) * if x < 0.0 { f64::from(alpha) * x.exp_m1() } else { x }
+            }
+            Celu { alpha } => x.max(0.0) + (f64::from(alpha) * (x / f64::from(alpha)).exp_m1()).min(0.0),
+            Shrink { lambda, bias } => match x.abs() > f64::from(lambda) {
+                true => x - f64::from(bias).copysign(x),
+                false => 0.0,
+            },
         }
     }
 

@@ -11,8 +11,6 @@ use std::path::PathBuf;
 pub enum Element {
     /// One that tensors have.
     Tensor(DType),
-    /// IEEE 754 binary64.
-    F64,
     /// Unsigned 16-bit integer.
     U16,
     /// Unsigned 32-bit integer.
@@ -32,7 +30,7 @@ impl Element {
         ("<i4", Element::Tensor(DType::I32)),
         ("<i8", Element::Tensor(DType::I64)),
         ("|b1", Element::Tensor(DType::Bool)),
-        ("<f8", Element::F64),
+        ("<f8", Element::Tensor(DType::F64)),
         ("<u2", Element::U16),
         ("<u4", Element::U32),
         ("<u8", Element::U64),
@@ -54,7 +52,7 @@ impl Element {
             Element::Tensor(dtype) => dtype.size(),
             Element::U16 => 2,
             Element::U32 => 4,
-            Element::F64 | Element::U64 => 8,
+            Element::U64 => 8,
         }
     }
 
@@ -62,7 +60,6 @@ impl Element {
     pub const fn name(self) -> &'static str {
         match self {
             Element::Tensor(dtype) => dtype.name(),
-            Element::F64 => "f64",
             Element::U16 => "u16",
             Element::U32 => "u32",
             Element::U64 => "u64",
@@ -73,7 +70,7 @@ impl Element {
     pub const fn is_integer(self) -> bool {
         match self {
             Element::Tensor(dtype) => !dtype.is_float(),
-            other => !matches!(other, Element::F64),
+            _ => true,
         }
     }
 
@@ -92,7 +89,7 @@ impl Element {
             Element::Tensor(DType::I16) => all(bytes, |b| i16::from_le_bytes(b).into()),
             Element::Tensor(DType::I32) => all(bytes, |b| i32::from_le_bytes(b).into()),
             Element::Tensor(DType::I64) => all(bytes, |b| i64::from_le_bytes(b) as f64),
-            Element::F64 => all(bytes, f64::from_le_bytes),
+            Element::Tensor(DType::F64) => all(bytes, f64::from_le_bytes),
             Element::U16 => all(bytes, |b| u16::from_le_bytes(b).into()),
             Element::U32 => all(bytes, |b| u32::from_le_bytes(b).into()),
             Element::U64 => all(bytes, |b| u64::from_le_bytes(b) as f64),

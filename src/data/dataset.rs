@@ -275,6 +275,7 @@ pub(super) fn check_element(input: &InputSpec, found: Element) -> Result<(), Dat
         DType::I32 => "int32",
         DType::I64 => "int64",
         DType::Bool => "bool",
+        DType::F64 => "float64",
     };
     let mut fix = format!("convert them with `x.astype(numpy.{numpy})`");
     if found == Element::Tensor(DType::U8) && (input.dtype.is_float() || input.quant.is_some()) {

@@ -1,12 +1,14 @@
 //! Making a graph by hand: importers, tests and applications that have no file.
 
 use super::*;
+use std::collections::HashMap;
 
 /// Adds tensors and nodes in running order and hands out their ids.
 #[derive(Default)]
 pub struct GraphBuilder {
     graph: Graph,
-    names: std::collections::HashSet<String>,
+    /// Names that are taken, and the number that is tried next behind each: loops unrolled ask for one name often.
+    names: HashMap<String, usize>,
     inference: infer::Inference,
 }
 
@@ -24,12 +26,15 @@ impl GraphBuilder {
     /// `base`, or `base_2`, ... if it is taken; from now on taken.
     pub fn unique(&mut self, base: &str) -> String {
         let base = if base.is_empty() { "t" } else { base };
-        let mut name = base.to_string();
-        let mut i = 2;
-        while !self.names.insert(name.clone()) {
-            name = format!("{base}_{i}");
-            i += 1;
-        }
+        let Some(next) = self.names.get(base).copied() else {
+            self.names.insert(base.to_string(), 2);
+            return base.to_string();
+        };
+        let free = |i: &usize| !self.names.contains_key(&format!("{base}_{i}"));
+        let i = (next..).find(free).unwrap_or(next);
+        let name = format!("{base}_{i}");
+        self.names.insert(base.to_string(), i + 1);
+        self.names.insert(name.clone(), 2);
         name
     }
 

@@ -7,8 +7,10 @@
 //! is fixed and such chains are constants.
 
 mod bind;
+mod branch;
 mod dims;
 mod dtypes;
+mod index;
 mod integer;
 mod rearrange;
 mod recurrent;
@@ -24,6 +26,7 @@ mod tests;
 
 pub use bind::bind;
 pub use dims::slice_bounds;
+pub use index::range_len;
 pub use values::{Element, Value, Values};
 
 use super::*;

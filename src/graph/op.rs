@@ -123,8 +123,42 @@ text_enum! {
         Round = "round",
         /// -1, 0 or 1
         Sign = "sign",
-        /// Logical negation (bool).
+        /// Logical negation of truth values, of all bits of integers.
         Not = "not",
+        /// Sine (radians).
+        Sin = "sin",
+        /// Cosine (radians).
+        Cos = "cos",
+        /// Tangent (radians).
+        Tan = "tan",
+        /// Inverse sine.
+        Asin = "asin",
+        /// Inverse cosine.
+        Acos = "acos",
+        /// Inverse tangent.
+        Atan = "atan",
+        /// Hyperbolic sine.
+        Sinh = "sinh",
+        /// Hyperbolic cosine.
+        Cosh = "cosh",
+        /// Inverse hyperbolic sine.
+        Asinh = "asinh",
+        /// Inverse hyperbolic cosine.
+        Acosh = "acosh",
+        /// Inverse hyperbolic tangent.
+        Atanh = "atanh",
+        /// x / (1 + |x|)
+        Softsign = "softsign",
+        /// x * tanh(ln(1 + exp(x)))
+        Mish = "mish",
+        /// beta * (x if x >= 0 else alpha * (exp(x) - 1))
+        Selu = "selu",
+        /// x if x >= 0 else alpha * (exp(x / alpha) - 1)
+        Celu = "celu",
+        /// x if x > alpha else 0
+        ThresholdedRelu = "thresholded_relu",
+        /// x - beta above alpha, x + beta below -alpha, else 0
+        Shrink = "shrink",
     }
 }
 
@@ -153,6 +187,24 @@ text_enum! {
         Less = "less",
         /// a > b (bool)
         Greater = "greater",
+        /// a <= b (bool)
+        LessEqual = "less_equal",
+        /// a >= b (bool)
+        GreaterEqual = "greater_equal",
+        /// a - floor(a / b) * b; integers modulo 0 are 0
+        Mod = "mod",
+        /// a - trunc(a / b) * b; integers modulo 0 are 0
+        Fmod = "fmod",
+        /// Both, of truth values or bits of integers.
+        And = "and",
+        /// Either, of truth values or bits of integers.
+        Or = "or",
+        /// One of both, of truth values or bits of integers.
+        Xor = "xor",
+        /// a * 2^b of integers
+        ShiftLeft = "shift_left",
+        /// a / 2^b of integers, rounded down
+        ShiftRight = "shift_right",
     }
 }
 
@@ -166,6 +218,24 @@ text_enum! {
         /// Greatest.
         Max = "max",
         /// Least.
+        Min = "min",
+        /// Product.
+        Prod = "prod",
+    }
+}
+
+text_enum! {
+    /// What becomes of an element that an update meets.
+    ScatterKind {
+        /// It is replaced.
+        Replace = "replace",
+        /// The sum of both.
+        Add = "add",
+        /// The product of both.
+        Mul = "mul",
+        /// The greater of both.
+        Max = "max",
+        /// The lesser of both.
         Min = "min",
     }
 }
@@ -552,6 +622,53 @@ ops! {
         /// The output's shape.
         dims: Vec<usize>,
     }
+    /// One of two values that branches compute: inputs condition (bool, one element), value if it is true, value if
+    /// it is false. What only the other branch needs is not run. A value that is left out stands for a branch that
+    /// can't be taken: the condition must then be known to choose the other one when shapes are bound.
+    Merge = 60 {}
+    /// Elements picked along an axis. Inputs: x, indices (i64, the output's shape; negative counts from the end).
+    GatherElements = 61 {
+        /// Not negative.
+        axis: usize,
+    }
+    /// Rows picked by tuples. Inputs: x `[batch.., dims.., inner..]`, indices (i64) `[batch.., .., dims.len()]`;
+    /// output `[batch.., .., inner..]`.
+    GatherRows = 62 {
+        /// Leading dimensions that both share.
+        batch_dims: usize,
+    }
+    /// Elements placed along an axis. Inputs: x, indices (i64), updates of the indices' shape.
+    ScatterElements = 63 {
+        /// Not negative.
+        axis: usize,
+        /// Of the old element and the new one.
+        kind: ScatterKind,
+    }
+    /// Rows placed by tuples. Inputs: x `[dims.., inner..]`, indices (i64) `[.., dims.len()]`, updates
+    /// `[.., inner..]`.
+    ScatterRows = 64 {
+        /// Of the old elements and the new ones.
+        kind: ScatterKind,
+    }
+    /// Running sum along an axis.
+    CumSum = 65 {
+        /// Not negative.
+        axis: usize,
+        /// Each sum without its own element.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    }
+    /// Indices (i64) of the greatest or least values along an axis, in order; of equals the first one comes first.
+    /// Inputs: x, how many (i64, one element).
+    TopK = 66 {
+        /// Not negative.
+        axis: usize,
+        /// The greatest, not the least.
+        largest: bool,
+    }
+    /// Inputs: start, limit, step (i64, one element each). Output: start, start + step, .. before the limit.
+    Range = 67 {}
 }
 
 impl Op {

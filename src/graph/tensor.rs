@@ -24,12 +24,23 @@ pub enum DType {
     I64 = 7,
     /// One byte, 0 or 1.
     Bool = 8,
+    /// IEEE 754 binary64: only inputs, outputs and what is cast from and to them; nothing computes in it.
+    F64 = 9,
 }
 
 impl DType {
     /// Every element type, in the order of its number.
-    pub const ALL: [DType; 8] =
-        [DType::F32, DType::F16, DType::I8, DType::U8, DType::I16, DType::I32, DType::I64, DType::Bool];
+    pub const ALL: [DType; 9] = [
+        DType::F32,
+        DType::F16,
+        DType::I8,
+        DType::U8,
+        DType::I16,
+        DType::I32,
+        DType::I64,
+        DType::Bool,
+        DType::F64,
+    ];
 
     /// Bytes of one element.
     pub const fn size(self) -> usize {
@@ -37,7 +48,7 @@ impl DType {
             DType::I8 | DType::U8 | DType::Bool => 1,
             DType::F16 | DType::I16 => 2,
             DType::F32 | DType::I32 => 4,
-            DType::I64 => 8,
+            DType::I64 | DType::F64 => 8,
         }
     }
 
@@ -57,12 +68,13 @@ impl DType {
             DType::I32 => "i32",
             DType::I64 => "i64",
             DType::Bool => "bool",
+            DType::F64 => "f64",
         }
     }
 
-    /// True for f32 and f16.
+    /// True for f32, f16 and f64.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F16)
+        matches!(self, DType::F32 | DType::F16 | DType::F64)
     }
 
     /// True for the 8-bit integers that can hold quantized activations.

@@ -2,6 +2,7 @@
 //! decides and allocates nothing.
 
 mod arena;
+mod guard;
 mod op;
 
 use crate::graph::{DType, Graph, GraphError, Node, Op, TensorId};
@@ -11,6 +12,7 @@ use ottava_kernels::{Isa, SLACK};
 use std::collections::HashMap;
 use std::ops::Range;
 
+use guard::Guard;
 pub use op::PackedWeights;
 
 /// Why a graph can't be run.
@@ -111,6 +113,26 @@ pub(crate) struct Step {
     pub node: usize,
     pub kernel: Box<dyn Kernel>,
     pub operands: Operands,
+    /// Conditions, and the values that they must have for the step to run.
+    pub guards: Vec<(Place, bool)>,
+}
+
+impl Step {
+    /// Computes the step, unless it belongs to a branch that is not taken: then false.
+    pub fn run(&self, arena: &mut [u8], constants: &[u8], pool: &Pool) -> Result<bool, RunError> {
+        let holds = |(place, value): &(Place, bool)| {
+            let byte = match place {
+                Place::Arena(range) => arena.get(range.start),
+                Place::Constant(range) => constants.get(range.start),
+            };
+            byte.is_some_and(|&byte| (byte != 0) == *value)
+        };
+        if !self.guards.iter().all(holds) {
+            return Ok(false);
+        }
+        self.kernel.run(&mut Io { arena, constants, operands: &self.operands }, pool)?;
+        Ok(true)
+    }
 }
 
 /// A graph laid out for one instruction set and number of threads.
@@ -149,6 +171,7 @@ pub(crate) fn build(
 ) -> Result<Plan, PlanError> {
     let planner = Planner { graph, isa, packed, pool };
     let mut layout = Layout::new(graph);
+    let guards = guard::guards(graph);
     let mut steps = Vec::new();
     let mut macs = 0u64;
     let mut parallel = false;
@@ -159,6 +182,7 @@ pub(crate) fn build(
                 macs = macs.saturating_add(kernel.macs());
                 parallel |= pool.parts(kernel.cost()) > 1;
                 layout.step(steps.len(), &inputs, &outputs, kernel.scratch_len(pool.count()))?;
+                guards[index].iter().for_each(|guard| layout.touch(steps.len(), guard.condition));
                 steps.push((index, kernel, inputs, outputs));
             }
         }
@@ -173,7 +197,8 @@ pub(crate) fn build(
         .enumerate()
         .map(|(i, (node, kernel, inputs, outputs))| {
             let operands = memory.operands(i, &inputs, &outputs);
-            Step { node, kernel, operands }
+            let place = |guard: &Guard| (memory.places[&guard.condition].clone(), guard.value);
+            Step { node, kernel, operands, guards: guards[node].iter().map(place).collect() }
         })
         .collect();
     let Memory { arena_len, constants, places, .. } = memory;

@@ -17,6 +17,7 @@ pub fn to_f32(dtype: DType, quant: Option<&Quant>, dims: &[usize], bytes: &[u8])
         DType::I16 => all(bytes, |b| i16::from_le_bytes(b).into()),
         DType::I32 => all(bytes, |b| i32::from_le_bytes(b) as f32),
         DType::I64 => all(bytes, |b| i64::from_le_bytes(b) as f32),
+        DType::F64 => all(bytes, |b| f64::from_le_bytes(b) as f32),
     };
     if let Some(quant) = quant {
         // Elements that share an index of the channel axis lie next to each other in runs of this length.

@@ -1,6 +1,6 @@
 //! Computing once, before a session starts, what does not depend on its inputs.
 
-use super::{Io, Place, Pool};
+use super::{Place, Pool};
 use crate::Result;
 use crate::graph::{AlignedBytes, Data, Graph, Node, TensorId};
 use crate::limits::Limits;
@@ -14,8 +14,7 @@ fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
     let mut arena = AlignedBytes::zeroed(plan.arena_len);
     let constants = plan.constants.as_ref();
     for step in &plan.steps {
-        let mut io = Io { arena: arena.as_mut(), constants, operands: &step.operands };
-        step.kernel.run(&mut io, &Pool::SERIAL)?;
+        step.run(arena.as_mut(), constants, &Pool::SERIAL)?;
     }
     let bytes = |id: &TensorId| match &plan.places[id] {
         Place::Arena(r) => Data::from_bytes(&arena.as_ref()[r.start..r.end - SLACK]),

@@ -1,12 +1,13 @@
 //! One network being run: plan, arena and threads.
 
 use super::fold::fold;
-use super::{Io, Model, Place, Pool, RunError};
+use super::{Model, Place, Pool, RunError};
 use crate::graph::{AlignedBytes, DType, Graph, Quant, TensorId, infer};
 use crate::limits::Limits;
 use crate::plan::{self, PackedWeights, Plan};
 use crate::{Error, Result};
 use ottava_kernels::{Isa, SLACK};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// What a session is made with.
@@ -50,6 +51,7 @@ macro_rules! elements {
 
 elements! {
     f32, "f32": F32;
+    f64, "f64": F64;
     half::f16, "f16": F16;
     i8, "i8": I8;
     u8, "u8": U8 | Bool;
@@ -192,12 +194,7 @@ impl Session {
     pub fn run(&mut self) -> Result<()> {
         let Session { plan, arena, pool, .. } = self;
         let (arena, constants) = (arena.as_mut(), plan.constants.as_ref());
-        let walk = || {
-            plan.steps.iter().try_for_each(|step| {
-                let mut io = Io { arena: &mut *arena, constants, operands: &step.operands };
-                step.kernel.run(&mut io, pool)
-            })
-        };
+        let walk = || plan.steps.iter().try_for_each(|step| step.run(&mut *arena, constants, pool).map(drop));
         Ok(pool.enter(plan.parallel, walk)?)
     }
 
@@ -211,12 +208,20 @@ impl Session {
             see(p.tensor, self.bytes(&p.place));
         }
         let mut next = 0;
+        // Tensors of branches that are not taken hold nothing.
+        let mut skipped = HashSet::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {
+            let mut ran = true;
             if let Some(step) = self.plan.steps.get(next).filter(|s| s.node == index) {
                 let (arena, constants) = (self.arena.as_mut(), self.plan.constants.as_ref());
-                let mut io = Io { arena, constants, operands: &step.operands };
-                step.kernel.run(&mut io, &Pool::SERIAL)?;
+                ran = step.run(arena, constants, &Pool::SERIAL)?;
                 next += 1;
+            } else if node.input(0).is_some_and(|id| skipped.contains(&id)) {
+                ran = false;
+            }
+            if !ran {
+                skipped.extend(node.outputs.iter().copied());
+                continue;
             }
             for id in &node.outputs {
                 if let Some(place) = self.plan.places.get(id) {
@@ -236,8 +241,7 @@ impl Session {
         let (arena, constants) = (self.arena.as_mut(), self.plan.constants.as_ref());
         let mut last = Instant::now();
         for step in &self.plan.steps {
-            let mut io = Io { arena: &mut *arena, constants, operands: &step.operands };
-            step.kernel.run(&mut io, &Pool::SERIAL)?;
+            step.run(&mut *arena, constants, &Pool::SERIAL)?;
             let now = Instant::now();
             see(step.node, now - last);
             // What `see` takes is nobody's time.

@@ -355,6 +355,7 @@ fn reduce(op: &Reduce, x: &Array, dims: &[usize]) -> Array {
             ReduceKind::Sum => sum,
             ReduceKind::Max => all.values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             ReduceKind::Min => all.values.iter().copied().fold(f32::INFINITY, f32::min),
+            ReduceKind::Prod => all.values.iter().product(),
         }
     });
     Array::new(dims, out.values)

@@ -91,6 +91,12 @@ pub fn tensor(name: &str, t: TensorProto) -> AttributeProto {
     }
 }
 
+/// The body of a branch or loop.
+pub fn body(name: &str, mut body: Builder) -> AttributeProto {
+    let g = Some(Box::new(std::mem::take(body.graph())));
+    AttributeProto { name: name.into(), g, r#type: attribute_type::GRAPH, ..Default::default() }
+}
+
 fn names(list: &str) -> Vec<String> {
     list.split_whitespace().map(|n| if n == "-" { String::new() } else { n.to_string() }).collect()
 }

@@ -5,6 +5,7 @@
 mod common;
 
 mod build;
+mod control;
 mod convolutions;
 mod dynamic;
 mod elementwise;

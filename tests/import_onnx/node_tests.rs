@@ -28,6 +28,7 @@ fn expected_dtype(data_type: i32) -> Option<DType> {
     Some(match data_type {
         data_type::FLOAT => DType::F32,
         data_type::FLOAT16 => DType::F16,
+        data_type::DOUBLE => DType::F64,
         data_type::INT64 => DType::I64,
         data_type::INT32 => DType::I32,
         data_type::UINT8 => DType::U8,

@@ -39,7 +39,6 @@ fn graphs_that_make_no_sense_are_refused() {
     assert!(base().input("x", &[2]).output("x").refusal().contains("two inputs"));
     assert!(base().node("Neg", "x x", "y", &[]).output("y").refusal().contains("2 inputs"));
     assert!(base().node("Neg", "-", "y", &[]).output("y").refusal().contains("0 inputs"));
-    assert!(Builder::new(13).input("x", &[0]).output("x").refusal().contains("is 0"));
     assert!(Builder::new(13).input("x", &[i64::MIN]).output("x").refusal().contains("-9223372036854775808"));
 }
 
@@ -61,10 +60,10 @@ fn all_problems_are_told_at_once() {
 #[test]
 fn only_known_operator_sets_are_taken() {
     let model = |opset: i64| Builder::new(opset).input("x", &[2]).node("Neg", "x", "y", &[]).output("y");
-    for opset in 7..=25 {
+    for opset in 1..=28 {
         assert_eq!(op_names(&model(opset).graph_of()), ["Unary"]);
     }
-    for opset in [-3, 0, 6, 26, i64::MAX] {
+    for opset in [-3, 0, 29, i64::MAX] {
         assert!(model(opset).refusal().contains(&format!("version {opset} ")));
     }
     let mut none = model(13);
@@ -146,7 +145,7 @@ fn declared_outputs_are_checked() {
         model
     };
     assert!(declared(data_type::INT64, &[2, 3]).refusal().contains("i64"));
-    assert!(declared(data_type::DOUBLE, &[2, 3]).refusal().contains("DOUBLE"));
+    assert!(declared(data_type::BFLOAT16, &[2, 3]).refusal().contains("BFLOAT16"));
     assert!(declared(data_type::FLOAT, &[2, 4]).refusal().contains("[2, 4]"));
     assert!(declared(data_type::FLOAT, &[6]).refusal().contains("[6]"));
     assert_eq!(op_names(&declared(data_type::FLOAT, &[2, 3]).graph_of()), ["Unary"]);

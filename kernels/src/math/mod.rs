@@ -4,6 +4,7 @@
 
 mod double;
 mod single;
+pub(crate) mod trig;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -35,6 +36,8 @@ pub(crate) trait Real:
     fn floor(self) -> Self;
     fn ceil(self) -> Self;
     fn round_ties_even(self) -> Self;
+    /// A function that has one definition, in f64: its result, rounded.
+    fn in_f64(self, f: fn(f64) -> f64) -> Self;
 }
 
 macro_rules! real {
@@ -82,6 +85,10 @@ macro_rules! real {
             #[inline(always)]
             fn round_ties_even(self) -> $t {
                 $t::round_ties_even(self)
+            }
+            #[inline(always)]
+            fn in_f64(self, f: fn(f64) -> f64) -> $t {
+                f(f64::from(self)) as $t
             }
         }
     };

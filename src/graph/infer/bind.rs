@@ -1,7 +1,8 @@
 //! Free dimensions get lengths: a graph for shapes becomes a graph for one shape.
 
 use super::super::*;
-use super::{Inference, compatible, values};
+use super::{Inference, branch, compatible, values};
+use std::collections::{HashMap, HashSet};
 
 /// The graph with every shape fixed. `shapes` gives shapes of inputs by name; dimensions that they leave open
 /// become `default`.
@@ -72,28 +73,77 @@ fn no_such_input(graph: &Graph, name: &str) -> GraphError {
     GraphError::Graph { graph: graph.name.clone(), what }
 }
 
-/// Infers every shape from fixed inputs on and turns known integers into constants.
+/// Infers every shape from fixed inputs on and turns known integers into constants. Branches that are not taken go,
+/// and with them all that could not be.
 fn infer_fixed(graph: &mut Graph) -> Result<(), GraphError> {
     let mut inference = Inference::default();
     let mut left = Vec::with_capacity(graph.nodes.len());
-    for node in std::mem::take(&mut graph.nodes) {
-        for (&id, extents) in node.outputs.iter().zip(inference.extents(graph, &node)?) {
-            let Some(dims) = extents.iter().copied().collect::<Option<Vec<Dim>>>() else {
-                let tensor = &graph.tensor(id).name;
-                let what =
-                    format!("the shape of '{tensor}' depends on values that are not known before it runs");
-                return Err(GraphError::node(&node, what));
-            };
-            compatible(graph, id, &Shape(dims.clone()))?;
-            graph.tensor_mut(id).shape = Shape(dims);
+    // What can't be computed, and why: an error only if something needs it.
+    let mut lost: HashMap<TensorId, GraphError> = HashMap::new();
+    for mut node in std::mem::take(&mut graph.nodes) {
+        let taken = match node.op {
+            Op::Merge(_) => branch::taken(graph, inference.values(), &node),
+            _ => None,
+        };
+        // Of a branch that was left out inference says so, whatever became of the other one.
+        let left_out = taken.is_some_and(|i| node.input(i).is_none());
+        if let (Some(taken), false) = (taken, left_out) {
+            let others = node.inputs.iter_mut().enumerate().skip(1).filter(|(i, _)| *i != taken);
+            others.for_each(|(_, input)| *input = None);
         }
-        inference.learn(graph, &node);
-        if !fold(graph, &inference, &node) {
-            left.push(node);
+        let why = node.present_inputs().find_map(|id| lost.get(&id).cloned()).filter(|_| !left_out);
+        let done = match why {
+            Some(why) => Err(why),
+            None => fix_shapes(graph, &mut inference, &node),
+        };
+        match done {
+            Err(why) => lost.extend(node.outputs.iter().map(|&id| (id, why.clone()))),
+            Ok(()) => {
+                inference.learn(graph, &node);
+                if !fold(graph, &inference, &node) {
+                    left.push(node);
+                }
+            }
         }
     }
     graph.nodes = left;
+    if let Some(why) = graph.outputs.iter().find_map(|id| lost.remove(id)) {
+        return Err(why);
+    }
+    drop_unused(graph);
     Ok(())
+}
+
+/// Gives the node's outputs their shapes.
+fn fix_shapes(graph: &mut Graph, inference: &mut Inference, node: &Node) -> Result<(), GraphError> {
+    for (&id, extents) in node.outputs.iter().zip(inference.extents(graph, node)?) {
+        let Some(dims) = extents.iter().copied().collect::<Option<Vec<Dim>>>() else {
+            let tensor = &graph.tensor(id).name;
+            let what = format!("the shape of '{tensor}' depends on values that are not known before it runs");
+            return Err(GraphError::node(node, what));
+        };
+        compatible(graph, id, &Shape(dims.clone()))?;
+        graph.tensor_mut(id).shape = Shape(dims);
+    }
+    Ok(())
+}
+
+/// Removes the nodes that no output needs.
+fn drop_unused(graph: &mut Graph) {
+    let mut needed: HashSet<TensorId> = graph.outputs.iter().copied().collect();
+    let mut keep: Vec<bool> = graph
+        .nodes
+        .iter()
+        .rev()
+        .map(|node| {
+            let keep = node.outputs.iter().any(|id| needed.contains(id));
+            if keep {
+                needed.extend(node.present_inputs());
+            }
+            keep
+        })
+        .collect();
+    graph.nodes.retain(|_| keep.pop().unwrap_or(true));
 }
 
 /// Makes the node's outputs constants, if all of them are known integers.

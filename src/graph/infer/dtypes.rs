@@ -113,6 +113,38 @@ fn output(site: &Site) -> Rule<DType> {
             given.map(|i| one_of(site, i, &[F32])).collect::<Rule<Vec<_>>>()?;
             give(site, F32, &[])
         }
+        Op::GatherElements(_) | Op::GatherRows(_) => {
+            one_of(site, 1, &[I64])?;
+            same(site, &DType::ALL)
+        }
+        Op::ScatterElements(ScatterElements { kind, .. }) | Op::ScatterRows(ScatterRows { kind }) => {
+            let x = match kind {
+                ScatterKind::Replace => one_of(site, 0, &DType::ALL)?,
+                _ => one_of(site, 0, &[F32, U8, I8, I16, I32, I64])?,
+            };
+            one_of(site, 1, &[I64])?;
+            one_of(site, 2, &[x])?;
+            give(site, x, &[])
+        }
+        Op::CumSum(_) => same(site, &[F32, I32, I64]),
+        Op::TopK(_) => {
+            one_of(site, 0, &[F32, U8, I8, I16, I32, I64])?;
+            one_of(site, 1, &[I64])?;
+            give(site, I64, &[])
+        }
+        Op::Range(_) => {
+            (0..3).try_for_each(|i| one_of(site, i, &[I64]).map(drop))?;
+            give(site, I64, &[])
+        }
+        Op::Merge(_) => {
+            one_of(site, 0, &[Bool])?;
+            let first = site.optional(1)?.or(site.optional(2)?).ok_or("has no value to choose")?.dtype;
+            if let Some(other) = site.optional(2)? {
+                one_of(site, 2, &[first])
+                    .map_err(|_| format!("chooses between {first} and {}", other.dtype))?;
+            }
+            give(site, first, &[])
+        }
         Op::Cast(_) => declared(site, &DType::ALL),
         Op::Quantize(_) => {
             one_of(site, 0, &[F32, F16])?;
@@ -157,8 +189,8 @@ fn weighted(site: &Site) -> Rule<DType> {
 fn unary(site: &Site, kind: UnaryKind) -> Rule<DType> {
     use UnaryKind::*;
     match kind {
-        Not => same(site, &[Bool]),
-        Relu | Clip | Abs | Neg | Sign => same(site, &[F32, F16, U8, I8, I32, I64]),
+        Not => same(site, &[Bool, U8, I8, I16, I32, I64]),
+        Relu | Clip | Abs | Neg | Sign => same(site, &[F32, F16, U8, I8, I16, I32, I64]),
         _ => same(site, &[F32, F16, U8]),
     }
 }
@@ -166,10 +198,18 @@ fn unary(site: &Site, kind: UnaryKind) -> Rule<DType> {
 fn binary(site: &Site, kind: BinaryKind) -> Rule<DType> {
     let a = match kind {
         BinaryKind::Equal => one_of(site, 0, &DType::ALL)?,
-        _ => one_of(site, 0, &[F32, F16, U8, I8, I32, I64])?,
+        BinaryKind::And | BinaryKind::Or | BinaryKind::Xor => {
+            one_of(site, 0, &[Bool, U8, I8, I16, I32, I64])?
+        }
+        BinaryKind::ShiftLeft | BinaryKind::ShiftRight => one_of(site, 0, &[U8, I8, I16, I32, I64])?,
+        _ => one_of(site, 0, &[F32, F16, U8, I8, I16, I32, I64])?,
     };
     match kind {
-        BinaryKind::Equal | BinaryKind::Less | BinaryKind::Greater => {
+        BinaryKind::Equal
+        | BinaryKind::Less
+        | BinaryKind::Greater
+        | BinaryKind::LessEqual
+        | BinaryKind::GreaterEqual => {
             one_of(site, 1, &[a])?;
             give(site, Bool, &[])
         }

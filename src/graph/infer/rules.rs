@@ -3,7 +3,7 @@
 use super::super::*;
 use super::dims::{self, Extent};
 use super::site::{Rule, Site};
-use super::{integer, rearrange, recurrent, select, spatial, transformer};
+use super::{branch, index, integer, rearrange, recurrent, select, spatial, transformer};
 
 /// Fails unless the node has as many inputs and outputs as its operator takes.
 pub(super) fn check_arity(site: &Site) -> Rule<()> {
@@ -17,6 +17,10 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
         Op::Reshape(_) | Op::Expand(_) | Op::Tile(_) | Op::Fill(_) => (2, 2),
         Op::Where(_) => (3, 3),
         Op::BatchNorm(_) => (5, 5),
+        Op::Merge(_) => (1, 3),
+        Op::GatherElements(_) | Op::GatherRows(_) | Op::TopK(_) => (2, 2),
+        Op::ScatterElements(_) | Op::ScatterRows(_) | Op::Range(_) => (3, 3),
+        Op::CumSum(_) => (1, 1),
         Op::Slice(_) => (3, 5),
         Op::Pad(_) => (2, 3),
         Op::Resize(_) => (1, 3),
@@ -111,6 +115,17 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Expand(_) => rearrange::expand(site)?,
         Op::Tile(_) => rearrange::tile(site)?,
         Op::Fill(_) => rearrange::fill(site)?,
+        Op::Merge(_) => branch::merge(site)?,
+        Op::GatherElements(op) => index::gather_elements(site, op)?,
+        Op::GatherRows(op) => index::gather_rows(site, op)?,
+        Op::ScatterElements(op) => index::scatter_elements(site, op)?,
+        Op::ScatterRows(_) => index::scatter_rows(site)?,
+        Op::CumSum(op) => {
+            site.axis(0, op.axis)?;
+            unchanged(site)?
+        }
+        Op::TopK(op) => index::top_k(site, op)?,
+        Op::Range(_) => index::range(site)?,
         Op::ShapeOf(op) => {
             let (_, len) = shape_range(site.shape(0)?.rank(), op);
             vec![Some(Dim::Fixed(len))]
@@ -210,9 +225,6 @@ pub(super) fn check_axes(axes: &[usize], rank: usize) -> Rule<()> {
 fn reduce(site: &Site, axes: &[usize], keep_dims: bool) -> Rule<Vec<Extent>> {
     let shape = site.shape(0)?;
     check_axes(axes, shape.rank())?;
-    if axes.iter().any(|&a| shape[a] == Dim::Fixed(0)) {
-        return Err(format!("reduces an empty dimension of {}", site.show(shape)));
-    }
     let kept = shape.iter().enumerate().filter_map(|(i, &d)| match (axes.contains(&i), keep_dims) {
         (false, _) => Some(Some(d)),
         (true, true) => Some(Some(Dim::Fixed(1))),

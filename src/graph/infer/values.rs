@@ -2,6 +2,7 @@
 //! compute from shapes.
 
 use super::super::*;
+use super::branch;
 use super::dims::{self, Extent};
 use super::rules::shape_range;
 use super::select;
@@ -164,6 +165,8 @@ fn evaluate(site: &Site) -> Rule<Option<Vec<Value>>> {
         Op::Binary(op) if op.clamp.is_none() => one(binary(site, op.kind)),
         Op::Unary(op) => one(unary(site, op.kind)),
         Op::Where(_) => one(choose(site)),
+        Op::Range(_) => one(range(site)),
+        Op::Merge(_) => one(branch::taken(site.graph, site.values, site.node).and_then(|i| input(site, i))),
         Op::Fill(_) => one(repeat(site, 1)),
         Op::Expand(_) => one(repeat(site, 0)),
         Op::Reduce(op) if op.axes == [0] => one(reduce(site, op)),
@@ -308,6 +311,14 @@ fn combine(kind: BinaryKind, a: Element, b: Element) -> Element {
         (BinaryKind::Equal, Known(x), Known(y)) => Known(i64::from(x == y)),
         (BinaryKind::Less, Known(x), Known(y)) => Known(i64::from(x < y)),
         (BinaryKind::Greater, Known(x), Known(y)) => Known(i64::from(x > y)),
+        (BinaryKind::LessEqual, Known(x), Known(y)) => Known(i64::from(x <= y)),
+        (BinaryKind::GreaterEqual, Known(x), Known(y)) => Known(i64::from(x >= y)),
+        (BinaryKind::Mod, Known(x), Known(y)) => known(x.checked_rem_euclid(y).filter(|_| y > 0)),
+        // Truth values are 0 and 1; one that is 0 (1) decides about both (either).
+        (BinaryKind::And, Known(x), Known(y)) => Known(x & y),
+        (BinaryKind::Or, Known(x), Known(y)) => Known(x | y),
+        (BinaryKind::Xor, Known(x), Known(y)) => Known(x ^ y),
+        (BinaryKind::And, Known(0), _) | (BinaryKind::And, _, Known(0)) => Known(0),
         (BinaryKind::Mul | BinaryKind::Div, d @ Dim(_), Known(1))
         | (BinaryKind::Mul, Known(1), d @ Dim(_))
         | (BinaryKind::Add | BinaryKind::Sub, d @ Dim(_), Known(0))
@@ -319,6 +330,14 @@ fn combine(kind: BinaryKind, a: Element, b: Element) -> Element {
     }
 }
 
+fn range(site: &Site) -> Option<Value> {
+    let (rank, len) = output(site)?;
+    let [start, step] = [0, 2].map(|i| input(site, i)?.known()?.first().copied());
+    let at = |i: usize| start?.checked_add(step?.checked_mul(i64::try_from(i).ok()?)?);
+    let elements = (0..len).map(|i| at(i).map_or(Element::Unknown, Element::Known)).collect();
+    Some(Value { rank, elements })
+}
+
 fn reduce(site: &Site, op: &Reduce) -> Option<Value> {
     let (rank, _) = output(site)?;
     let numbers = input(site, 0)?.known()?;
@@ -326,6 +345,7 @@ fn reduce(site: &Site, op: &Reduce) -> Option<Value> {
         ReduceKind::Sum => numbers.iter().try_fold(0i64, |n, &v| n.checked_add(v)),
         ReduceKind::Max => numbers.iter().copied().max(),
         ReduceKind::Min => numbers.iter().copied().min(),
+        ReduceKind::Prod => numbers.iter().try_fold(1i64, |n, &v| n.checked_mul(v)),
         ReduceKind::Mean => None,
     };
     Some(Value { rank, elements: vec![result.map_or(Element::Unknown, Element::Known)] })

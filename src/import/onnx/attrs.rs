@@ -1,7 +1,7 @@
 //! Reading a node's attributes: typed, each at most once, none overlooked.
 
 use super::context::Stop;
-use super::proto::{AttributeProto, NodeProto, TensorProto, attribute_type as kind};
+use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type as kind};
 
 /// The attributes of one node. A handler asks for those that it knows; [`Attrs::finish`] refuses the others, so
 /// that nothing that changes the result is passed over.
@@ -75,6 +75,14 @@ impl<'a> Attrs<'a> {
         match &attribute.t {
             Some(t) => Ok(Some(t)),
             None => Err(Stop::because(format!("attribute '{name}' holds no tensor"))),
+        }
+    }
+
+    /// The body of a branch or loop.
+    pub fn graph(&mut self, name: &'static str) -> Result<&'a GraphProto, Stop> {
+        match self.find(name, kind::GRAPH)?.map(|a| &a.g) {
+            Some(Some(graph)) => Ok(graph),
+            _ => Err(Stop::because(format!("attribute '{name}' holds no graph"))),
         }
     }
 

@@ -3,7 +3,7 @@
 pub(super) use super::super::node::Stop;
 use super::attrs::Attrs;
 use super::external::ExternalData;
-use super::proto::NodeProto;
+use super::proto::{GraphProto, NodeProto};
 use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Quant, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
 
@@ -20,6 +20,12 @@ pub(super) struct State<'a> {
     pub external: ExternalData<'a>,
     /// Bytes that constants made by the import may still take, all together.
     pub room: usize,
+    /// Nodes that may still be imported: loops are unrolled.
+    pub nodes_left: usize,
+    /// What conditions are taken to be whose branches don't fit together.
+    pub assume: bool,
+    /// How many such conditions there were.
+    pub assumed: usize,
     /// Tensors that nodes compute from constants only: the optimizer makes constants of them.
     pub computed: HashSet<TensorId>,
     /// Constants that were already reordered, by source and order.
@@ -129,6 +135,25 @@ impl<'a> Context<'_, 'a> {
             DType::I32 => Some(data.to_vec::<i32>().into_iter().map(i64::from).collect()),
             _ => None,
         }
+    }
+
+    /// The truth value of a constant, or of what follows from shapes.
+    pub fn const_bool(&self, id: TensorId) -> Option<bool> {
+        match self.state.build.value(id)?.known()?[..] {
+            [v] if self.dtype(id) == DType::Bool => Some(v != 0),
+            _ => None,
+        }
+    }
+
+    /// The outputs of a graph in an attribute, whose nodes are added, for these inputs.
+    pub fn body(
+        &mut self,
+        body: &'a GraphProto,
+        inputs: &[TensorId],
+        tag: &str,
+    ) -> Result<Vec<TensorId>, Stop> {
+        let prefix = format!("{}/{tag}/", self.name);
+        super::graph::take_body(self.state, body, inputs, &prefix)
     }
 
     /// The values of a constant of floats.

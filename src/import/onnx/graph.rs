@@ -24,26 +24,63 @@ pub(super) fn import(
         return Err(ImportError::model("it has sparse constants: store them dense"));
     }
     let nodes = qoperator::expanded(&graph.node);
+    let source = Source { model, graph, nodes: &nodes, opset, file_bytes };
+    let mut assumed = 0;
+    let first = attempt(&source, options, true, &mut assumed);
+    match &first {
+        // Where branches don't fit together, what is behind them may tell which one is meant.
+        Err(ImportError::Unsupported { .. }) if assumed > 0 => {
+            attempt(&source, options, false, &mut 0).or(first)
+        }
+        _ => first,
+    }
+}
+
+/// What an import is made from.
+struct Source<'a> {
+    model: &'a ModelProto,
+    graph: &'a GraphProto,
+    nodes: &'a [NodeProto],
+    opset: i64,
+    file_bytes: u64,
+}
+
+/// Imports under the assumption that conditions whose branches don't fit together are `assume`; tells how many there
+/// were.
+fn attempt(
+    source: &Source,
+    options: &ImportOptions,
+    assume: bool,
+    assumed: &mut usize,
+) -> Result<Graph, ImportError> {
+    let Source { model, graph, nodes, opset, file_bytes } = *source;
     let mut state = State {
         build: GraphBuilder::new(graph.name.as_str()),
         values: HashMap::new(),
-        read: read_names(&nodes, graph),
+        read: read_names(nodes, graph),
         opset,
         external: ExternalData {
             folder: options.external_data.as_deref(),
             left: Cell::new(options.limits.file_bytes),
         },
         room: 0,
+        nodes_left: options.limits.nodes,
         computed: HashSet::new(),
         reordered: HashMap::new(),
         dequantized: HashMap::new(),
+        assume,
+        assumed: 0,
     };
     let given = take_inputs(&mut state, graph)?;
-    let order = sort::order(&nodes, &given)?;
+    let order = sort::order(nodes, &given)?;
     take_constants(&mut state, graph)?;
     let external = options.limits.file_bytes - state.external.left.get();
     state.room = bounds::room(file_bytes.saturating_add(external));
-    take_nodes(&mut state, &nodes, &order)?;
+    let problems = take_nodes(&mut state, nodes, &order, "");
+    *assumed = state.assumed;
+    if !problems.is_empty() {
+        return Err(ImportError::Unsupported { problems });
+    }
     let mut done = take_outputs(state, graph)?;
     done.metadata = metadata(model, opset);
     done.sweep();
@@ -119,7 +156,7 @@ fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, Imp
     let mut dims = Vec::with_capacity(shape.dim.len());
     for (i, dim) in shape.dim.iter().enumerate() {
         dims.push(match (dim.dim_value, dim.dim_param.as_deref()) {
-            (Some(0) | Some(..-1), _) => {
+            (Some(..-1), _) => {
                 let value = dim.dim_value.unwrap_or_default();
                 return Err(fault(format!("dimension {i} of the input is {value}")));
             }
@@ -136,7 +173,7 @@ fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, Imp
         return Err(ImportError::model(what));
     }
     let id = state.build.input(&input.name, dtype, Shape(dims));
-    if dtype != DType::F16 {
+    if !matches!(dtype, DType::F16 | DType::F64) {
         return Ok(id);
     }
     let name = format!("{}/f32", input.name);
@@ -154,9 +191,9 @@ fn border_dtype(value: &ValueInfoProto) -> Result<DType, ImportError> {
     };
     match tensor.elem_type {
         data_type::FLOAT16 => Ok(DType::F16),
-        other @ (data_type::DOUBLE | data_type::BFLOAT16) => {
-            let name = type_name(other);
-            Err(fault(format!("it is {name}, which inputs and outputs can't be: export them as FLOAT")))
+        data_type::DOUBLE => Ok(DType::F64),
+        data_type::BFLOAT16 => {
+            Err(fault("it is BFLOAT16, which inputs and outputs can't be: export them as FLOAT".into()))
         }
         other => computed_dtype(other)
             .ok_or_else(|| fault(format!("its element type {} can't be imported", type_name(other)))),
@@ -172,16 +209,22 @@ fn take_constants(state: &mut State, graph: &GraphProto) -> Result<(), ImportErr
     Ok(())
 }
 
-fn take_nodes<'a>(state: &mut State<'a>, nodes: &'a [NodeProto], order: &[usize]) -> Result<(), ImportError> {
+/// Adds the nodes, whose names get this prefix. Returns those that can't be taken in, in the order of the file.
+fn take_nodes<'a>(
+    state: &mut State<'a>,
+    nodes: &'a [NodeProto],
+    order: &[usize],
+    prefix: &str,
+) -> Vec<Problem> {
     let mut problems = vec![];
     let mut names = HashSet::new();
     for &i in order {
         let node = &nodes[i];
         let name = match node.name.as_str() {
-            "" => format!("{}_{i}", node.op_type),
+            "" => format!("{prefix}{}_{i}", node.op_type),
             // Made unique here: tensors are named after nodes, and many equal names would be slow to tell apart.
-            name if !names.insert(name) => format!("{name}_{i}"),
-            name => name.to_string(),
+            name if !names.insert(name) => format!("{prefix}{name}_{i}"),
+            name => format!("{prefix}{name}"),
         };
         let made = take_node(state, node, &name).unwrap_or_else(|stop| {
             if let Stop::Problem(reason) = stop {
@@ -193,17 +236,67 @@ fn take_nodes<'a>(state: &mut State<'a>, nodes: &'a [NodeProto], order: &[usize]
             state.values.insert(output.clone(), made.get(o).copied());
         }
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
     problems.sort_by_key(|(i, _)| *i);
-    Err(ImportError::Unsupported { problems: problems.into_iter().map(|(_, p)| p).collect() })
+    problems.into_iter().map(|(_, problem)| problem).collect()
 }
 
-/// Everything that a node reads or the graph gives out.
+/// Everything that a node reads, at any depth, or a graph gives out.
 fn read_names<'a>(nodes: &'a [NodeProto], graph: &'a GraphProto) -> HashSet<&'a str> {
-    let inputs = nodes.iter().flat_map(|n| &n.input);
-    inputs.chain(graph.output.iter().map(|o| &o.name)).map(|n| n.as_str()).filter(|n| !n.is_empty()).collect()
+    let mut read: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+    for node in nodes {
+        read.extend(node.input.iter().map(String::as_str).filter(|n| !n.is_empty()));
+        node.graphs().for_each(|inner| read.extend(read_names(&inner.node, inner)));
+    }
+    read
+}
+
+/// Adds the nodes of a graph that lies in an attribute, reading `inputs` for its inputs. Returns its outputs. Names
+/// of the graphs around it can be read inside; its own are forgotten afterwards.
+pub(super) fn take_body<'a>(
+    state: &mut State<'a>,
+    body: &'a GraphProto,
+    inputs: &[TensorId],
+    prefix: &str,
+) -> Result<Vec<TensorId>, Stop> {
+    if body.input.len() != inputs.len() {
+        let found = body.input.len();
+        return Err(Stop::because(format!(
+            "its graph '{}' has {found} inputs, not {}",
+            body.name,
+            inputs.len()
+        )));
+    }
+    if !body.sparse_initializer.is_empty() {
+        return Err(Stop::because("its graph has sparse constants: store them dense"));
+    }
+    let as_problem = |e: ImportError| Stop::because(e.to_string());
+    let own = body.initializer.iter().map(|t| t.name.as_str());
+    let own: HashSet<&str> = own.chain(body.input.iter().map(|i| i.name.as_str())).collect();
+    let given = own.iter().copied().chain(body.captures()).collect();
+    let order = sort::order(&body.node, &given).map_err(as_problem)?;
+    let computed = body.node.iter().flat_map(|n| n.output.iter().map(String::as_str));
+    let before: Vec<(&str, Option<Option<TensorId>>)> =
+        own.iter().copied().chain(computed).map(|name| (name, state.values.get(name).copied())).collect();
+    take_constants(state, body).map_err(as_problem)?;
+    for (input, &id) in body.input.iter().zip(inputs) {
+        state.values.insert(input.name.clone(), Some(id));
+    }
+    let problems = take_nodes(state, &body.node, &order, prefix);
+    let outputs = body.output.iter().map(|o| match state.values.get(&o.name) {
+        Some(Some(id)) => Ok(*id),
+        _ => Err(Stop::because(format!("nothing computes the output '{}' of its graph", o.name))),
+    });
+    let outputs: Result<Vec<TensorId>, Stop> = outputs.collect();
+    for (name, value) in before {
+        match value {
+            Some(value) => state.values.insert(name.to_string(), value),
+            None => state.values.remove(name),
+        };
+    }
+    match problems.first() {
+        None => outputs,
+        Some(first) => Err(Stop::because(format!("in its graph '{}': {first}", body.name))),
+    }
 }
 
 fn full_op(node: &NodeProto) -> String {
@@ -217,6 +310,9 @@ fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Resu
     if !is_own(&node.domain) {
         return Err(Stop::because(format!("operators of the domain '{}' are not supported", node.domain)));
     }
+    state.nodes_left = state.nodes_left.checked_sub(1).ok_or_else(|| {
+        Stop::because("the model, with its loops unrolled, has more nodes than Limits::nodes allows")
+    })?;
     let operator = ops::find(&node.op_type).ok_or_else(|| Stop::because("this operator is not supported"))?;
     let mut context = Context { state, node, name };
     operator.check(&context)?;
@@ -262,7 +358,7 @@ fn take_outputs(mut state: State, graph: &GraphProto) -> Result<Graph, ImportErr
 fn check_output(graph: &Graph, output: &ValueInfoProto, id: TensorId) -> Result<(), ImportError> {
     let found = graph.tensor(id);
     let declared = match border_dtype(output)? {
-        DType::F16 => DType::F32,
+        DType::F16 | DType::F64 => DType::F32,
         other => other,
     };
     if declared != found.dtype {
@@ -300,9 +396,10 @@ fn own_tensor(
     taken: &HashSet<TensorId>,
 ) -> Result<TensorId, ImportError> {
     let name = &output.name;
-    if border_dtype(output)? == DType::F16 {
-        let narrow = Tensor::value(name.as_str(), DType::F16, Shape::default());
-        return Ok(build.node_as(&format!("{name}/f16"), Cast {}, &[id], narrow)?);
+    let dtype = border_dtype(output)?;
+    if matches!(dtype, DType::F16 | DType::F64) {
+        let own = Tensor::value(name.as_str(), dtype, Shape::default());
+        return Ok(build.node_as(&format!("{name}/{dtype}"), Cast {}, &[id], own)?);
     }
     let tensor = build.graph().tensor(id);
     if tensor.data.is_none() && !taken.contains(&id) {

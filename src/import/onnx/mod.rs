@@ -1,9 +1,9 @@
-//! ONNX -> graph: operator sets 7 to 25, float networks and quantized ones (QDQ and QOperator).
+//! ONNX -> graph: operator sets 1 to 28, float networks and quantized ones (QDQ and QOperator).
 //!
 //! ONNX is NCHW, the graph is NHWC: every spatial operator gets a `Transpose` in front and behind, which the
 //! optimizer cancels or moves; weights of convolutions are reordered here, once. Graph inputs and outputs keep
-//! the file's names, element types and NCHW shapes. All floats are computed in f32; an f16 input or output stays
-//! f16 through a `Cast` at the border.
+//! the file's names, element types and NCHW shapes. All floats are computed in f32; an f16 or f64 input or output
+//! stays so through a `Cast` at the border.
 
 mod attrs;
 mod constants;
@@ -26,7 +26,7 @@ use prost::bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// Versions of ONNX's operator set that can be taken in.
-pub const OPSETS: RangeInclusive<i64> = 7..=25;
+pub const OPSETS: RangeInclusive<i64> = 1..=28;
 
 /// Takes an ONNX model that is in memory.
 ///

@@ -1,10 +1,11 @@
 //! The parts of ONNX's protocol buffer messages that are read.
 //!
 //! Written by hand after `onnx.proto`, so that building needs no `protoc`. Fields that nothing reads are left
-//! out: the decoder skips them. Subgraphs are left out on purpose: without them no message contains itself, so
-//! nesting in a file can't become nesting of calls. Bulk data is `Bytes`: a view into the file, not a copy.
+//! out: the decoder skips them. Graphs may lie in attributes of nodes; how deep is checked before anything is decoded
+//! (`scan.rs`). Bulk data is `Bytes`: a view into the file, not a copy.
 
 use prost::bytes::Bytes;
+use std::collections::HashSet;
 
 /// A model file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -97,6 +98,30 @@ pub struct NodeProto {
     pub domain: String,
 }
 
+impl NodeProto {
+    /// The graphs in its attributes.
+    pub fn graphs(&self) -> impl Iterator<Item = &GraphProto> {
+        self.attribute.iter().filter_map(|a| a.g.as_deref())
+    }
+}
+
+impl GraphProto {
+    /// Names that are read inside, at any depth, and computed outside.
+    pub fn captures(&self) -> HashSet<&str> {
+        let mut read: HashSet<&str> = self.output.iter().map(|o| o.name.as_str()).collect();
+        for node in &self.node {
+            read.extend(node.input.iter().map(String::as_str));
+            node.graphs().for_each(|inner| read.extend(inner.captures()));
+        }
+        let own = self.node.iter().flat_map(|n| n.output.iter().map(String::as_str));
+        let own = own.chain(self.initializer.iter().map(|t| t.name.as_str()));
+        for name in own.chain(self.input.iter().map(|i| i.name.as_str())).chain([""]) {
+            read.remove(name);
+        }
+        read
+    }
+}
+
 /// One attribute of an operation.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AttributeProto {
@@ -115,6 +140,9 @@ pub struct AttributeProto {
     /// A tensor.
     #[prost(message, optional, boxed, tag = "5")]
     pub t: Option<Box<TensorProto>>,
+    /// A graph: the body of a branch or loop.
+    #[prost(message, optional, boxed, tag = "6")]
+    pub g: Option<Box<GraphProto>>,
     /// Floats.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
@@ -144,6 +172,8 @@ pub mod attribute_type {
     pub const STRING: i32 = 3;
     /// `t`
     pub const TENSOR: i32 = 4;
+    /// `g`
+    pub const GRAPH: i32 = 5;
     /// `floats`
     pub const FLOATS: i32 = 6;
     /// `ints`

@@ -15,14 +15,25 @@ pub(super) const BIAS: &str = "DequantizeLinear(bias)";
 
 /// The nodes without operators on quantized tensors. Those that can't be taken apart stay, to be refused by name.
 pub(super) fn expanded(nodes: &[NodeProto]) -> Cow<'_, [NodeProto]> {
-    if !nodes.iter().any(|node| parts(node).is_some()) {
+    if !nodes.iter().any(|node| parts(node).is_some() || node.graphs().next().is_some()) {
         return Cow::Borrowed(nodes);
     }
     let expand = |(i, node): (usize, &NodeProto)| match parts(node) {
         Some(parts) => Expansion { node, index: i, made: Vec::new() }.expand(&parts),
-        None => vec![node.clone()],
+        None => vec![with_expanded_graphs(node)],
     };
     Cow::Owned(nodes.iter().enumerate().flat_map(expand).collect())
+}
+
+/// The node with the nodes of its graphs expanded.
+fn with_expanded_graphs(node: &NodeProto) -> NodeProto {
+    let mut node = node.clone();
+    for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_deref_mut()) {
+        if let Cow::Owned(nodes) = expanded(&graph.node) {
+            graph.node = nodes;
+        }
+    }
+    node
 }
 
 /// What a quantized operator consists of.

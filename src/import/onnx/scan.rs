@@ -1,7 +1,8 @@
 //! A walk over an encoded model before it is decoded: counts what decoding would allocate.
 //!
 //! An empty message takes two bytes in a file and hundreds in memory, so a small file could ask for a lot. The
-//! walk allocates nothing and goes no deeper than the messages that are read.
+//! walk allocates nothing and goes no deeper than the messages that are read, which are nested no deeper than `DEPTH`
+//! says.
 
 use super::super::ImportError;
 use crate::Limits;
@@ -31,6 +32,7 @@ impl Message {
             (Message::Model, 8 | 14) => Some(Message::Leaf),
             (Message::Graph, 1) => Some(Message::Node),
             (Message::Graph, 5) | (Message::Attribute, 5) => Some(Message::Tensor),
+            (Message::Attribute, 6) => Some(Message::Graph),
             (Message::Graph, 11 | 12) => Some(Message::Value),
             (Message::Graph, 15) => Some(Message::Leaf),
             (Message::Node, 1 | 2) => Some(Message::Leaf),
@@ -44,6 +46,9 @@ impl Message {
         }
     }
 }
+
+/// Graphs may lie inside of each other this deep.
+const DEPTH: usize = 16;
 
 /// Parts (attributes, names, dimensions, ...) that a node or tensor may have on average.
 const PARTS: u64 = 8;
@@ -59,7 +64,7 @@ struct Counts {
 /// sequence of well-formed fields.
 pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), ImportError> {
     let mut counts = Counts::default();
-    walk(bytes, Message::Model, &mut counts)?;
+    walk(bytes, Message::Model, 0, &mut counts)?;
     let nodes = limits.nodes as u64;
     let tensors = limits.tensors as u64;
     let parts = nodes.saturating_add(tensors).saturating_mul(PARTS);
@@ -75,7 +80,14 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), ImportError> {
     Ok(())
 }
 
-fn walk(mut bytes: &[u8], message: Message, counts: &mut Counts) -> Result<(), ImportError> {
+/// `depth`: graphs around the message.
+fn walk(mut bytes: &[u8], message: Message, depth: usize, counts: &mut Counts) -> Result<(), ImportError> {
+    let depth = depth + usize::from(message == Message::Graph);
+    if depth > DEPTH {
+        return Err(ImportError::model(format!(
+            "its graphs lie more than {DEPTH} deep inside of each other"
+        )));
+    }
     while !bytes.is_empty() {
         let (tag, wire) = decode_key(&mut bytes).map_err(super::undecodable)?;
         let (WireType::LengthDelimited, Some(child)) = (wire, message.field(tag)) else {
@@ -95,7 +107,7 @@ fn walk(mut bytes: &[u8], message: Message, counts: &mut Counts) -> Result<(), I
             _ => counts.parts += 1,
         }
         if child != Message::Leaf {
-            walk(inside, child, counts)?;
+            walk(inside, child, depth, counts)?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::super::ImportError;
 use super::proto::NodeProto;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 /// Indices of the nodes in an order in which each reads only what is `given` or computed before it; the file's
 /// order where that is one. Fails if a tensor is computed twice or by nobody, or on a cycle.
@@ -12,13 +12,14 @@ pub(super) fn order(nodes: &[NodeProto], given: &HashSet<&str>) -> Result<Vec<us
     let mut waits = vec![0usize; nodes.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (i, node) in nodes.iter().enumerate() {
-        for name in node.input.iter().filter(|n| !n.is_empty()) {
-            match makers.get(name.as_str()) {
+        let inner: BTreeSet<&str> = node.graphs().flat_map(|graph| graph.captures()).collect();
+        for name in node.input.iter().map(String::as_str).filter(|n| !n.is_empty()).chain(inner) {
+            match makers.get(name) {
                 Some(&maker) => {
                     readers[maker].push(i);
                     waits[i] += 1;
                 }
-                None if given.contains(name.as_str()) => {}
+                None if given.contains(name) => {}
                 None => {
                     let what = format!("node {i} ({}) reads it, but nothing computes it", node.op_type);
                     return Err(ImportError::tensor(name, what));

@@ -28,6 +28,15 @@ fn function(kind: BinaryKind) -> Function {
         BinaryKind::Equal => Comparison(CompareFn::Equal),
         BinaryKind::Less => Comparison(CompareFn::Less),
         BinaryKind::Greater => Comparison(CompareFn::Greater),
+        BinaryKind::LessEqual => Comparison(CompareFn::LessEqual),
+        BinaryKind::GreaterEqual => Comparison(CompareFn::GreaterEqual),
+        BinaryKind::Mod => Arithmetic(BinaryFn::Mod),
+        BinaryKind::Fmod => Arithmetic(BinaryFn::Fmod),
+        BinaryKind::And => Arithmetic(BinaryFn::And),
+        BinaryKind::Or => Arithmetic(BinaryFn::Or),
+        BinaryKind::Xor => Arithmetic(BinaryFn::Xor),
+        BinaryKind::ShiftLeft => Arithmetic(BinaryFn::ShiftLeft),
+        BinaryKind::ShiftRight => Arithmetic(BinaryFn::ShiftRight),
     }
 }
 
@@ -49,14 +58,25 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Binary) -> Result<Plan
     if a != b {
         return Err(v.no_kernel());
     }
+    let meaning =
+        v.node.present_inputs().chain([v.node.outputs[0]]).any(|id| v.graph.tensor(id).quant.is_some());
     match (function(op.kind), a, y) {
-        (Function::Arithmetic(f), DType::U8, DType::U8) => quantized(p, v, op, f),
-        (Function::Arithmetic(f), DType::F32, DType::F32) => float(p, v, op, f),
+        (Function::Arithmetic(f), DType::U8, DType::U8) if meaning && !f.of_bits() => quantized(p, v, op, f),
+        // Integers that stand for reals are compared and computed with as such elsewhere.
+        (_, DType::U8 | DType::I8 | DType::I16, _) if meaning => Err(v.no_kernel()),
+        (Function::Arithmetic(f), DType::U8, DType::U8) => integer::<u8>(v, op, f),
+        (Function::Arithmetic(f), DType::Bool, DType::Bool) => integer::<u8>(v, op, f),
+        (Function::Arithmetic(f), DType::I8, DType::I8) => integer::<i8>(v, op, f),
+        (Function::Arithmetic(f), DType::I16, DType::I16) => integer::<i16>(v, op, f),
+        (Function::Arithmetic(f), DType::F32, DType::F32) if !f.of_bits() => float(p, v, op, f),
         (Function::Arithmetic(f), DType::I64, DType::I64) => integer::<i64>(v, op, f),
         (Function::Arithmetic(f), DType::I32, DType::I32) => integer::<i32>(v, op, f),
         (Function::Comparison(f), DType::F32, DType::Bool) => comparison::<f32>(p, v, op, f),
         (Function::Comparison(f), DType::I64, DType::Bool) => comparison::<i64>(p, v, op, f),
         (Function::Comparison(f), DType::I32, DType::Bool) => comparison::<i32>(p, v, op, f),
+        (Function::Comparison(f), DType::I16, DType::Bool) => comparison::<i16>(p, v, op, f),
+        (Function::Comparison(f), DType::I8, DType::Bool) => comparison::<i8>(p, v, op, f),
+        (Function::Comparison(f), DType::U8, DType::Bool) => comparison::<u8>(p, v, op, f),
         (Function::Comparison(f), DType::Bool, DType::Bool) => comparison::<u8>(p, v, op, f),
         _ => Err(v.no_kernel()),
     }

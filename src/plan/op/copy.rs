@@ -18,9 +18,10 @@ macro_rules! by_size {
         }
     };
 }
+pub(super) use by_size;
 
 /// Refuses a node that would silently give its output another meaning than its input.
-fn same_meaning(v: NodeView<'_>, x: &Tensor, y: &Tensor) -> Result<(), PlanError> {
+pub(super) fn same_meaning(v: NodeView<'_>, x: &Tensor, y: &Tensor) -> Result<(), PlanError> {
     if x.dtype != y.dtype {
         return Err(v.no_kernel());
     }
@@ -216,6 +217,35 @@ pub(super) fn plan_fill(v: NodeView<'_>) -> Result<Planned, PlanError> {
     };
     let kernel = Call { name: format!("fill-{}", y.dtype), cost: 0, run };
     Ok(Planned::step(kernel, &[], &v.node.outputs))
+}
+
+/// Copies what the branch computed that was taken; where that is known, its bytes are the output's.
+pub(super) fn plan_merge(v: NodeView<'_>) -> Result<Planned, PlanError> {
+    let (condition, y) = (v.tensor(0)?, v.out());
+    let values = [v.node.input(1), v.node.input(2)];
+    for id in values.into_iter().flatten() {
+        same_meaning(v, v.graph.tensor(id), y)?;
+    }
+    let known = condition.data.as_ref().map(|d| usize::from(d.bytes().first() == Some(&0)));
+    match (known, values) {
+        (Some(i), _) => match values[i] {
+            Some(from) => Ok(Planned::Alias { from }),
+            None => Err(v.unsupported(format!("'{}' chooses a branch that was left out", condition.name))),
+        },
+        (None, [Some(a), Some(b)]) => {
+            let run = |io: &mut Io<'_>| {
+                let Views { inputs: [condition, a, b], outputs: [y], .. } = io.one();
+                let taken = if condition[0] != 0 { a } else { b };
+                y.copy_from_slice(&taken[..y.len()]);
+            };
+            let kernel = Call { name: format!("merge-{}", y.dtype), cost: 0, run };
+            Ok(Planned::step(kernel, &[v.input(0)?, a, b], &v.node.outputs))
+        }
+        _ => Err(v.unsupported(format!(
+            "its branches give different ranks or types, and '{}' is not known before it runs",
+            condition.name
+        ))),
+    }
 }
 
 pub(super) fn plan_gather(v: NodeView<'_>, op: &Gather) -> Result<Planned, PlanError> {

@@ -5,6 +5,7 @@ mod conv;
 mod convert;
 mod copy;
 mod dynamic;
+mod index;
 mod matmul;
 mod pool;
 mod recurrent;
@@ -71,6 +72,14 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::LayerNorm(op) => transformer::plan_layer_norm(p, v, op),
         Op::Attention(op) => transformer::plan_attention(p, v, op),
         Op::BatchNorm(_) => Err(v.unsupported("it must be folded first: run optimize::float on the graph")),
+        Op::Merge(_) => copy::plan_merge(v),
+        Op::GatherElements(op) => index::plan_gather_elements(v, op),
+        Op::GatherRows(op) => index::plan_gather_rows(v, op),
+        Op::ScatterElements(op) => index::plan_scatter_elements(v, op),
+        Op::ScatterRows(op) => index::plan_scatter_rows(v, op),
+        Op::CumSum(op) => index::plan_cum_sum(v, op),
+        Op::TopK(op) => index::plan_top_k(v, op),
+        Op::Range(_) => index::plan_range(v),
         Op::ShapeOf(_) => Err(v.unsupported("its input's shape is not known after binding")),
     }
 }
@@ -199,6 +208,12 @@ impl<F: Fn(&mut Io<'_>) + Send + Sync> Kernel for Call<F> {
         (self.run)(io);
         Ok(())
     }
+}
+
+/// Outer, the axis, inner.
+pub(super) fn around(v: NodeView<'_>, dims: &[usize], axis: usize) -> Result<[usize; 3], PlanError> {
+    let len = *dims.get(axis).ok_or_else(|| v.unsupported(format!("there is no axis {axis}")))?;
+    Ok([dims[..axis].iter().product(), len, dims[axis + 1..].iter().product()])
 }
 
 /// The first `n` values of bytes that lie aligned.

@@ -1,7 +1,7 @@
 //! Operators that look along axes: sums, means, extremes, softmax.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Call, NodeView, values, values_mut};
+use super::{Call, NodeView, around, values, values_mut};
 use crate::graph::{ArgMax, Clamp, DType, Reduce, ReduceKind, Softmax};
 use crate::run::{Io, Views};
 use ottava_kernels::pool::Extremum;
@@ -32,6 +32,7 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
         ReduceKind::Sum => ReduceFn::Sum,
         ReduceKind::Max => ReduceFn::Max,
         ReduceKind::Min => ReduceFn::Min,
+        ReduceKind::Prod => ReduceFn::Prod,
     };
     match (x.dtype, y.dtype, op.kind) {
         (DType::F32, DType::F32, _) => call(v, name, move |io| {
@@ -43,6 +44,9 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
             reduce_i64(f, &r, values(x, len), values_mut(y));
         }),
         (DType::U8, DType::U8, ReduceKind::Mean | ReduceKind::Sum) => {
+            if r.terms() == 0 {
+                return Err(v.unsupported("there is no mean or sum of no bytes: keep this node in float"));
+            }
             if r.terms() > MAX_QUANTIZED_TERMS {
                 return Err(v.unsupported(format!("a sum of {} bytes does not fit 32 bits", r.terms())));
             }
@@ -65,12 +69,6 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
         }),
         _ => Err(v.no_kernel()),
     }
-}
-
-/// Outer, the axis, inner.
-fn around(v: NodeView<'_>, dims: &[usize], axis: usize) -> Result<[usize; 3], PlanError> {
-    let len = *dims.get(axis).ok_or_else(|| v.unsupported(format!("there is no axis {axis}")))?;
-    Ok([dims[..axis].iter().product(), len, dims[axis + 1..].iter().product()])
 }
 
 pub(super) fn plan_softmax(p: &Planner<'_>, v: NodeView<'_>, op: &Softmax) -> Result<Planned, PlanError> {

@@ -4,6 +4,7 @@ use super::super::{PlanError, Planned, Planner};
 use super::{Affine, Call, NodeView, values, values_mut};
 use crate::graph::{DType, Unary, UnaryKind};
 use crate::run::{Io, Views};
+use ottava_kernels::cast::CastFrom;
 use ottava_kernels::table::table;
 use ottava_kernels::unary::{UnaryFn, unary_f32, unary_f64};
 
@@ -33,6 +34,23 @@ fn function(op: &Unary) -> Option<UnaryFn> {
         UnaryKind::Ceil => UnaryFn::Ceil,
         UnaryKind::Round => UnaryFn::Round,
         UnaryKind::Sign => UnaryFn::Sign,
+        UnaryKind::Sin => UnaryFn::Sin,
+        UnaryKind::Cos => UnaryFn::Cos,
+        UnaryKind::Tan => UnaryFn::Tan,
+        UnaryKind::Asin => UnaryFn::Asin,
+        UnaryKind::Acos => UnaryFn::Acos,
+        UnaryKind::Atan => UnaryFn::Atan,
+        UnaryKind::Sinh => UnaryFn::Sinh,
+        UnaryKind::Cosh => UnaryFn::Cosh,
+        UnaryKind::Asinh => UnaryFn::Asinh,
+        UnaryKind::Acosh => UnaryFn::Acosh,
+        UnaryKind::Atanh => UnaryFn::Atanh,
+        UnaryKind::Softsign => UnaryFn::Softsign,
+        UnaryKind::Mish => UnaryFn::Mish,
+        UnaryKind::Selu => UnaryFn::Selu { alpha, gamma: beta },
+        UnaryKind::Celu => UnaryFn::Celu { alpha },
+        UnaryKind::ThresholdedRelu => UnaryFn::ThresholdedRelu { alpha },
+        UnaryKind::Shrink => UnaryFn::Shrink { lambda: alpha, bias: beta },
         UnaryKind::Not => return None,
     })
 }
@@ -67,7 +85,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Plann
     let (x, y) = (v.tensor(0)?, v.out());
     let isa = p.isa;
     match (x.dtype, y.dtype, function(op)) {
-        (DType::U8, DType::U8, Some(f)) => {
+        (DType::U8, DType::U8, Some(f)) if x.quant.is_some() => {
             let entries = byte_table(v.affine(x)?, v.affine(y)?, |r| unary_f64(f, r));
             plan_table(p, v, &format!("table-{}", op.kind.name()), entries)
         }
@@ -80,7 +98,6 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Plann
             let kernel = Call { name: format!("{}-f32 {isa}", op.kind.name()), cost: 0, run };
             Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
         }
-        (DType::I64, DType::I64, Some(_)) => integer(v, op.kind),
         (DType::Bool, DType::Bool, None) => {
             let run = |io: &mut Io<'_>| {
                 let Views { inputs: [x], outputs: [y], .. } = io.one();
@@ -89,23 +106,35 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Plann
             let kernel = Call { name: "not-bool".to_string(), cost: 0, run };
             Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
         }
+        (DType::U8, DType::U8, _) => integer::<u8>(v, op.kind),
+        (DType::I8, DType::I8, _) => integer::<i8>(v, op.kind),
+        (DType::I16, DType::I16, _) => integer::<i16>(v, op.kind),
+        (DType::I32, DType::I32, _) => integer::<i32>(v, op.kind),
+        (DType::I64, DType::I64, _) => integer::<i64>(v, op.kind),
         _ => Err(v.no_kernel()),
     }
 }
 
-fn integer(v: NodeView<'_>, kind: UnaryKind) -> Result<Planned, PlanError> {
+/// Functions of integers that are not quantized, in i64 and back: what overflows wraps.
+fn integer<T>(v: NodeView<'_>, kind: UnaryKind) -> Result<Planned, PlanError>
+where
+    T: bytemuck::Pod + CastFrom<i64>,
+    i64: CastFrom<T>,
+{
     let f: fn(i64) -> i64 = match kind {
         UnaryKind::Abs => i64::wrapping_abs,
         UnaryKind::Neg => i64::wrapping_neg,
         UnaryKind::Sign => i64::signum,
         UnaryKind::Relu => |x| x.max(0),
+        UnaryKind::Not => |x| !x,
         _ => return Err(v.no_kernel()),
     };
     let run = move |io: &mut Io<'_>| {
         let Views { inputs: [x], outputs: [y], .. } = io.one();
-        let y = values_mut::<i64>(y);
-        y.iter_mut().zip(values::<i64>(x, x.len() / 8)).for_each(|(y, x)| *y = f(*x));
+        let y = values_mut::<T>(y);
+        let x = values::<T>(x, y.len());
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = T::cast_from(f(i64::cast_from(*x))));
     };
-    let kernel = Call { name: format!("{}-i64", kind.name()), cost: 0, run };
+    let kernel = Call { name: format!("{}-{}", kind.name(), v.out().dtype), cost: 0, run };
     Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }

@@ -85,8 +85,17 @@ fn plain() -> Vec<Op> {
         }
         .into(),
         Unpack { bits: 4, dims: vec![2] }.into(),
+        Merge {}.into(),
+        GatherElements { axis: 0 }.into(),
+        GatherRows { batch_dims: 0 }.into(),
+        CumSum { axis: 0, exclusive: false, reverse: false }.into(),
+        TopK { axis: 0, largest: true }.into(),
+        Range {}.into(),
     ];
     ops.extend(RecurrentCell::ALL.iter().map(|&cell| Op::from(Recurrent::new(cell, Direction::Forward))));
+    for &kind in ScatterKind::ALL {
+        ops.extend([Op::from(ScatterElements { axis: 0, kind }), Op::from(ScatterRows { kind })]);
+    }
     ops.extend(PadMode::ALL.iter().map(|&mode| Op::from(Pad { mode })));
     ops.extend(ReduceKind::ALL.iter().map(|&kind| Op::from(Reduce { kind, axes: vec![], keep_dims: true })));
     ops.extend(UnaryKind::ALL.iter().map(|&kind| Op::from(Unary { kind, alpha: 0.0, beta: 0.0 })));

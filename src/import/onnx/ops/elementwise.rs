@@ -33,7 +33,41 @@ fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Unary, Stop> {
         "Ceil" => plain(UnaryKind::Ceil),
         "Round" => plain(UnaryKind::Round),
         "Sign" => plain(UnaryKind::Sign),
-        "Not" => plain(UnaryKind::Not),
+        "Not" | "BitwiseNot" => plain(UnaryKind::Not),
+        "Sin" => plain(UnaryKind::Sin),
+        "Cos" => plain(UnaryKind::Cos),
+        "Tan" => plain(UnaryKind::Tan),
+        "Asin" => plain(UnaryKind::Asin),
+        "Acos" => plain(UnaryKind::Acos),
+        "Atan" => plain(UnaryKind::Atan),
+        "Sinh" => plain(UnaryKind::Sinh),
+        "Cosh" => plain(UnaryKind::Cosh),
+        "Asinh" => plain(UnaryKind::Asinh),
+        "Acosh" => plain(UnaryKind::Acosh),
+        "Atanh" => plain(UnaryKind::Atanh),
+        "Softsign" => plain(UnaryKind::Softsign),
+        "Mish" => plain(UnaryKind::Mish),
+        "Swish" => match attrs.float_or("alpha", 1.0)? {
+            1.0 => plain(UnaryKind::Silu),
+            other => return Err(Stop::because(format!("attribute 'alpha' is {other}: only 1 is supported"))),
+        },
+        "Selu" => Unary {
+            kind: UnaryKind::Selu,
+            alpha: attrs.float_or("alpha", 1.673_263_2)?,
+            beta: attrs.float_or("gamma", 1.050_701)?,
+        },
+        "Celu" => match attrs.float_or("alpha", 1.0)? {
+            alpha if alpha > 0.0 => Unary { alpha, ..plain(UnaryKind::Celu) },
+            other => return Err(Stop::because(format!("attribute 'alpha' is {other}, it must be positive"))),
+        },
+        "ThresholdedRelu" => {
+            Unary { alpha: attrs.float_or("alpha", 1.0)?, ..plain(UnaryKind::ThresholdedRelu) }
+        }
+        "Shrink" => Unary {
+            kind: UnaryKind::Shrink,
+            alpha: attrs.float_or("lambd", 0.5)?,
+            beta: attrs.float_or("bias", 0.0)?,
+        },
         _ => return Err(unknown()),
     })
 }
@@ -79,6 +113,11 @@ fn binary_of(op: &str) -> Result<BinaryKind, Stop> {
         "Equal" => BinaryKind::Equal,
         "Less" => BinaryKind::Less,
         "Greater" => BinaryKind::Greater,
+        "LessOrEqual" => BinaryKind::LessEqual,
+        "GreaterOrEqual" => BinaryKind::GreaterEqual,
+        "And" | "BitwiseAnd" => BinaryKind::And,
+        "Or" | "BitwiseOr" => BinaryKind::Or,
+        "Xor" | "BitwiseXor" => BinaryKind::Xor,
         _ => return Err(unknown()),
     })
 }
@@ -91,16 +130,72 @@ fn unknown() -> Stop {
 /// The exponent may be of another type than the base, whose type the result has.
 pub(super) fn pow(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.attrs().finish()?;
-    let (base, mut exponent) = (cx.input(0)?, cx.input(1)?);
+    let (base, exponent) = (cx.input(0)?, cx.input(1)?);
     let op = Binary { kind: BinaryKind::Pow, clamp: Clamp::NONE };
-    let (to, from) = (cx.dtype(base), cx.dtype(exponent));
-    if to != from {
-        if to != DType::F32 {
-            return Err(Stop::because(format!("a base of {to} with an exponent of {from} is not supported")));
+    match (cx.dtype(base), cx.dtype(exponent)) {
+        (to, from) if to == from => cx.emit(op, &[Some(base), Some(exponent)]),
+        // An integer to the power of a fraction is computed in floats.
+        (to, DType::F32) => {
+            let base = cx.cast("base", base, DType::F32)?;
+            let power = cx.inner("power", op, &[Some(base), Some(exponent)])?;
+            to_dtype(cx, power, to)
         }
-        exponent = cx.cast("exponent", exponent, to)?;
+        (to, _) => {
+            let exponent = cx.cast("exponent", exponent, to)?;
+            cx.emit(op, &[Some(base), Some(exponent)])
+        }
     }
-    cx.emit(op, &[Some(base), Some(exponent)])
+}
+
+/// Remainders: with the sign of the divisor, or of the dividend where `fmod` is set.
+pub(super) fn modulo(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let kind = if attrs.flag("fmod", false)? { BinaryKind::Fmod } else { BinaryKind::Mod };
+    attrs.finish()?;
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+}
+
+pub(super) fn bit_shift(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let kind = match attrs.text_or("direction", "")? {
+        "LEFT" => BinaryKind::ShiftLeft,
+        "RIGHT" => BinaryKind::ShiftRight,
+        other => return Err(Stop::because(format!("attribute 'direction' is '{other}': not LEFT or RIGHT"))),
+    };
+    attrs.finish()?;
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+}
+
+/// Nothing equals what is not a number, not even itself.
+pub(super) fn is_nan(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let x = cx.input(0)?;
+    cx.need_float(x)?;
+    let op = Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE };
+    let number = cx.inner("is_number", op, &[Some(x), Some(x)])?;
+    cx.emit(Unary { kind: UnaryKind::Not, alpha: 0.0, beta: 0.0 }, &[Some(number)])
+}
+
+pub(super) fn is_inf(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let (negative, positive) = (attrs.flag("detect_negative", true)?, attrs.flag("detect_positive", true)?);
+    attrs.finish()?;
+    let x = cx.input(0)?;
+    cx.need_float(x)?;
+    let (x, bound) = match (negative, positive) {
+        (true, true) => {
+            let size = Unary { kind: UnaryKind::Abs, alpha: 0.0, beta: 0.0 };
+            (cx.inner("size", size, &[Some(x)])?, f32::INFINITY)
+        }
+        (true, false) => (x, f32::NEG_INFINITY),
+        (false, true) => (x, f32::INFINITY),
+        // Nothing equals what is not a number.
+        (false, false) => (x, f32::NAN),
+    };
+    let bound = cx.scalar("bound", bound)?;
+    cx.emit(Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE }, &[Some(x), Some(bound)])
 }
 
 /// Any number of inputs, combined from left to right.
@@ -119,6 +214,23 @@ pub(super) fn variadic(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         sofar = cx.inner(&format!("part{i}"), op.clone(), &[Some(sofar), Some(input)])?;
     }
     cx.emit(op, &[Some(sofar), last])
+}
+
+/// The mean of any number of inputs.
+pub(super) fn mean(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let inputs = cx.inputs()?;
+    let (Some((&first, others)), op) = (inputs.split_first(), |kind| Binary { kind, clamp: Clamp::NONE })
+    else {
+        return Err(Stop::because("it has no inputs"));
+    };
+    cx.need_float(first)?;
+    let mut sum = first;
+    for (i, &input) in others.iter().enumerate() {
+        sum = cx.inner(&format!("sum{i}"), op(BinaryKind::Add), &[Some(sum), Some(input)])?;
+    }
+    let count = cx.scalar("count", inputs.len() as f32)?;
+    cx.emit(op(BinaryKind::Div), &[Some(sum), Some(count)])
 }
 
 pub(super) fn select(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {

@@ -1,8 +1,12 @@
 //! The operators of ONNX: one table, one handler each.
 
+mod compose;
+mod control;
 mod conv;
+mod depth;
 mod elementwise;
 mod gather;
+mod index;
 mod integer;
 mod linear;
 mod normalize;
@@ -93,6 +97,22 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Softmax" => op(1, 1..=1, 1, normalize::softmax),
         "LogSoftmax" => op(1, 1..=1, 1, normalize::log_softmax),
         "HardSwish" => op(14, 1..=1, 1, elementwise::unary),
+        "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" => op(7, 1..=1, 1, elementwise::unary),
+        "Sinh" | "Cosh" | "Asinh" | "Acosh" | "Atanh" | "Shrink" => op(9, 1..=1, 1, elementwise::unary),
+        "ThresholdedRelu" => op(10, 1..=1, 1, elementwise::unary),
+        "Celu" => op(12, 1..=1, 1, elementwise::unary),
+        "Mish" | "BitwiseNot" => op(18, 1..=1, 1, elementwise::unary),
+        "Swish" => op(24, 1..=1, 1, elementwise::unary),
+        "Softsign" => op(1, 1..=1, 1, elementwise::unary),
+        "Selu" => op(6, 1..=1, 1, elementwise::unary),
+        "IsNaN" => op(9, 1..=1, 1, elementwise::is_nan),
+        "IsInf" => op(10, 1..=1, 1, elementwise::is_inf),
+        "Mod" => op(10, 2..=2, 1, elementwise::modulo),
+        "BitShift" => op(11, 2..=2, 1, elementwise::bit_shift),
+        "And" | "Or" | "Xor" => op(7, 2..=2, 1, elementwise::binary),
+        "LessOrEqual" | "GreaterOrEqual" => op(12, 2..=2, 1, elementwise::binary),
+        "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => op(18, 2..=2, 1, elementwise::binary),
+        "Mean" => op(6, 1..=MANY, 1, elementwise::mean),
         "Gelu" => op(20, 1..=1, 1, elementwise::gelu),
         "Erf" | "Sign" => op(9, 1..=1, 1, elementwise::unary),
         "Round" => op(11, 1..=1, 1, elementwise::unary),
@@ -107,8 +127,30 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Pow" => op(7, 2..=2, 1, elementwise::pow),
         "Min" | "Max" | "Sum" => op(6, 1..=MANY, 1, elementwise::variadic),
         "Where" => op(9, 3..=3, 1, elementwise::select),
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => op(1, 1..=2, 1, reduce::reduce),
-        "ArgMax" => op(1, 1..=1, 1, reduce::arg_max),
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
+        | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => op(1, 1..=2, 1, reduce::reduce),
+        "ArgMax" | "ArgMin" => op(1, 1..=1, 1, reduce::arg_extremum),
+        "GatherElements" => op(11, 2..=2, 1, index::gather_elements),
+        "GatherND" => op(11, 2..=2, 1, index::gather_nd),
+        "ScatterElements" => op(11, 3..=3, 1, index::scatter_elements),
+        "Scatter" => op(9, 3..=3, 1, index::scatter_elements).map(|o| Operator { until: 10, ..o }),
+        "ScatterND" => op(11, 3..=3, 1, index::scatter_nd),
+        "CumSum" => op(11, 2..=2, 1, index::cum_sum),
+        "TopK" => op(1, 1..=2, 2, index::top_k),
+        "Range" => op(11, 3..=3, 1, index::range),
+        "OneHot" => op(9, 3..=3, 1, index::one_hot),
+        "Trilu" => op(14, 1..=2, 1, index::trilu),
+        "EyeLike" => op(9, 1..=1, 1, index::eye_like),
+        "ReverseSequence" => op(10, 2..=2, 1, index::reverse_sequence),
+        "DepthToSpace" => op(1, 1..=1, 1, depth::depth_to_space),
+        "SpaceToDepth" => op(1, 1..=1, 1, depth::space_to_depth),
+        "InstanceNormalization" => op(6, 3..=3, 1, compose::instance_norm),
+        "GroupNormalization" => op(18, 3..=3, 1, compose::group_norm),
+        "MeanVarianceNormalization" => op(9, 1..=1, 1, compose::mean_variance_norm),
+        "LpNormalization" => op(1, 1..=1, 1, compose::lp_norm),
+        "LRN" => op(1, 1..=1, 1, compose::local_response_norm),
+        "Hardmax" => op(1, 1..=1, 1, compose::hardmax),
+        "CastLike" => op(15, 2..=2, 1, source::cast_like),
         "Concat" => op(4, 1..=MANY, 1, gather::concat),
         "Gather" => op(1, 2..=2, 1, gather::gather),
         "Split" => op(2, 1..=2, MANY, slice::split),
@@ -124,6 +166,7 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Expand" => op(8, 2..=2, 1, shape::expand),
         "Tile" => op(6, 2..=2, 1, shape::tile),
         "Shape" => op(1, 1..=1, 1, shape::shape_of),
+        "Size" => op(1, 1..=1, 1, shape::size),
         "Cast" => op(6, 1..=1, 1, source::cast),
         "Constant" => op(1, 0..=0, 1, source::constant),
         "ConstantOfShape" => op(9, 1..=1, 1, source::constant_of_shape),
@@ -135,8 +178,11 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "LayerNormalization" => op(17, 2..=3, 3, transformer::layer_norm),
         "RMSNormalization" => op(23, 2..=2, 1, transformer::rms_norm),
         super::qoperator::BIAS => op(1, 3..=3, 1, quantization::dequantize_bias),
+        "If" => op(1, 1..=1, MANY, control::branch),
+        "Loop" => op(1, 2..=MANY, MANY, control::repeat),
+        "Scan" => op(9, 1..=MANY, MANY, control::scan),
         "Identity" => op(1, 1..=1, 1, source::identity),
-        "Dropout" => op(7, 1..=3, 1, source::dropout),
+        "Dropout" => op(7, 1..=3, 2, source::dropout),
         _ => None,
     }
 }

@@ -4,7 +4,8 @@ use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use super::axes;
 use crate::graph::{
-    Expand, Flatten, Op, Reshape, ShapeOf, Squeeze, Tensor, TensorId, Tile, Transpose, Unsqueeze,
+    Expand, Flatten, Op, Reduce, ReduceKind, Reshape, ShapeOf, Squeeze, Tensor, TensorId, Tile, Transpose,
+    Unsqueeze,
 };
 
 pub(super) fn reshape(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -137,4 +138,12 @@ pub(super) fn shape_of(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     attrs.finish()?;
     let x = cx.input(0)?;
     cx.emit(ShapeOf { start, end }, &[Some(x)])
+}
+
+/// The number of elements, as the product of the dimensions.
+pub(super) fn size(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let x = cx.input(0)?;
+    let shape = cx.inner("shape", ShapeOf { start: 0, end: i64::MAX }, &[Some(x)])?;
+    cx.emit(Reduce { kind: ReduceKind::Prod, axes: vec![0], keep_dims: false }, &[Some(shape)])
 }

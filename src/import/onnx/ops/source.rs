@@ -3,7 +3,7 @@
 use super::super::context::{Context, Stop};
 use super::super::tensor::{computed_dtype, constant as read_constant, type_name};
 use super::elementwise::to_dtype;
-use crate::graph::{DType, Data, Fill, TensorId};
+use crate::graph::{DType, Data, Fill, ShapeOf, TensorId};
 
 /// All forms of a constant; exactly one of the attributes must be there.
 pub(super) fn constant(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -89,14 +89,31 @@ pub(super) fn dropout(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             return Err(Stop::because("'training_mode' must be false: export the model for inference"));
         }
     }
-    Ok(vec![x])
+    if !cx.is_read(1) {
+        return Ok(vec![x]);
+    }
+    // The mask keeps everything.
+    let kept = cx.constant("kept", DType::Bool, &[], Data::from_bytes(&[1]))?;
+    let shape = cx.inner("shape", ShapeOf { start: 0, end: i64::MAX }, &[Some(x)])?;
+    let mask = cx.inner("mask", Fill {}, &[Some(shape), Some(kept)])?;
+    Ok(vec![x, mask])
+}
+
+/// To the element type of the second input.
+pub(super) fn cast_like(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    attrs.ignore(&["saturate", "round_mode"]);
+    attrs.finish()?;
+    let (x, like) = (cx.input(0)?, cx.input(1)?);
+    let dtype = cx.dtype(like);
+    to_dtype(cx, x, dtype)
 }
 
 pub(super) fn cast(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
     let to = attrs.int("to")?.ok_or_else(|| Stop::because("attribute 'to' is missing"))?;
     // How values that don't fit 8-bit floats are treated; there are none here.
-    attrs.ignore(&["saturate"]);
+    attrs.ignore(&["saturate", "round_mode"]);
     attrs.finish()?;
     let dtype = i32::try_from(to).ok().and_then(computed_dtype);
     let dtype = dtype.ok_or_else(|| {
