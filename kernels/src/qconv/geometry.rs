@@ -29,7 +29,7 @@ pub(crate) struct Geometry {
     pub out: [usize; 2],
 }
 
-/// What follows from a geometry by divisions: found once, when it is planned.
+/// What follows from a geometry, mostly by divisions: found once, when it is planned.
 #[derive(Clone, Debug)]
 pub(crate) struct Windows {
     /// Output lines and columns whose windows do not hang over an edge.
@@ -40,6 +40,10 @@ pub(crate) struct Windows {
     pub taps: [usize; 2],
     /// From the first tap of a window to each of them, where none lies outside, in bytes.
     pub offsets: Vec<usize>,
+    /// Bytes from a window to the next one in its line.
+    pub step: usize,
+    /// Bytes from the start of a window to the end of its last pixel.
+    pub len: usize,
     /// Output channels, input channels of one group.
     pub group: [usize; 2],
 }
@@ -134,7 +138,10 @@ impl Geometry {
             (y * self.x[2] + x) * self.x[3]
         };
         let group = [self.oc / self.groups, self.group_channels()];
-        Windows { inside, all_inside, taps, offsets: (0..down * right).map(offset).collect(), group }
+        let offsets = (0..down * right).map(offset).collect();
+        let (reach, [.., width, channels]) = (self.reach(), self.x);
+        let len = (reach[0] * width + reach[1] + 1) * channels;
+        Windows { inside, all_inside, taps, offsets, step: self.strides[1] * channels, len, group }
     }
 
     /// Bytes of one tap.

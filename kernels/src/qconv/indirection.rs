@@ -89,13 +89,13 @@ impl<'a> Indirection<'a> {
 
     /// Where in the input the windows of `span` start, which lie wholly inside, and from one to the next. Panics
     /// where they leave it.
+    #[inline]
     fn steps(&self, span: &Span) -> (usize, usize) {
         let g = self.geometry;
         let at = [g.top(span.y), g.left(span.x.start)];
         let first = g.pixel(span.n, at).expect("the window is inside");
-        let (step, reach) = (g.strides[1] * g.x[3], g.reach());
-        let windows = (span.x.len() - 1) * step + (reach[0] * g.x[2] + reach[1] + 1) * g.x[3];
-        assert!(first + windows + SLACK <= self.x.len());
+        let step = self.windows.step;
+        assert!(first + (span.x.len() - 1) * step + self.windows.len + SLACK <= self.x.len());
         (first, step)
     }
 
