@@ -118,6 +118,7 @@ golden! {
     dscnn_float: check_float("mlperf_tiny/kws_ref_model_float32", WEIGHTS_ONLY);
     mobilenet_vww_float: check_float("mlperf_tiny/vww_96_float", FLOAT);
     autoencoder_float: check_float("mlperf_tiny/ad01_fp32", FLOAT);
+    lstm_float: check_float("tflite_micro/trained_lstm", FLOAT);
     resnet8: check_quantized("mlperf_tiny/pretrainedResnet_quant");
     resnet8_large: check_quantized("mlperf_tiny/pretrainedResnet_large_int8");
     dscnn: check_quantized("mlperf_tiny/kws_ref_model");

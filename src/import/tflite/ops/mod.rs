@@ -6,6 +6,7 @@ mod elementwise;
 mod join;
 mod linear;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
@@ -75,6 +76,7 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "HARD_SWISH" => unary(|cx| elementwise::unary(cx, UnaryKind::HardSwish)),
         "EXP" => unary(|cx| elementwise::unary(cx, UnaryKind::Exp)),
         "ABS" => unary(|cx| elementwise::unary(cx, UnaryKind::Abs)),
+        "UNIDIRECTIONAL_SEQUENCE_LSTM" => op(20..=24, 71, recurrent::lstm),
         "SOFTMAX" => op(1..=1, 9, reduce::softmax),
         "MEAN" => op(2..=2, 27, |cx| reduce::reduce(cx, ReduceKind::Mean)),
         "SUM" => op(2..=2, 27, |cx| reduce::reduce(cx, ReduceKind::Sum)),
