@@ -65,7 +65,7 @@ enum Kind {
     Float(FConv),
     /// Sums of `block` rows at a time.
     Dynamic {
-        sums: DynamicQConv,
+        sums: Box<DynamicQConv>,
         block: usize,
         shared: bool,
     },
@@ -84,7 +84,7 @@ impl Product {
             }
             Arithmetic::Dynamic { shared } => {
                 let block = if shared { rows } else { rows.min(BLOCK) };
-                let sums = DynamicQConv::sums(isa, ConvShape::linear(block, k, n));
+                let sums = Box::new(DynamicQConv::sums(isa, ConvShape::linear(block, k, n)));
                 Kind::Dynamic { sums, block, shared }
             }
         };
