@@ -9,9 +9,12 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod custom;
 #[cfg(feature = "report")]
 pub mod data;
 pub mod error;
+#[cfg(feature = "import")]
+pub mod export;
 pub mod format;
 pub mod graph;
 #[cfg(feature = "import")]

@@ -231,10 +231,18 @@ fn damaged_files_do_not_verify() {
 }
 
 #[test]
-fn there_is_no_onnx_writer_yet() {
-    let out = scratch("back.onnx");
-    assert!(ottava(&["convert", network(), "-o", out.to_str().unwrap()]).refused(".onnx"));
-    assert!(!out.exists());
+fn onnx_comes_out_again() {
+    let (whole, back) = (scratch("forth.8va"), scratch("back.onnx"));
+    json(&["convert", network(), "-o", whole.to_str().unwrap()]);
+    let (whole, to) = (whole.to_str().unwrap(), back.to_str().unwrap());
+    assert_eq!(json(&["convert", whole, "-o", to])["bytes_out"], std::fs::metadata(&back).unwrap().len());
+    let nodes = |model: &str| json(&["inspect", model])["nodes"].as_array().unwrap().len();
+    assert_eq!(nodes(whole), nodes(to));
+    std::fs::remove_file(&back).unwrap();
+    assert!(ottava(&["convert", whole, "-o", to, "--pack", "scalar"]).refused("--pack"));
+    assert!(!back.exists());
+    let lite = scratch("back.tflite");
+    assert!(ottava(&["convert", whole, "-o", lite.to_str().unwrap()]).refused(".tflite"));
 }
 
 #[test]

@@ -58,6 +58,10 @@ fn kind_of(takes: impl Fn(Attr) -> bool) -> (String, Attr) {
     if takes(bounds.clone()) && !takes(Attr::Floats(vec![1.0, -1.0])) {
         return ("bounds".to_string(), bounds);
     }
+    let text = Attr::Text("any".to_string());
+    if takes(text.clone()) {
+        return ("text".to_string(), text);
+    }
     let functions = Attr::Text("tanh elu:0.5 affine:1:0".to_string());
     if takes(functions.clone()) {
         return ("functions".to_string(), functions);

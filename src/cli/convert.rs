@@ -1,4 +1,4 @@
-//! `ottava convert`: to `.8va`, without changing numbers.
+//! `ottava convert`: to `.8va` or ONNX, without changing numbers.
 
 use super::failure::Failure;
 use super::options::{LoadArgs, isa_names};
@@ -11,15 +11,16 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Write a model as .8va without changing its numbers
+/// Write a model as .8va or .onnx without changing its numbers
 #[derive(Args)]
 #[command(after_help = "Examples:
   ottava convert model.onnx -o model.8va
-  ottava convert model.8va -o packed.8va --pack avx512vnni")]
+  ottava convert model.8va -o packed.8va --pack avx512vnni
+  ottava convert model.8va -o model.onnx")]
 pub(super) struct Convert {
     /// .8va, .onnx or .tflite
     model: PathBuf,
-    /// The file to write
+    /// The file to write: its ending says which kind
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Store weights ready for an instruction set too: a larger file that loads without packing
@@ -59,6 +60,10 @@ impl Written {
 impl Convert {
     pub fn execute(&self) -> Result<(), Failure> {
         let start = Instant::now();
+        if self.pack.is_some() && model::is_onnx(&self.output) {
+            let what = "an ONNX file can't hold packed weights; leave --pack out or write OUT.8va";
+            return Err(Failure::refused(format!("{}: {what}", self.output.display())));
+        }
         let loaded = model::load(&self.model, &self.load)?;
         let packed = match &self.pack {
             None => Vec::new(),

@@ -5,7 +5,7 @@ use super::options::LoadArgs;
 use crate::data::Source;
 use crate::format::{self, PackedSection};
 use crate::graph::{Graph, Tensor};
-use crate::{Error, Model, import, optimize};
+use crate::{Error, Model, export, import, optimize};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -46,18 +46,25 @@ pub(super) fn load(path: &Path, args: &LoadArgs) -> Result<Loaded, Failure> {
     Ok(Loaded { model, file_bytes })
 }
 
-/// Writes a `.8va` file and tells its length. Other kinds are refused.
+/// True for the name of an ONNX file.
+pub(super) fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+}
+
+/// Writes a `.8va` file, or an ONNX one (without packed weights), and tells its length. Other kinds are refused.
 pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Result<u64, Failure> {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    if extension == "onnx" || extension == "tflite" {
-        let to = extension.to_string_lossy();
-        return Err(Failure::refused(format!(
-            "{}: writing .{to} files is not supported yet; write OUT.8va",
-            path.display()
-        )));
+    let io = |e| Error::io(path, e);
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tflite")) {
+        let what = "writing .tflite files is not supported; write OUT.8va or OUT.onnx";
+        return Err(Failure::refused(format!("{}: {what}", path.display())));
     }
-    format::save(path, graph, packed)?;
-    Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
+    if !is_onnx(path) {
+        format::save(path, graph, packed)?;
+        return Ok(std::fs::metadata(path).map_err(io)?.len());
+    }
+    let bytes = export::to_onnx(graph).map_err(|e| Failure::refused(e.to_string()))?;
+    format::replace(path, &bytes).map_err(io)?;
+    Ok(bytes.len() as u64)
 }
 
 /// Nodes that compute in 8-bit integers, or hold weights of so few bits, and nodes that compute in floats. What

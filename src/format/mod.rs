@@ -19,6 +19,8 @@ pub use error::{FormatError, Place};
 pub use frame::reseal;
 pub use mmap::map;
 pub use read::read;
+#[cfg(feature = "cli")]
+pub(crate) use save::replace;
 pub use save::{open, save};
 pub use write::write;
 

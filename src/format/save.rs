@@ -56,7 +56,8 @@ pub(super) fn file_len(file: &File, limits: &Limits) -> std::result::Result<usiz
     usize::try_from(len).map_err(|_| LenError::Io(io::ErrorKind::FileTooLarge.into()))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes bytes as [`save`] writes them.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,

@@ -8,6 +8,7 @@
 
 mod bind;
 mod branch;
+mod custom;
 mod dims;
 mod dtypes;
 mod index;

@@ -545,6 +545,13 @@ ops! {
     Where = 30 {}
     /// Inputs: x, repeats (i64, one per dimension).
     Tile = 31 {}
+    /// An operator of the application: see [`crate::custom`]. 1 to 4 inputs, one output.
+    Custom = 32 {
+        /// The name that it is registered under.
+        name: String,
+        /// Lines of `name=value`.
+        parameters: String,
+    }
     /// A recurrent layer with `D` directions, `G` gates and `H` hidden units. Inputs: x `[T,N,I]`, w `[D*G*H,I]`,
     /// r `[D*G*H,H]`, optional bias `[D,2*G*H]` (of w, then of r) or `[D,G*H]` (of w), optional lengths `[N]` (i32), optional first
     /// state `[D,N,H]`, optional first cell state `[D,N,H]`, optional peepholes `[D,3*H]` (input, output, forget).

@@ -86,6 +86,7 @@ fn output(site: &Site) -> Rule<DType> {
             present.map(|i| one_of(site, i, &[if i == 4 { I32 } else { F32 }])).collect::<Rule<Vec<_>>>()?;
             give(site, F32, &[])
         }
+        Op::Custom(op) => give(site, super::custom::output(site, op)?.0, &[]),
         Op::ShapeOf(_) => give(site, I64, &[]),
         Op::ArgMax(_) => {
             one_of(site, 0, &[F32, F16, U8, I8, I32, I64])?;

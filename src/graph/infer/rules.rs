@@ -3,7 +3,7 @@
 use super::super::*;
 use super::dims::{self, Extent};
 use super::site::{Rule, Site};
-use super::{branch, index, integer, rearrange, recurrent, select, spatial, transformer};
+use super::{branch, custom, index, integer, rearrange, recurrent, select, spatial, transformer};
 
 /// Fails unless the node has as many inputs and outputs as its operator takes.
 pub(super) fn check_arity(site: &Site) -> Rule<()> {
@@ -26,6 +26,7 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
         Op::Resize(_) => (1, 3),
         Op::Recurrent(op) => (3, if op.cell == RecurrentCell::Lstm { 8 } else { 6 }),
         Op::Concat(_) => (site.node.inputs.len().max(1), usize::MAX),
+        Op::Custom(_) => (1, crate::custom::MAX_INPUTS),
         Op::Pool(_)
         | Op::Reduce(_)
         | Op::Unary(_)
@@ -114,6 +115,7 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Unsqueeze(op) => rearrange::unsqueeze(site, op)?,
         Op::Expand(_) => rearrange::expand(site)?,
         Op::Tile(_) => rearrange::tile(site)?,
+        Op::Custom(op) => custom::output(site, op)?.1,
         Op::Fill(_) => rearrange::fill(site)?,
         Op::Merge(_) => branch::merge(site)?,
         Op::GatherElements(op) => index::gather_elements(site, op)?,

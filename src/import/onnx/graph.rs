@@ -6,6 +6,7 @@ use super::external::ExternalData;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
 use super::tensor::{computed_dtype, constant, type_name};
 use super::{OPSETS, ops, qoperator, sort};
+use crate::custom;
 use crate::graph::{Cast, DType, Dim, Graph, GraphBuilder, Shape, Tensor, TensorId, Transpose};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -307,8 +308,16 @@ fn full_op(node: &NodeProto) -> String {
 }
 
 fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Result<Vec<TensorId>, Stop> {
+    let full = full_op(node);
+    let builtin = is_own(&node.domain) && ops::find(&node.op_type).is_some();
+    if !builtin && custom::is_registered(&full) {
+        return ops::custom::import(&mut Context { state, node, name }, full);
+    }
     if !is_own(&node.domain) {
-        return Err(Stop::because(format!("operators of the domain '{}' are not supported", node.domain)));
+        return Err(Stop::because(format!(
+            "operators of the domain '{}' are not supported; one of the application's must be registered as '{full}'",
+            node.domain
+        )));
     }
     state.nodes_left = state.nodes_left.checked_sub(1).ok_or_else(|| {
         Stop::because("the model, with its loops unrolled, has more nodes than Limits::nodes allows")

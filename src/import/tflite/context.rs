@@ -157,6 +157,32 @@ impl<'a> Context<'_, 'a, '_> {
         self.push("", op, inputs, templates)
     }
 
+    /// Adds the node that makes output `i`, which must mean what the node's input means.
+    pub fn emit_nth(&mut self, i: usize, op: impl Into<Op>, inputs: &[TensorId]) -> Result<TensorId, Stop> {
+        let out = self.template(i)?;
+        let x = inputs.first().map(|&id| self.tensor(id));
+        if !x.is_some_and(|x| (x.dtype, &x.quant) == (out.dtype, &out.quant)) {
+            let what = "it only moves elements, but its output has another type, scale or zero point";
+            return Err(Stop::because(what));
+        }
+        Ok(self.push(&format!("out{i}"), op, inputs, vec![out])?[0])
+    }
+
+    /// Adds a node on the way to the results that cuts `x` into parts.
+    pub fn inner_parts(
+        &mut self,
+        tag: &str,
+        op: impl Into<Op>,
+        x: TensorId,
+        count: usize,
+    ) -> Result<Vec<TensorId>, Stop> {
+        let Tensor { dtype, quant, .. } = self.tensor(x).clone();
+        let name = |i| format!("{}/{tag}{i}", self.name);
+        let part = |i| Tensor { quant: quant.clone(), ..Tensor::value(name(i), dtype, Shape::default()) };
+        let templates = (0..count).map(part).collect();
+        self.push(tag, op, &[x], templates)
+    }
+
     /// Adds a node on the way to the result, with one output like `template`.
     pub fn inner(
         &mut self,

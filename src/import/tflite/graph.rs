@@ -203,12 +203,43 @@ fn take_operator<'a, 'b>(
 ) -> Result<Vec<TensorId>, Stop> {
     let known = ops::find(op).ok_or_else(|| Stop::because("this operator is not supported"))?;
     known.check(operator)?;
+    check_width(state, operator, op)?;
     let mut cx = Context { state, operator, options: Options(operator.options), name };
     let made = (known.import)(&mut cx)?;
     for (o, &id) in made.iter().enumerate() {
         check_output(&cx, o, id)?;
     }
     Ok(made)
+}
+
+/// Operators that move elements of their first input and keep its scale.
+const MOVERS: [&str; 11] = [
+    "PAD",
+    "SLICE",
+    "STRIDED_SLICE",
+    "RESHAPE",
+    "TRANSPOSE",
+    "SQUEEZE",
+    "EXPAND_DIMS",
+    "SPLIT",
+    "SPLIT_V",
+    "UNPACK",
+    "GATHER",
+];
+
+/// Refuses to compute with 16-bit integers that stand for reals.
+fn check_width(state: &State, operator: &Operator, op: &str) -> Result<(), Stop> {
+    let touched = operator.inputs.iter().chain(&operator.outputs);
+    for t in touched.filter_map(|&t| usize::try_from(t).ok()) {
+        let info = state.info(t)?;
+        if info.scaled16 && !MOVERS.contains(&op) {
+            return Err(Stop::because(format!(
+                "'{}' is quantized to i16 (int16x8): quantize activations to 8 bits, or leave them floats",
+                info.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Holds what came out against what the file declares.

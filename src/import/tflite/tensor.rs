@@ -16,6 +16,8 @@ pub(super) struct Info<'a> {
     pub dims: Vec<Option<usize>>,
     /// As in the file.
     pub quant: Option<Quant>,
+    /// Integers of 16 bits that stand for reals. They can be moved, but not computed with.
+    pub scaled16: bool,
     /// Present for constants: as many bytes as the shape asks for.
     pub data: Option<&'a [u8]>,
 }
@@ -46,11 +48,15 @@ impl<'a> Info<'a> {
                 return Err(fault(what));
             }
         }
+        let scaled16 = match table.table(4)? {
+            Some(q) if dtype == DType::I16 => q.numbers::<f32>(2)?.is_some_and(|scale| !scale.is_empty()),
+            _ => false,
+        };
         let quant = match table.table(4)? {
             Some(q) if dtype.is_8bit() => quantization(q, &sizes).map_err(|what| fault(what.to_string()))?,
             _ => None,
         };
-        Ok(Info { name, dtype, dims, quant, data })
+        Ok(Info { name, dtype, dims, quant, scaled16, data })
     }
 
     /// Extents, if none is free.

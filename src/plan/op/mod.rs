@@ -4,6 +4,7 @@ mod binary;
 mod conv;
 mod convert;
 mod copy;
+mod custom;
 mod dynamic;
 mod index;
 mod matmul;
@@ -55,6 +56,7 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Transpose(op) => copy::plan_transpose(v, op),
         Op::Expand(_) => copy::plan_expand(v, false),
         Op::Tile(_) => copy::plan_expand(v, true),
+        Op::Custom(op) => custom::plan(v, op),
         Op::Gather(op) => copy::plan_gather(v, op),
         Op::Fill(_) => copy::plan_fill(v),
         Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) => {

@@ -3,6 +3,7 @@
 mod compose;
 mod control;
 mod conv;
+pub(super) mod custom;
 mod depth;
 mod elementwise;
 mod gather;

@@ -2,7 +2,7 @@
 
 use super::super::super::node::{Stop, axis};
 use super::super::context::Context;
-use crate::graph::{Concat, DType, Requantize, Split, TensorId, Unsqueeze};
+use crate::graph::{Concat, DType, Requantize, Split, Squeeze, TensorId, Unsqueeze};
 
 /// `ConcatenationOptions`: axis, fused_activation_function.
 pub(in super::super) fn concatenation(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -29,6 +29,20 @@ pub(in super::super) fn pack(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         *id = cx.inner(&format!("part{i}"), Unsqueeze { axes: vec![axis] }, &[*id], form)?;
     }
     cx.emit_moved(Concat { axis }, &inputs)
+}
+
+/// `UnpackOptions`: num, axis. As many parts of length 1 as there are outputs, without the axis.
+pub(in super::super) fn unpack(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let (count, at) = (cx.options.scalar::<i32>(0, 0)?, cx.options.scalar::<i32>(1, 0)?);
+    let outputs = cx.operator.outputs.len();
+    if usize::try_from(count) != Ok(outputs) {
+        return Err(Stop::because(format!("it unpacks {count} parts, but has {outputs} outputs")));
+    }
+    let x = cx.input(0)?;
+    let axis = axis(at.into(), cx.rank(x))?;
+    let parts = cx.inner_parts("part", Split { axis, sizes: vec![1; outputs] }, x, outputs)?;
+    let squeezed = |(i, part)| cx.emit_nth(i, Squeeze { axes: vec![axis] }, &[part]);
+    parts.into_iter().enumerate().map(squeezed).collect()
 }
 
 /// Into as many equal parts as there are outputs. Inputs: axis, x.

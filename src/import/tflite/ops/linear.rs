@@ -3,7 +3,7 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::weights::{Operands, Order, Weights, take};
-use crate::graph::{Dim, Linear, TensorId};
+use crate::graph::{DType, Dequantize, Dim, Linear, MatMul, Quantize, TensorId, Transpose};
 
 /// `FullyConnectedOptions`: fused_activation_function, weights_format, keep_num_dims, ...
 pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -24,4 +24,30 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
         inputs[0] = cx.reshaped("rows", inputs[0], &[-1, i64::try_from(k).unwrap_or(i64::MAX)])?;
     }
     cx.emit(Linear { clamp }, &inputs)
+}
+
+/// `BatchMatMulOptions`: adj_x, adj_y, asymmetric_quantize_inputs. Integers are multiplied as the reals that they
+/// stand for.
+pub(in super::super) fn batch_matmul(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let (turn_a, transpose_b) = (cx.options.flag(0)?, cx.options.flag(1)?);
+    let [mut a, mut b] = [cx.input(0)?, cx.input(1)?];
+    for (tag, x) in [("a", &mut a), ("b", &mut b)] {
+        if cx.rank(*x) < 2 {
+            return Err(Stop::because("its inputs must be matrices"));
+        }
+        if cx.tensor(*x).dtype == DType::U8 {
+            *x = cx.inner(tag, Dequantize {}, &[*x], (DType::F32, None))?;
+        }
+    }
+    if turn_a {
+        let rank = cx.rank(a);
+        let perm = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+        a = cx.inner("transposed", Transpose { perm }, &[a], (DType::F32, None))?;
+    }
+    let product = MatMul { transpose_b };
+    if cx.template(0)?.quant.is_none() {
+        return cx.emit(product, &[a, b]);
+    }
+    let y = cx.inner("product", product, &[a, b], (DType::F32, None))?;
+    cx.emit(Quantize {}, &[y])
 }

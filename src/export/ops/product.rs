@@ -1,0 +1,134 @@
+//! Convolutions and matrix products.
+
+use super::super::Stop;
+use super::super::onnx::{Layout, Writer, int, ints};
+use super::NodeView;
+use crate::graph::*;
+use crate::import::onnx::proto::AttributeProto;
+
+/// Row-major data in another order of dimensions.
+fn permuted(data: &Data, size: usize, dims: &[usize], perm: &[usize]) -> (Vec<usize>, Data) {
+    let to: Vec<usize> = perm.iter().map(|&p| dims[p]).collect();
+    let strides: Vec<usize> = (0..dims.len()).map(|i| dims[i + 1..].iter().product()).collect();
+    let from = data.bytes();
+    let mut bytes = Vec::with_capacity(from.len());
+    for i in 0..to.iter().product::<usize>() {
+        let mut rest = i;
+        let mut at = 0;
+        for (axis, &p) in perm.iter().enumerate().rev() {
+            at += rest % to[axis] * strides[p];
+            rest /= to[axis];
+        }
+        bytes.extend_from_slice(&from[at * size..][..size]);
+    }
+    (to, Data::from_bytes(&bytes))
+}
+
+/// Weights in ONNX's order, dequantized if they are integers; the graph has them `[O, KH, KW, C/groups]` or
+/// `[N, K]`. More than one group is told of for a transposed convolution, where the order depends on them.
+fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
+    let (tensor, data, dims) = (n.tensor(1)?, n.constant(1)?, n.dims(1)?);
+    let size = tensor.dtype.size();
+    // [C, O/groups, ..]: groups come before what they part.
+    let (dims, data) = if groups > 1 && dims.len() == 4 {
+        let [o, kh, kw, c] = [dims[0], dims[1], dims[2], dims[3]];
+        let (_, data) = permuted(data, size, &[groups, o / groups, kh, kw, c], &[0, 4, 1, 2, 3]);
+        (vec![groups * c, o / groups, kh, kw], data)
+    } else {
+        permuted(data, size, &dims, perm)
+    };
+    let name = w.initializer(&tensor.name, tensor.dtype, &dims, &data)?;
+    let Some(quant) = &tensor.quant else { return Ok(name) };
+    let axis = quant.axis.map(|_| perm.iter().position(|&p| p == 0).unwrap_or(0));
+    if groups > 1 && axis.is_some() && axis != Some(0) {
+        return Err(Stop::because("ONNX can't give the weights of its groups scales per channel"));
+    }
+    let quant = Quant { axis, ..quant.clone() };
+    let real = w.fresh(&format!("{name}/real"));
+    w.convert("DequantizeLinear", name, real.clone(), &tensor.name, tensor.dtype, &quant)?;
+    Ok(real)
+}
+
+/// The bias, dequantized if it is of integers: these are steps of the sums.
+fn bias(w: &mut Writer, n: &NodeView) -> Result<Option<String>, Stop> {
+    let Some(b) = n.node.input(2) else { return Ok(None) };
+    let (tensor, name) = (w.graph.tensor(b), w.stored(b, Layout::Plain)?);
+    if tensor.dtype != DType::I32 {
+        return Ok(Some(name));
+    }
+    let steps = n.tensor(0)?.quant.as_ref().and_then(|q| q.single()).zip(n.tensor(1)?.quant.clone());
+    let ((x, _), quant) = steps.ok_or_else(|| Stop::because("the steps of its bias are not known"))?;
+    let scale: Vec<f32> = quant.scale.iter().map(|s| x * s).collect();
+    let zero_point = vec![0; scale.len()];
+    let quant = Quant { axis: quant.axis.map(|_| 0), scale, zero_point };
+    let real = w.fresh(&format!("{name}/real"));
+    w.convert("DequantizeLinear", name, real.clone(), &tensor.name, DType::I32, &quant)?;
+    Ok(Some(real))
+}
+
+fn pair(name: &str, v: [usize; 2]) -> AttributeProto {
+    ints(name, v.map(|v| v as i64))
+}
+
+pub(super) fn conv(w: &mut Writer, n: &NodeView, op: &Conv) -> Result<(), Stop> {
+    let x = w.real(n.input(0)?, Layout::Nchw)?;
+    let mut inputs = vec![x, weights(w, n, &[0, 3, 1, 2], 1)?];
+    inputs.extend(bias(w, n)?);
+    let dims = n.dims(1)?;
+    let attributes = vec![
+        pair("kernel_shape", [dims[1], dims[2]]),
+        pair("strides", op.strides),
+        ints("pads", op.pads.map(|p| p as i64)),
+        pair("dilations", op.dilations),
+        int("group", op.groups as i64),
+    ];
+    w.computed("Conv", &inputs, attributes, (n.out(), Layout::Nchw), op.clamp)
+}
+
+pub(super) fn conv_transpose(w: &mut Writer, n: &NodeView, op: &ConvTranspose) -> Result<(), Stop> {
+    let x = w.real(n.input(0)?, Layout::Nchw)?;
+    let mut inputs = vec![x, weights(w, n, &[3, 0, 1, 2], op.groups)?];
+    inputs.extend(bias(w, n)?);
+    let dims = n.dims(1)?;
+    let attributes = vec![
+        pair("kernel_shape", [dims[1], dims[2]]),
+        pair("strides", op.strides),
+        ints("pads", op.pads.map(|p| p as i64)),
+        pair("output_padding", op.output_pads),
+        pair("dilations", op.dilations),
+        int("group", op.groups as i64),
+    ];
+    w.computed("ConvTranspose", &inputs, attributes, (n.out(), Layout::Nchw), op.clamp)
+}
+
+pub(super) fn linear(w: &mut Writer, n: &NodeView, op: &Linear) -> Result<(), Stop> {
+    let x = w.real(n.input(0)?, Layout::Plain)?;
+    let out = (n.out(), Layout::Plain);
+    if n.tensor(0)?.shape.rank() == 2 {
+        let mut inputs = vec![x, weights(w, n, &[0, 1], 1)?];
+        inputs.extend(bias(w, n)?);
+        return w.computed("Gemm", &inputs, vec![int("transB", 1)], out, op.clamp);
+    }
+    let product = [x, weights(w, n, &[1, 0], 1)?];
+    match bias(w, n)? {
+        None => w.computed("MatMul", &product, vec![], out, op.clamp),
+        Some(bias) => {
+            let sums = w.fresh(&format!("{}/sums", n.node.name));
+            w.push("MatMul", &product, sums.clone(), vec![]);
+            w.computed("Add", &[sums, bias], vec![], out, op.clamp)
+        }
+    }
+}
+
+pub(super) fn matmul(w: &mut Writer, n: &NodeView, op: &MatMul) -> Result<(), Stop> {
+    let a = w.real(n.input(0)?, Layout::Plain)?;
+    let mut b = w.real(n.input(1)?, Layout::Plain)?;
+    if op.transpose_b {
+        let rank = n.tensor(1)?.shape.rank() as i64;
+        let perm = (0..rank - 2).chain([rank - 1, rank - 2]);
+        let turned = w.fresh(&format!("{b}/transposed"));
+        w.push("Transpose", &[b], turned.clone(), vec![ints("perm", perm)]);
+        b = turned;
+    }
+    w.computed("MatMul", &[a, b], vec![], (n.out(), Layout::Plain), Clamp::NONE)
+}
