@@ -6,6 +6,7 @@
 
 mod activation;
 mod affine;
+mod attention;
 mod batch_norm;
 mod constants;
 mod dedup;
@@ -13,6 +14,7 @@ mod dynamic;
 mod edit;
 mod functions;
 mod identity;
+mod layer_norm;
 mod layout;
 mod matmul;
 mod padding;
@@ -25,11 +27,13 @@ use crate::graph::{Graph, GraphError, infer};
 const PASSES: &[fn(&mut Graph) -> bool] = &[
     constants::run,
     identity::run,
+    attention::run,
     layout::run,
     matmul::run,
     batch_norm::run,
     affine::run,
     functions::run,
+    layer_norm::run,
     activation::run,
     padding::run,
     qdq::run,

@@ -17,3 +17,4 @@ mod products;
 mod quantized;
 mod shapes;
 mod structure;
+mod transformers;

@@ -282,6 +282,21 @@ impl<'a> Context<'_, 'a> {
         self.push(self.name.to_string(), op.into(), inputs, &outputs)
     }
 
+    /// Adds a node with three outputs on the way to the result.
+    pub fn inner_three(
+        &mut self,
+        tag: &str,
+        op: impl Into<Op>,
+        inputs: &[Option<TensorId>],
+    ) -> Result<[TensorId; 3], Stop> {
+        let name = format!("{}/{tag}", self.name);
+        let outputs = [name.clone(), format!("{name}.1"), format!("{name}.2")];
+        match self.push(name, op.into(), inputs, &outputs)?[..] {
+            [a, b, c] => Ok([a, b, c]),
+            _ => Err(Stop::because("it does not have three outputs")),
+        }
+    }
+
     fn push(
         &mut self,
         name: String,

@@ -308,21 +308,28 @@ fn full_op(node: &NodeProto) -> String {
 }
 
 fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Result<Vec<TensorId>, Stop> {
-    let full = full_op(node);
-    let builtin = is_own(&node.domain) && ops::find(&node.op_type).is_some();
-    if !builtin && custom::is_registered(&full) {
-        return ops::custom::import(&mut Context { state, node, name }, full);
-    }
-    if !is_own(&node.domain) {
-        return Err(Stop::because(format!(
-            "operators of the domain '{}' are not supported; one of the application's must be registered as '{full}'",
-            node.domain
-        )));
-    }
+    let operator = match node.domain.as_str() {
+        ops::contrib::DOMAIN => ops::contrib::find(&node.op_type),
+        own if is_own(own) => ops::find(&node.op_type),
+        _ => None,
+    };
     state.nodes_left = state.nodes_left.checked_sub(1).ok_or_else(|| {
         Stop::because("the model, with its loops unrolled, has more nodes than Limits::nodes allows")
     })?;
-    let operator = ops::find(&node.op_type).ok_or_else(|| Stop::because("this operator is not supported"))?;
+    let Some(operator) = operator else {
+        let full = full_op(node);
+        if custom::is_registered(&full) {
+            return ops::custom::import(&mut Context { state, node, name }, full);
+        }
+        let why = match is_own(&node.domain) || node.domain == ops::contrib::DOMAIN {
+            true => "this operator is not supported".to_string(),
+            false => format!(
+                "operators of the domain '{}' are not supported; one of the application's must be registered as '{full}'",
+                node.domain
+            ),
+        };
+        return Err(Stop::because(why));
+    };
     let mut context = Context { state, node, name };
     operator.check(&context)?;
     (operator.import)(&mut context)

@@ -13,7 +13,7 @@ pub(super) fn dynamic_quantize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> 
 }
 
 /// Refuses factors that are not bytes, and zero points of another type or of more than `columns` of the second factor.
-fn check(cx: &Context, factors: [TensorId; 2], zeros: [Option<TensorId>; 2]) -> Result<(), Stop> {
+pub(super) fn check(cx: &Context, factors: [TensorId; 2], zeros: [Option<TensorId>; 2]) -> Result<(), Stop> {
     for (factor, zero) in factors.into_iter().zip(zeros) {
         let dtype = cx.dtype(factor);
         if !dtype.is_8bit() {

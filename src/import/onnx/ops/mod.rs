@@ -1,6 +1,7 @@
 //! The operators of ONNX: one table, one handler each.
 
 mod compose;
+pub(super) mod contrib;
 mod control;
 mod conv;
 pub(super) mod custom;

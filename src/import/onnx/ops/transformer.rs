@@ -50,7 +50,7 @@ fn is_whole(shape: &Shape, over: &Shape) -> bool {
 
 /// Scale and bias are part of the node where they have one value for each that is normalized; otherwise they are
 /// broadcast behind it.
-fn normalized(
+pub(super) fn normalized(
     cx: &mut Context,
     op: LayerNorm,
     x: TensorId,
