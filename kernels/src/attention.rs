@@ -3,7 +3,8 @@
 //! Operands are read where they lie, whatever the order of their dimensions; only the last one must be contiguous. The
 //! scores of a few queries at a time stay in the first caches. Definition of the weights, along the keys:
 //! `e = exp(s * scale + mask - max)`, sums by lanes (lane `j` of 16 takes keys `j, j + 16, ...`, the lanes are added in
-//! halves), `e * (1 / sum)`. The two products are float products, whose order of additions the instruction set decides.
+//! halves), `e * (1 / sum)`; weights below the least normal number are 0, since products with denormal ones take a
+//! hundred times as long. The two products are float products, whose order of additions the instruction set decides.
 
 use crate::Isa;
 use crate::float::{Panels, Taps, Tile, Variant, cover};
@@ -145,7 +146,8 @@ fn softmax(row: &mut [f32]) {
     }
     let share = 1.0 / sums[0];
     for v in row {
-        *v *= share;
+        let weight = *v * share;
+        *v = if weight < f32::MIN_POSITIVE { 0.0 } else { weight };
     }
 }
 
