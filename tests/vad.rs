@@ -59,3 +59,9 @@ fn check(model: &str) {
 fn branches_on_the_sample_rate() {
     check("silero_vad_op18_ifless");
 }
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn branches_on_shapes_around_a_recurrent_layer() {
+    check("silero_vad_16k_op15");
+}
