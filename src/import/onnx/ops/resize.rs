@@ -14,6 +14,15 @@ enum Target {
     Scales(TensorId),
 }
 
+/// Which sizes one scale for all axes may give.
+#[derive(Clone, Copy)]
+enum Aspect {
+    /// At most those that are given.
+    NotLarger,
+    /// At least those that are given.
+    NotSmaller,
+}
+
 pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
     let op = Resize {
@@ -28,17 +37,17 @@ pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             return Err(Stop::because("attribute 'exclude_outside' is 1, which is not supported"));
         }
     }
-    let mut axes = None;
+    let (mut axes, mut aspect) = (None, None);
     if cx.opset() >= 18 {
         if attrs.flag("antialias", false)? {
             return Err(Stop::because("attribute 'antialias' is 1, which is not supported"));
         }
-        let policy = attrs.text_or("keep_aspect_ratio_policy", "stretch")?;
-        if policy != "stretch" {
-            return Err(Stop::because(format!(
-                "attribute 'keep_aspect_ratio_policy' is '{policy}', which is not supported"
-            )));
-        }
+        aspect = match attrs.text_or("keep_aspect_ratio_policy", "stretch")? {
+            "stretch" => None,
+            "not_larger" => Some(Aspect::NotLarger),
+            "not_smaller" => Some(Aspect::NotSmaller),
+            other => return Err(unsupported("keep_aspect_ratio_policy", other)),
+        };
         axes = attrs.ints("axes")?;
     }
     attrs.finish()?;
@@ -53,6 +62,10 @@ pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         (Some(scales), None) => Target::Scales(scales),
         (None, Some(sizes)) => Target::Sizes(sizes),
         _ => return Err(Stop::because("it must have either scales or sizes")),
+    };
+    let target = match (aspect, target) {
+        (Some(aspect), Target::Sizes(sizes)) => keeping_aspect(cx, x, sizes, axes, aspect)?,
+        (_, target) => target,
     };
     let target = match axes {
         Some(axes) => on_all_axes(cx, x, target, axes)?,
@@ -129,6 +142,52 @@ fn nearest(attrs: &mut Attrs) -> Result<NearestMode, Stop> {
         "ceil" => Ok(NearestMode::Ceil),
         other => Err(unsupported("nearest_mode", other)),
     }
+}
+
+/// Sizes by the one scale with which no axis exceeds its size, or none falls short of it. Along `axes` (all if none are
+/// named), in their order. Where that scale does not make an axis a whole number long, the standard's samples lie by
+/// the scale and not by the length, which Resize by sizes can't express.
+fn keeping_aspect(
+    cx: &mut Context,
+    x: TensorId,
+    sizes: TensorId,
+    axes: Option<&[i64]>,
+    aspect: Aspect,
+) -> Result<Target, Stop> {
+    let rank = cx.rank(x);
+    let axes = match axes {
+        Some(axes) => axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?,
+        None => (0..rank).collect(),
+    };
+    let sizes = cx.need_ints(sizes, "sizes that keep the aspect ratio")?;
+    let length = |&axis: &usize| cx.extent(x, axis).and_then(|n| i64::try_from(n).ok()).filter(|&n| n > 0);
+    let lengths: Option<Vec<i64>> = axes.iter().map(length).collect();
+    let lengths =
+        lengths.ok_or_else(|| Stop::because("sizes that keep the aspect ratio need fixed extents"))?;
+    if sizes.len() != axes.len() || sizes.iter().any(|&s| s <= 0) {
+        return Err(Stop::because(format!("it has sizes {sizes:?} for {} axes", axes.len())));
+    }
+    // Fractions size / length are compared crosswise.
+    let wide = |a: i64, b: i64| i128::from(a) * i128::from(b);
+    let scales = sizes.iter().copied().zip(lengths.iter().copied());
+    let by_scale = |a: &(i64, i64), b: &(i64, i64)| wide(a.0, b.1).cmp(&wide(b.0, a.1));
+    let scale = match aspect {
+        Aspect::NotLarger => scales.min_by(by_scale),
+        Aspect::NotSmaller => scales.max_by(by_scale),
+    };
+    let (size, length) = scale.ok_or_else(|| Stop::because("it has no axes"))?;
+    let scaled = |&n: &i64| {
+        let whole = wide(n, size) % i128::from(length) == 0;
+        i64::try_from(wide(n, size) / i128::from(length)).ok().filter(|_| whole)
+    };
+    let kept: Option<Vec<i64>> = lengths.iter().map(scaled).collect();
+    let kept = kept.ok_or_else(|| {
+        Stop::because(format!(
+            "the scale {size}/{length} that keeps its aspect ratio does not make every axis a whole number long: \
+             export it with the sizes that it gives"
+        ))
+    })?;
+    Ok(Target::Sizes(cx.int_vector("sizes", &kept)?))
 }
 
 /// A target that is given for some axes only, for all of them.
