@@ -36,7 +36,12 @@ pub(super) trait Scorer {
     fn finish(&self) -> Scores;
 }
 
-/// The greatest output is the class.
+/// How many classes an output of this shape tells apart: its last dimension that is not 1.
+fn classes(shape: &[usize]) -> usize {
+    shape.iter().rev().copied().find(|&d| d != 1).unwrap_or(1)
+}
+
+/// The greatest output is the class. A network that answers at every step of a sequence has said it at the last one.
 #[derive(Default)]
 pub(super) struct Classify {
     samples: u64,
@@ -50,8 +55,9 @@ pub(super) struct Classify {
 impl Scorer for Classify {
     fn add(&mut self, answers: &Answers, labels: Option<&mut Labels>) -> Result<(), DataError> {
         self.samples += 1;
-        self.classes = answers.values[0].len();
-        let said = answers.values.map(argmax);
+        self.classes = classes(answers.shape);
+        let values = answers.values.map(|v| &v[v.len().saturating_sub(self.classes)..]);
+        let said = values.map(argmax);
         self.agreed += u64::from(said[0] == said[1]);
         let Some(labels) = labels else { return Ok(()) };
         self.labelled = true;
@@ -61,7 +67,7 @@ impl Scorer for Classify {
             return Err(labels
                 .fault(format!("label {class} of sample {sample}, but the model has {classes} classes")));
         }
-        for (side, values) in answers.values.iter().enumerate() {
+        for (side, values) in values.into_iter().enumerate() {
             self.hits[side] += u64::from(said[side] == Some(class));
             self.top5[side] += u64::from(in_top(5, values, class));
         }
@@ -239,6 +245,15 @@ mod tests {
         let scores = s.finish();
         assert_eq!(scores.agreement, Some(0.5));
         assert!(scores.metrics[0].is_empty(), "no labels, no accuracy");
+    }
+
+    #[test]
+    fn a_sequence_is_classified_at_its_end() {
+        let (a, b) = ([9.0, 0.0, 1.0, 2.0], [0.0, 9.0, 1.0, 2.0]);
+        let mut s = Classify::default();
+        s.add(&Answers { sample: 0, values: [&a, &b], shape: &[2, 1, 2], mask: None }, None).unwrap();
+        assert_eq!(s.finish().agreement, Some(1.0));
+        assert_eq!([classes(&[1, 1000, 1, 1]), classes(&[1, 10]), classes(&[1])], [1000, 10, 1]);
     }
 
     #[test]
