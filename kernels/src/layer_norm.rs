@@ -1,6 +1,7 @@
 //! Normalization of rows: to mean 0 and variance 1, or to mean square 1.
 //!
-//! Definition, for a row of n values (n is exact in f32 up to 2^24; sums as [`lane_sum`] takes them):
+//! Definition, for a row of n values (n is exact in f32 up to 2^24; lane `j` of 32 sums
+//! the elements `j, j + 32, ...`, the lanes are added in halves):
 //!
 //! ```text
 //! mean = sum(x) / n                       (0 where only the mean square is wanted)
@@ -9,6 +10,7 @@
 //! y    = d * r * scale + bias
 //! ```
 
+use crate::math::lane_sum;
 use crate::multiversion::multiversion;
 
 const LANES: usize = 32;
@@ -36,19 +38,6 @@ multiversion! {
     ///
     /// Panics if the lengths do not fit.
     pub fn layer_norm(norm: Norm, len: usize, affine: Affine<'_>, x: &[f32], y: &mut [f32]) => body
-}
-
-/// Lane `j` of 32 takes the elements `j, j + 32, ...`; the lanes are added in halves.
-#[inline(always)]
-fn lane_sum(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! (`inner > 1`), and where it is contiguous lane `j` of 16 takes elements `j, j + 16, ...`, the lanes being added
 //! in halves; `y[i] = e[i] / sum`, or `x[i] - max - ln(sum)`.
 
-use crate::math::{exp, exp_f64, ln};
+use crate::math::{exp, exp_f64, lane_sum, ln};
 use crate::multiversion::multiversion;
 use crate::quantize::Quantizer;
 
@@ -35,18 +35,6 @@ fn softmax_f32_body(dims: [usize; 3], log: bool, x: &[f32], y: &mut [f32]) {
             }
         }
     }
-}
-
-#[inline(always)]
-fn lane_sum(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 #[inline(always)]

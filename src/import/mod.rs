@@ -6,6 +6,7 @@
 mod bounds;
 mod node;
 pub mod onnx;
+mod padding;
 mod sniff;
 pub mod tflite;
 

@@ -8,6 +8,20 @@ pub(crate) mod trig;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+/// Partial sums to their sum, in the one order that every instruction set keeps: the upper half of the lanes is added
+/// to the lower, until one is left. `N` is a power of two.
+#[inline(always)]
+pub(crate) fn lane_sum<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut width = N / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
 /// A float with the functions that activations are made of, so that each activation is written once for the
 /// vector loops (f32) and for tables (f64).
 pub(crate) trait Real:

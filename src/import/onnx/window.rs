@@ -1,5 +1,6 @@
 //! Windows: kernel, strides, padding and dilations of convolutions and pools, one or two dimensions wide.
 
+use super::super::padding::same_total;
 use super::attrs::Attrs;
 use super::context::Stop;
 use crate::graph::Dim;
@@ -129,20 +130,9 @@ impl Window {
 
     /// What has to be added so that the output has input / stride elements, rounded up.
     fn same_total(&self, axis: usize, input: Dim) -> Result<usize, Stop> {
-        let (stride, reach) = (self.strides[axis], self.reach(axis));
-        match input {
-            Dim::Fixed(n) => {
-                let steps = n.div_ceil(stride).saturating_sub(1);
-                let covered = steps.checked_mul(stride).and_then(|c| c.checked_add(reach));
-                let covered = covered.ok_or_else(|| Stop::because("its padding overflows"))?;
-                Ok(covered.saturating_sub(n))
-            }
-            Dim::Free(_) if stride == 1 => Ok(reach - 1),
-            Dim::Free(_) => Err(Stop::because(
-                "the padding of 'auto_pad' depends on a dimension that is free: export the model with fixed \
-                 height and width",
-            )),
-        }
+        let free = "the padding of 'auto_pad' depends on a dimension that is free: export the model with fixed height \
+                    and width";
+        same_total(input, self.strides[axis], self.reach(axis), free)
     }
 }
 

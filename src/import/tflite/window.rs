@@ -1,6 +1,7 @@
 //! Windows of convolutions and pools: strides and padding as TensorFlow Lite says them.
 
 use super::super::node::Stop;
+use super::super::padding::same_total;
 use super::context::Options;
 use crate::graph::Dim;
 
@@ -54,19 +55,8 @@ impl Window {
     fn same_total(&self, axis: usize, input: Dim) -> Result<usize, Stop> {
         // All are at most LARGEST, so this fits.
         let reach = (self.kernel[axis].max(1) - 1) * self.dilations[axis] + 1;
-        let stride = self.strides[axis];
-        match input {
-            Dim::Fixed(n) => {
-                let steps = n.div_ceil(stride).saturating_sub(1);
-                let covered = steps.checked_mul(stride).and_then(|c| c.checked_add(reach));
-                let covered = covered.ok_or_else(|| Stop::because("its padding overflows"))?;
-                Ok(covered.saturating_sub(n))
-            }
-            Dim::Free(_) if stride == 1 => Ok(reach - 1),
-            Dim::Free(_) => Err(Stop::because(
-                "its padding SAME depends on a dimension that is free: convert the model with a fixed height and \
-                 width",
-            )),
-        }
+        let free = "its padding SAME depends on a dimension that is free: convert the model with a fixed height and \
+                    width";
+        same_total(input, self.strides[axis], reach, free)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::super::context::{Context, Stop};
 use super::super::window::{RawWindow, spatial_dims};
-use super::{conv, spatial};
-use crate::graph::{DynamicQuantize, IntegerConv, IntegerMatMul, Squeeze, TensorId, Transpose, Unsqueeze};
+use super::{conv, linear, spatial};
+use crate::graph::{DynamicQuantize, IntegerConv, IntegerMatMul, TensorId, Transpose, Unsqueeze};
 
 pub(super) fn dynamic_quantize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.attrs().finish()?;
@@ -41,21 +41,7 @@ pub(super) fn matmul(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     if cx.rank(a) == 0 || cx.rank(b) == 0 {
         return Err(Stop::because("a factor has no dimensions"));
     }
-    let (row, column) = (cx.rank(a) == 1, cx.rank(b) == 1);
-    if !row && !column {
-        return cx.emit(IntegerMatMul {}, &[Some(a), Some(b), zeros[0], zeros[1]]);
-    }
-    // A vector stands for a matrix of one row (left) or one column (right), which goes again afterwards.
-    let a = if row { cx.inner("row", Unsqueeze { axes: vec![0] }, &[Some(a)])? } else { a };
-    let b = if column { cx.inner("column", Unsqueeze { axes: vec![1] }, &[Some(b)])? } else { b };
-    let y = cx.core("product", IntegerMatMul {}, &[Some(a), Some(b), zeros[0], zeros[1]])?;
-    let rank = cx.rank(y);
-    let axes = match (row, column) {
-        (true, true) => vec![rank - 2, rank - 1],
-        (true, false) => vec![rank - 2],
-        _ => vec![rank - 1],
-    };
-    cx.last("vector", Squeeze { axes }, &[Some(y)])
+    linear::matrices(cx, a, b, IntegerMatMul {}, &zeros)
 }
 
 pub(super) fn conv(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {

@@ -2,7 +2,7 @@
 
 use super::super::context::{Context, Stop};
 use crate::graph::{
-    Binary, BinaryKind, Clamp, DType, Data, Linear, MatMul, Squeeze, TensorId, Transpose, Unsqueeze,
+    Binary, BinaryKind, Clamp, DType, Data, Linear, MatMul, Op, Squeeze, TensorId, Transpose, Unsqueeze,
 };
 
 pub(super) fn gemm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -143,16 +143,26 @@ pub(super) fn matmul(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     if let Some(weights) = transposed(cx, b)? {
         return cx.emit(Linear { clamp: Clamp::NONE }, &[Some(a), Some(weights), None]);
     }
-    // A vector stands for a matrix of one row (left) or one column (right), which goes again afterwards.
-    let product = MatMul { transpose_b: false };
-    let row = cx.rank(a) == 1;
-    let column = cx.rank(b) == 1;
-    if !row && !column {
-        return cx.emit(product, &[Some(a), Some(b)]);
-    }
+    matrices(cx, a, b, MatMul { transpose_b: false }, &[])
+}
+
+/// A product `op(a, b, more..)` of matrices. A vector stands for one of one row (left) or one column (right), which goes
+/// again afterwards.
+pub(super) fn matrices(
+    cx: &mut Context,
+    a: TensorId,
+    b: TensorId,
+    op: impl Into<Op>,
+    more: &[Option<TensorId>],
+) -> Result<Vec<TensorId>, Stop> {
+    let (row, column) = (cx.rank(a) == 1, cx.rank(b) == 1);
     let a = if row { cx.inner("row", Unsqueeze { axes: vec![0] }, &[Some(a)])? } else { a };
     let b = if column { cx.inner("column", Unsqueeze { axes: vec![1] }, &[Some(b)])? } else { b };
-    let y = cx.core("product", product, &[Some(a), Some(b)])?;
+    let inputs: Vec<Option<TensorId>> = [Some(a), Some(b)].into_iter().chain(more.iter().copied()).collect();
+    if !row && !column {
+        return cx.emit(op, &inputs);
+    }
+    let y = cx.core("product", op, &inputs)?;
     let rank = cx.rank(y);
     let axes = match (row, column) {
         (true, true) => vec![rank - 2, rank - 1],
