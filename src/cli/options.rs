@@ -91,7 +91,13 @@ impl RunArgs {
     ) -> Result<SessionOptions, Failure> {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = self.threads.map_or_else(all, NonZeroUsize::get);
-        Ok(SessionOptions { threads, isa: Isa::named(&self.isa)?, limits: load.limits(), shapes })
+        Ok(SessionOptions {
+            threads,
+            isa: Isa::named(&self.isa)?,
+            limits: load.limits(),
+            shapes,
+            ..Default::default()
+        })
     }
 }
 

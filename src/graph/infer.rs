@@ -26,6 +26,7 @@ mod values;
 mod tests;
 
 pub use bind::bind;
+pub(crate) use bind::{bind_lengths, free_lengths};
 pub use dims::slice_bounds;
 pub use index::range_len;
 pub use values::{Element, Value, Values};

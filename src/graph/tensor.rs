@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The element type of a tensor. The numbers are those of the file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -188,9 +188,12 @@ pub struct Data {
 }
 
 impl Data {
-    /// Takes ownership of bytes. The storage is aligned to 64 bytes.
+    /// A copy of bytes, aligned to 64 bytes. As many zeros lie behind it, so that kernels that read whole vectors
+    /// need no copy of their own.
     pub fn from_bytes(bytes: &[u8]) -> Data {
-        Data::owned(AlignedBytes::copy_of(bytes))
+        let mut storage = AlignedBytes::zeroed(bytes.len().saturating_add(ALIGN));
+        storage.as_mut()[..bytes.len()].copy_from_slice(bytes);
+        Data { storage: Arc::new(storage), start: 0, len: bytes.len() }
     }
 
     /// All of these bytes, not copied.
@@ -222,6 +225,16 @@ impl Data {
         &all[self.start..end]
     }
 
+    /// The same bytes and at most `extra` of those behind them, as a view.
+    pub(crate) fn with_tail(&self, extra: usize) -> Data {
+        Data { len: self.bytes_with_tail(extra).len(), ..self.clone() }
+    }
+
+    /// Tells whether some data is this one, without keeping it alive.
+    pub(crate) fn downgrade(&self) -> WeakData {
+        WeakData { storage: Arc::downgrade(&self.storage), start: self.start, len: self.len }
+    }
+
     /// The values, if size and alignment fit.
     pub fn cast<T: bytemuck::AnyBitPattern>(&self) -> Option<&[T]> {
         bytemuck::try_cast_slice(self.bytes()).ok()
@@ -230,6 +243,27 @@ impl Data {
     /// The values, copied if they are not aligned. Trailing bytes that make no whole value are left out.
     pub fn to_vec<T: bytemuck::AnyBitPattern>(&self) -> Vec<T> {
         self.bytes().chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
+    }
+}
+
+/// Data that is there as long as somebody else keeps it.
+pub(crate) struct WeakData {
+    storage: Weak<dyn AsRef<[u8]> + Send + Sync>,
+    start: usize,
+    len: usize,
+}
+
+impl WeakData {
+    /// The data, if it is still there.
+    pub fn upgrade(&self) -> Option<Data> {
+        Some(Data { storage: self.storage.upgrade()?, start: self.start, len: self.len })
+    }
+
+    /// True if it is this data: the same bytes at the same place. A weak reference keeps the place taken, so nothing
+    /// else can have come there.
+    pub fn is(&self, data: &Data) -> bool {
+        let same = Weak::as_ptr(&self.storage).cast::<()>() == Arc::as_ptr(&data.storage).cast::<()>();
+        same && (self.start, self.len) == (data.start, data.len)
     }
 }
 

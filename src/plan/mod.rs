@@ -4,8 +4,9 @@
 mod arena;
 mod guard;
 mod op;
+mod shared;
 
-use crate::graph::{DType, Graph, GraphError, Node, Op, TensorId};
+use crate::graph::{DType, Data, Graph, GraphError, Node, Op, TensorId};
 use crate::limits::Limits;
 use crate::run::{Io, Operands, Place, Pool, RunError};
 use ottava_kernels::{Isa, SLACK};
@@ -14,6 +15,7 @@ use std::ops::Range;
 
 use guard::Guard;
 pub use op::PackedWeights;
+pub(crate) use shared::{Made, Shared};
 
 /// Why a graph can't be run.
 #[derive(Debug, thiserror::Error)]
@@ -119,13 +121,9 @@ pub(crate) struct Step {
 
 impl Step {
     /// Computes the step, unless it belongs to a branch that is not taken: then false.
-    pub fn run(&self, arena: &mut [u8], constants: &[u8], pool: &Pool) -> Result<bool, RunError> {
+    pub fn run(&self, arena: &mut [u8], constants: &[Data], pool: &Pool) -> Result<bool, RunError> {
         let holds = |(place, value): &(Place, bool)| {
-            let byte = match place {
-                Place::Arena(range) => arena.get(range.start),
-                Place::Constant(range) => constants.get(range.start),
-            };
-            byte.is_some_and(|&byte| (byte != 0) == *value)
+            place.bytes(arena, constants).first().is_some_and(|&byte| (byte != 0) == *value)
         };
         if !self.guards.iter().all(holds) {
             return Ok(false);
@@ -140,8 +138,8 @@ pub(crate) struct Plan {
     pub steps: Vec<Step>,
     /// Bytes of activations and scratch.
     pub arena_len: usize,
-    /// Constants that kernels read like activations.
-    pub constants: crate::graph::AlignedBytes,
+    /// Constants that kernels read like activations, each with slack behind it.
+    pub constants: Vec<Data>,
     /// Where each tensor lies that the caller may touch.
     pub places: HashMap<TensorId, Place>,
     /// Multiply-adds of one run.
@@ -158,25 +156,20 @@ pub(crate) struct Planner<'a> {
     pub graph: &'a Graph,
     pub isa: Isa,
     pub packed: &'a PackedStore,
+    pub shared: &'a Shared,
     pub pool: &'a Pool,
 }
 
-/// Lays out a graph whose dimensions are all bound.
-pub(crate) fn build(
-    graph: &Graph,
-    isa: Isa,
-    packed: &PackedStore,
-    pool: &Pool,
-    limits: &Limits,
-) -> Result<Plan, PlanError> {
-    let planner = Planner { graph, isa, packed, pool };
+/// Lays out the planner's graph, whose dimensions are all bound.
+pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, PlanError> {
+    let Planner { graph, pool, shared, .. } = *planner;
     let mut layout = Layout::new(graph);
     let guards = guard::guards(graph);
     let mut steps = Vec::new();
     let mut macs = 0u64;
     let mut parallel = false;
     for (index, node) in graph.nodes.iter().enumerate() {
-        match op::plan(&planner, node)? {
+        match op::plan(planner, node)? {
             Planned::Alias { from } => layout.alias(from, node.outputs[0])?,
             Planned::Step { kernel, inputs, outputs } => {
                 macs = macs.saturating_add(kernel.macs());
@@ -191,7 +184,7 @@ pub(crate) fn build(
         let (what, field) = ("multiply-adds", "macs");
         return Err(PlanError::Limit { what, needs: macs, limit: limits.macs, field });
     }
-    let memory = layout.place(steps.len(), limits)?;
+    let memory = layout.place(steps.len(), shared, limits)?;
     let steps = steps
         .into_iter()
         .enumerate()
@@ -251,7 +244,7 @@ impl<'a> Layout<'a> {
     }
 
     /// Decides all offsets.
-    fn place(mut self, steps: usize, limits: &Limits) -> Result<Memory, PlanError> {
+    fn place(mut self, steps: usize, shared: &Shared, limits: &Limits) -> Result<Memory, PlanError> {
         for &id in self.graph.inputs.iter().chain(&self.graph.outputs) {
             self.touch(0, id);
             self.touch(steps, id);
@@ -272,10 +265,8 @@ impl<'a> Layout<'a> {
             let len = t.byte_len().and_then(|n| n.checked_add(SLACK)).ok_or_else(too_much)?;
             match &t.data {
                 Some(data) => {
-                    let start = constants.len();
-                    constants.extend_from_slice(data.bytes());
-                    constants.resize((start + len).next_multiple_of(arena::ALIGN), 0);
-                    home[i] = Some(Place::Constant(start..start + len));
+                    home[i] = Some(Place::Constant(constants.len()));
+                    constants.push(shared.with_slack(TensorId(i as u32), data));
                 }
                 None => {
                     buffers.push(arena::Buffer { len, first, last });
@@ -300,12 +291,7 @@ impl<'a> Layout<'a> {
         let places = (0..graph.tensors.len())
             .filter_map(|i| Some((TensorId(i as u32), home[self.root[i].index()].clone()?)));
         let scratch = (tensors..buffers.len()).map(|b| at[b]..at[b] + buffers[b].len).collect();
-        Ok(Memory {
-            places: places.collect(),
-            scratch,
-            arena_len,
-            constants: crate::graph::AlignedBytes::copy_of(&constants),
-        })
+        Ok(Memory { places: places.collect(), scratch, arena_len, constants })
     }
 }
 
@@ -314,7 +300,7 @@ struct Memory {
     places: HashMap<TensorId, Place>,
     scratch: Vec<Range<usize>>,
     arena_len: usize,
-    constants: crate::graph::AlignedBytes,
+    constants: Vec<Data>,
 }
 
 impl Memory {

@@ -144,7 +144,7 @@ pub fn static_int8(
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let limits = Limits::default();
     let mut session =
-        model.session(&SessionOptions { threads, isa: Isa::best(), limits, shapes: Vec::new() })?;
+        model.session(&SessionOptions { threads, isa: Isa::best(), limits, ..Default::default() })?;
     let mut seen = 0;
     for sample in samples {
         let sample = sample?;

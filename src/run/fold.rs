@@ -1,41 +1,51 @@
 //! Computing once, before a session starts, what does not depend on its inputs.
 
-use super::{Place, Pool};
-use crate::Result;
+use super::Pool;
 use crate::graph::{AlignedBytes, Data, Graph, Node, TensorId};
 use crate::limits::Limits;
-use crate::plan;
-use ottava_kernels::{Isa, SLACK};
+use crate::plan::{self, Made, PackedStore, Planner, Shared};
+use crate::{Error, Result};
+use ottava_kernels::Isa;
 use std::collections::HashMap;
 
 /// The outputs of a graph without inputs, whose shapes are all known.
 fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
-    let plan = plan::build(graph, Isa::best(), &plan::PackedStore::new(), &Pool::SERIAL, limits)?;
+    let (packed, shared) = (PackedStore::new(), Shared::default());
+    let planner = Planner { graph, isa: Isa::best(), packed: &packed, shared: &shared, pool: &Pool::SERIAL };
+    let plan = plan::build(&planner, limits)?;
     let mut arena = AlignedBytes::zeroed(plan.arena_len);
-    let constants = plan.constants.as_ref();
     for step in &plan.steps {
-        step.run(arena.as_mut(), constants, &Pool::SERIAL)?;
+        step.run(arena.as_mut(), &plan.constants, &Pool::SERIAL)?;
     }
-    let bytes = |id: &TensorId| match &plan.places[id] {
-        Place::Arena(r) => Data::from_bytes(&arena.as_ref()[r.start..r.end - SLACK]),
-        Place::Constant(r) => Data::from_bytes(&constants[r.start..r.end - SLACK]),
-    };
+    let bytes = |id: &TensorId| Data::from_bytes(plan.places[id].bytes(arena.as_ref(), &plan.constants));
     Ok(graph.outputs.iter().map(bytes).collect())
 }
 
-/// Replaces every node that reads constants only by its results.
+/// Replaces every node that reads constants only by its results. Those that do not depend on shapes are shared.
 ///
 /// # Errors
 /// As [`evaluate_node`].
-pub(super) fn fold(mut graph: Graph, limits: &Limits) -> Result<Graph> {
+pub(super) fn fold(mut graph: Graph, shared: &Shared, limits: &Limits) -> Result<Graph> {
     let nodes = std::mem::take(&mut graph.nodes);
     for node in nodes {
-        if !node.present_inputs().all(|id| graph.tensor(id).data.is_some()) {
+        let inputs = node.present_inputs().map(|id| graph.tensor(id).data.as_ref());
+        let Some(constants) = inputs.collect::<Option<Vec<&Data>>>() else {
             graph.nodes.push(node);
             continue;
+        };
+        let mut results = None;
+        let mut values = Vec::new();
+        for (i, &id) in node.outputs.iter().enumerate() {
+            values.push(shared.get_or_make(id, Made::Folded, &constants, || {
+                let all = match results.take() {
+                    Some(all) => all,
+                    None => evaluate_node(&graph, &node, limits)?,
+                };
+                Ok::<_, Error>(results.insert(all)[i].clone())
+            })?);
         }
-        for (id, data) in node.outputs.iter().zip(evaluate_node(&graph, &node, limits)?) {
-            graph.tensor_mut(*id).data = Some(data);
+        for (&id, data) in node.outputs.iter().zip(values) {
+            graph.tensor_mut(id).data = Some(data);
         }
     }
     Ok(graph)

@@ -1,20 +1,33 @@
 //! What a kernel sees of the arena during one step: its inputs shared, its outputs and scratch exclusive.
 
+use crate::graph::Data;
+use ottava_kernels::SLACK;
 use std::ops::Range;
 
 /// Where an operand lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Computed or given: bytes of the arena.
+    /// Computed or given: bytes of the arena, with [`SLACK`] behind the tensor included.
     Arena(Range<usize>),
-    /// Constant: bytes of the plan's constants.
-    Constant(Range<usize>),
+    /// Constant: which of the plan's constants.
+    Constant(usize),
+}
+
+impl Place {
+    /// The bytes of the tensor.
+    pub fn bytes<'a>(&self, arena: &'a [u8], constants: &'a [Data]) -> &'a [u8] {
+        let with_slack = match self {
+            Place::Arena(r) => &arena[r.clone()],
+            Place::Constant(i) => constants[*i].bytes(),
+        };
+        &with_slack[..with_slack.len() - SLACK]
+    }
 }
 
 /// The operands of one step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operands {
-    /// Ranges with [`SLACK`](ottava_kernels::SLACK) readable bytes behind the tensor included.
+    /// With [`SLACK`] readable bytes behind the tensor included.
     pub inputs: Vec<Place>,
     /// Disjoint from each other, from all inputs and from the scratch.
     pub outputs: Vec<Range<usize>>,
@@ -25,7 +38,8 @@ pub(crate) struct Operands {
 /// The memory of a step that is about to run.
 pub(crate) struct Io<'a> {
     pub arena: &'a mut [u8],
-    pub constants: &'a [u8],
+    /// Each with slack behind it.
+    pub constants: &'a [Data],
     pub operands: &'a Operands,
 }
 
@@ -76,7 +90,7 @@ impl Io<'_> {
         let operands = self.operands;
         let read = |i: usize| -> &[u8] {
             match &operands.inputs[i] {
-                Place::Constant(r) => &constants[r.clone()],
+                Place::Constant(c) => constants[*c].bytes(),
                 Place::Arena(r) => {
                     let home = readable[..=O + 1]
                         .iter()
@@ -108,14 +122,15 @@ mod tests {
         let operands = Operands {
             inputs: vec![
                 Place::Arena(10..20),
-                Place::Constant(1..3),
+                Place::Constant(1),
                 Place::Arena(60..70),
                 Place::Arena(10..20),
             ],
             outputs: vec![70..80, 0..10],
             scratch: 30..34,
         };
-        let mut io = Io { arena: &mut arena, constants: &[7, 8, 9], operands: &operands };
+        let constants = [Data::from_bytes(&[7]), Data::from_bytes(&[8, 9])];
+        let mut io = Io { arena: &mut arena, constants: &constants, operands: &operands };
         let v = io.views([0, 1, 2, 3], [0, 1]);
         assert_eq!(v.inputs[0], &(10..20).collect::<Vec<u8>>()[..]);
         assert_eq!(v.inputs[1], &[8, 9]);

@@ -1,6 +1,7 @@
 //! Running plans. A [`Model`] is a graph that is ready, shared by its sessions; a [`Session`] owns plan, arena and
 //! threads and runs one inference at a time.
 
+mod bound;
 mod fold;
 mod io;
 mod model;
@@ -9,11 +10,12 @@ mod session;
 
 use crate::graph::DType;
 
+pub use bound::{Port, StepInfo};
 pub(crate) use fold::evaluate_node;
 pub(crate) use io::{Io, Operands, Place, Views};
 pub use model::Model;
 pub(crate) use pool::{Pool, Rows};
-pub use session::{Element, Port, Session, SessionOptions, StepInfo};
+pub use session::{Element, Session, SessionOptions};
 
 /// A session was used wrongly, or could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -4,17 +4,19 @@ use super::{RunError, Session, SessionOptions};
 use crate::format::{self, PackedSection};
 use crate::graph::{Graph, Node, TensorId};
 use crate::limits::Limits;
-use crate::plan::{PackedStore, PackedWeights};
+use crate::plan::{PackedStore, PackedWeights, Shared};
 use crate::{Error, Result};
 use ottava_kernels::Isa;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A network that is ready to run. Cheap to clone; any number of sessions share its weights.
+/// A network that is ready to run. Cheap to clone; any number of sessions share its weights, as they are stored and as
+/// kernels read them.
 #[derive(Clone)]
 pub struct Model {
     pub(super) graph: Arc<Graph>,
     pub(super) packed: Arc<PackedStore>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Model {
@@ -40,7 +42,7 @@ impl Model {
     /// The graph is not well formed.
     pub fn from_graph(graph: Graph) -> Result<Model> {
         graph.validate()?;
-        Ok(Model { graph: Arc::new(graph), packed: Arc::default() })
+        Ok(Model { graph: Arc::new(graph), packed: Arc::default(), shared: Arc::default() })
     }
 
     pub(crate) fn from_loaded(loaded: format::Loaded) -> Result<Model> {
@@ -53,7 +55,7 @@ impl Model {
                 packed.entry(tensor).or_default().push(bytes);
             }
         }
-        Ok(Model { graph: Arc::new(loaded.graph), packed: Arc::new(packed) })
+        Ok(Model { graph: Arc::new(loaded.graph), packed: Arc::new(packed), shared: Arc::default() })
     }
 
     /// Holds the packed weights that came with the file against its canonical weights: packs these again for every
@@ -62,7 +64,7 @@ impl Model {
     /// # Errors
     /// A section is not what packing makes of the canonical weights, or the graph can't be run.
     pub fn check_packed(&self, options: &SessionOptions) -> Result<usize> {
-        let plain = Model { graph: Arc::clone(&self.graph), packed: Arc::default() };
+        let plain = Model { graph: Arc::clone(&self.graph), packed: Arc::default(), shared: Arc::default() };
         let mut left: Vec<&PackedWeights> = self.packed.values().flatten().collect();
         for isa in Isa::available().into_iter().rev() {
             if left.is_empty() {

@@ -1,10 +1,10 @@
-//! One network being run: plan, arena and threads.
+//! One network being run: plans, arena and threads.
 
-use super::fold::fold;
+use super::bound::{Bound, Port, StepInfo};
 use super::{Model, Place, Pool, RunError};
-use crate::graph::{AlignedBytes, DType, Graph, Quant, TensorId, infer};
+use crate::graph::{AlignedBytes, DType, Graph, TensorId, infer};
 use crate::limits::Limits;
-use crate::plan::{self, PackedWeights, Plan};
+use crate::plan::PackedWeights;
 use crate::{Error, Result};
 use ottava_kernels::{Isa, SLACK};
 use std::collections::HashSet;
@@ -21,12 +21,16 @@ pub struct SessionOptions {
     pub limits: Limits,
     /// Shapes of inputs by name, where free dimensions are to be other than 1.
     pub shapes: Vec<(String, Vec<usize>)>,
+    /// For how many sets of shapes the session keeps plans (at least 1); see [`Session::reshape`]. A plan takes some
+    /// kilobytes per node, and constants that depend on the shapes; weights and arena are shared.
+    pub plans: usize,
 }
 
 impl Default for SessionOptions {
-    /// One thread, the best instruction set, default limits, free dimensions 1.
+    /// One thread, the best instruction set, default limits, free dimensions 1, plans for 8 sets of shapes.
     fn default() -> SessionOptions {
-        SessionOptions { threads: 1, isa: Isa::best(), limits: Limits::default(), shapes: Vec::new() }
+        let (limits, shapes) = (Limits::default(), Vec::new());
+        SessionOptions { threads: 1, isa: Isa::best(), limits, shapes, plans: 8 }
     }
 }
 
@@ -60,88 +64,94 @@ elements! {
     i64, "i64": I64;
 }
 
-/// One input or output of a session.
-#[derive(Clone, Debug)]
-pub struct Port {
-    /// The tensor in the graph.
-    pub tensor: TensorId,
-    /// Its name.
-    pub name: String,
-    /// Element type.
-    pub dtype: DType,
-    /// All dimensions, bound.
-    pub shape: Vec<usize>,
-    /// What its integers mean.
-    pub quant: Option<Quant>,
-    place: Place,
-}
-
-/// What the plan made of one node.
-#[derive(Clone, Debug)]
-pub struct StepInfo {
-    /// Name of the node.
-    pub name: String,
-    /// Its operator.
-    pub op: &'static str,
-    /// Which kernel runs; `view` where the output is the input's bytes under another shape.
-    pub kernel: String,
-    /// Element type it computes in.
-    pub dtype: DType,
-    /// Multiply-adds.
-    pub macs: u64,
-    /// Bytes of the weights it reads.
-    pub weight_bytes: usize,
-    /// Shape of its first output.
-    pub out_shape: Vec<usize>,
-    /// Its first output.
-    pub output: TensorId,
-}
-
 /// One network being run. `run` allocates nothing and decides nothing.
 pub struct Session {
-    graph: Graph,
-    plan: Plan,
+    model: Model,
+    isa: Isa,
+    limits: Limits,
+    /// At most so many are kept.
+    plans: usize,
+    /// The one that runs first, then the others, the longest unused one last.
+    bound: Vec<Bound>,
+    /// Room to look shapes up.
+    lengths: Vec<usize>,
+    /// As long as any plan so far needed it.
     arena: AlignedBytes,
     pool: Pool,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    steps: Vec<StepInfo>,
 }
 
 impl Session {
     pub(super) fn new(model: &Model, options: &SessionOptions) -> Result<Session> {
-        for (name, _) in &options.shapes {
-            let inputs: Vec<&str> =
-                model.graph.inputs.iter().map(|&i| model.graph.tensor(i).name.as_str()).collect();
-            if !inputs.contains(&name.as_str()) {
-                return Err(RunError::UnknownInput { name: name.clone(), inputs: inputs.join(", ") }.into());
-            }
-        }
         let threads = options.threads.max(1);
         let pool = Pool::new(threads).map_err(|source| RunError::Threads { count: threads, source })?;
-        let graph = infer::bind(&model.graph, &options.shapes, 1)?;
-        let graph = fold(graph, &options.limits)?;
-        let plan = plan::build(&graph, options.isa, &model.packed, &pool, &options.limits)?;
-        let arena = AlignedBytes::zeroed(plan.arena_len);
-        let inputs = ports(&graph, &plan, &graph.inputs)?;
-        let outputs = ports(&graph, &plan, &graph.outputs)?;
-        let steps = describe(&graph, &plan);
-        Ok(Session { graph, plan, arena, pool, inputs, outputs, steps })
+        let mut session = Session {
+            model: model.clone(),
+            isa: options.isa,
+            limits: options.limits.clone(),
+            plans: options.plans.max(1),
+            bound: vec![],
+            lengths: vec![],
+            arena: AlignedBytes::zeroed(0),
+            pool,
+        };
+        session.select(options.shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())))?;
+        Ok(session)
+    }
+
+    /// Other shapes of the inputs, by name; as in a new session, free dimensions that they don't tell become 1, all
+    /// inputs are 0 and there are no outputs yet. The ports of the session (and where they lie) are those of these
+    /// shapes.
+    ///
+    /// The first time for some shapes a plan is made. The session keeps the [`SessionOptions::plans`] plans that were
+    /// used last; going back to their shapes allocates nothing. Packed weights are the same for all shapes and stay
+    /// where they are.
+    ///
+    /// # Errors
+    /// As [`Model::session`]. The session then keeps the shapes that it had.
+    pub fn reshape(&mut self, shapes: &[(&str, &[usize])]) -> Result<()> {
+        self.select(shapes.iter().copied())
+    }
+
+    fn select<'a>(&mut self, shapes: impl Iterator<Item = (&'a str, &'a [usize])> + Clone) -> Result<()> {
+        let graph = &self.model.graph;
+        let names = || graph.inputs.iter().map(|&i| graph.tensor(i).name.as_str());
+        if let Some((name, _)) = shapes.clone().find(|(name, _)| names().all(|n| n != *name)) {
+            let inputs = names().collect::<Vec<_>>().join(", ");
+            return Err(RunError::UnknownInput { name: name.to_string(), inputs }.into());
+        }
+        infer::free_lengths(graph, shapes, 1, &mut self.lengths)?;
+        match self.bound.iter().position(|b| b.lengths == self.lengths) {
+            Some(known) => self.bound[..=known].rotate_right(1),
+            None => {
+                let new = Bound::new(&self.model, self.isa, &self.pool, &self.limits, &self.lengths)?;
+                if self.arena.as_ref().len() < new.plan.arena_len {
+                    self.arena = AlignedBytes::zeroed(new.plan.arena_len);
+                }
+                self.bound.truncate(self.plans - 1);
+                self.bound.insert(0, new);
+            }
+        }
+        (0..self.now().inputs.len()).try_for_each(|i| Ok(self.input_bytes_mut(i)?.fill(0)))
+    }
+
+    /// What runs: a session always has a plan.
+    fn now(&self) -> &Bound {
+        &self.bound[0]
     }
 
     /// The graph as it runs: dimensions bound, constant parts computed. Tensor ids are those of the model.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.now().graph
     }
 
     /// Inputs in the model's order.
     pub fn inputs(&self) -> &[Port] {
-        &self.inputs
+        &self.now().inputs
     }
 
     /// Outputs in the model's order.
     pub fn outputs(&self) -> &[Port] {
-        &self.outputs
+        &self.now().outputs
     }
 
     /// Input `i` in place, typed. What is written stays until it is overwritten.
@@ -149,7 +159,7 @@ impl Session {
     /// # Errors
     /// There is no such input, or it holds another element type.
     pub fn input_mut<T: Element>(&mut self, i: usize) -> Result<&mut [T]> {
-        check_type::<T>(port(&self.inputs, "input", i)?)?;
+        check_type::<T>(port(&self.now().inputs, "input", i)?)?;
         Ok(bytemuck::cast_slice_mut(self.input_bytes_mut(i)?))
     }
 
@@ -158,7 +168,7 @@ impl Session {
     /// # Errors
     /// There is no such output, or it holds another element type.
     pub fn output<T: Element>(&self, i: usize) -> Result<&[T]> {
-        check_type::<T>(port(&self.outputs, "output", i)?)?;
+        check_type::<T>(port(&self.now().outputs, "output", i)?)?;
         Ok(bytemuck::cast_slice(self.output_bytes(i)?))
     }
 
@@ -167,7 +177,7 @@ impl Session {
     /// # Errors
     /// There is no such input.
     pub fn input_bytes_mut(&mut self, i: usize) -> Result<&mut [u8]> {
-        let p = port(&self.inputs, "input", i)?;
+        let p = port(&self.bound[0].inputs, "input", i)?;
         let Place::Arena(r) = &p.place else { return Ok(&mut []) };
         Ok(&mut self.arena.as_mut()[r.start..r.end - SLACK])
     }
@@ -177,14 +187,11 @@ impl Session {
     /// # Errors
     /// There is no such output.
     pub fn output_bytes(&self, i: usize) -> Result<&[u8]> {
-        Ok(self.bytes(&port(&self.outputs, "output", i)?.place))
+        Ok(self.bytes(&port(&self.now().outputs, "output", i)?.place))
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
-        match place {
-            Place::Arena(r) => &self.arena.as_ref()[r.start..r.end - SLACK],
-            Place::Constant(r) => &self.plan.constants.as_ref()[r.start..r.end - SLACK],
-        }
+        place.bytes(self.arena.as_ref(), &self.now().plan.constants)
     }
 
     /// One inference: from the inputs as they are to the outputs.
@@ -192,9 +199,10 @@ impl Session {
     /// # Errors
     /// An input holds an index that is out of range.
     pub fn run(&mut self) -> Result<()> {
-        let Session { plan, arena, pool, .. } = self;
-        let (arena, constants) = (arena.as_mut(), plan.constants.as_ref());
-        let walk = || plan.steps.iter().try_for_each(|step| step.run(&mut *arena, constants, pool).map(drop));
+        let Session { bound, arena, pool, .. } = self;
+        let (plan, arena) = (&bound[0].plan, arena.as_mut());
+        let walk =
+            || plan.steps.iter().try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
         Ok(pool.enter(plan.parallel, walk)?)
     }
 
@@ -204,17 +212,18 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_observed(&mut self, see: &mut dyn FnMut(TensorId, &[u8])) -> Result<()> {
-        for p in &self.inputs {
-            see(p.tensor, self.bytes(&p.place));
+        let Bound { graph, plan, inputs, .. } = &self.bound[0];
+        let arena = self.arena.as_mut();
+        for p in inputs {
+            see(p.tensor, p.place.bytes(arena, &plan.constants));
         }
         let mut next = 0;
         // Tensors of branches that are not taken hold nothing.
         let mut skipped = HashSet::new();
-        for (index, node) in self.graph.nodes.iter().enumerate() {
+        for (index, node) in graph.nodes.iter().enumerate() {
             let mut ran = true;
-            if let Some(step) = self.plan.steps.get(next).filter(|s| s.node == index) {
-                let (arena, constants) = (self.arena.as_mut(), self.plan.constants.as_ref());
-                ran = step.run(arena, constants, &Pool::SERIAL)?;
+            if let Some(step) = plan.steps.get(next).filter(|s| s.node == index) {
+                ran = step.run(arena, &plan.constants, &Pool::SERIAL)?;
                 next += 1;
             } else if node.input(0).is_some_and(|id| skipped.contains(&id)) {
                 ran = false;
@@ -224,8 +233,8 @@ impl Session {
                 continue;
             }
             for id in &node.outputs {
-                if let Some(place) = self.plan.places.get(id) {
-                    see(*id, self.bytes(place));
+                if let Some(place) = plan.places.get(id) {
+                    see(*id, place.bytes(arena, &plan.constants));
                 }
             }
         }
@@ -238,10 +247,10 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_timed(&mut self, see: &mut dyn FnMut(usize, Duration)) -> Result<()> {
-        let (arena, constants) = (self.arena.as_mut(), self.plan.constants.as_ref());
+        let (plan, arena) = (&self.bound[0].plan, self.arena.as_mut());
         let mut last = Instant::now();
-        for step in &self.plan.steps {
-            step.run(&mut *arena, constants, &Pool::SERIAL)?;
+        for step in &plan.steps {
+            step.run(arena, &plan.constants, &Pool::SERIAL)?;
             let now = Instant::now();
             see(step.node, now - last);
             // What `see` takes is nobody's time.
@@ -252,27 +261,27 @@ impl Session {
 
     /// What runs, node by node.
     pub fn steps(&self) -> &[StepInfo] {
-        &self.steps
+        &self.now().steps
     }
 
     /// Weights in the kernels' own order, as a file may store them.
     pub fn packed_weights(&self) -> impl Iterator<Item = &PackedWeights> {
-        self.plan.steps.iter().filter_map(|s| s.kernel.packed())
+        self.now().plan.steps.iter().filter_map(|s| s.kernel.packed())
     }
 
     /// Multiply-adds of one inference.
     pub fn macs(&self) -> u64 {
-        self.plan.macs
+        self.now().plan.macs
     }
 
     /// Bytes of activations and scratch.
     pub fn arena_bytes(&self) -> usize {
-        self.plan.arena_len
+        self.now().plan.arena_len
     }
 
     /// Bytes of weights as the kernels read them.
     pub fn weights_bytes(&self) -> usize {
-        self.steps.iter().map(|s| s.weight_bytes).sum()
+        self.now().steps.iter().map(|s| s.weight_bytes).sum()
     }
 }
 
@@ -286,41 +295,4 @@ fn check_type<T: Element>(port: &Port) -> Result<()> {
         return Ok(());
     }
     Err(RunError::WrongType { name: port.name.clone(), dtype: port.dtype, asked: T::NAME }.into())
-}
-
-fn ports(graph: &Graph, plan: &Plan, ids: &[TensorId]) -> Result<Vec<Port>> {
-    ids.iter()
-        .map(|&tensor| {
-            let t = graph.tensor(tensor);
-            let missing = || crate::graph::GraphError::tensor(t, "has no place in the plan");
-            Ok(Port {
-                tensor,
-                name: t.name.clone(),
-                dtype: t.dtype,
-                shape: t.shape.dims().ok_or_else(missing)?,
-                quant: t.quant.clone(),
-                place: plan.places.get(&tensor).cloned().ok_or_else(missing)?,
-            })
-        })
-        .collect()
-}
-
-fn describe(graph: &Graph, plan: &Plan) -> Vec<StepInfo> {
-    let mut steps = plan.steps.iter().peekable();
-    let nodes = graph.nodes.iter().enumerate();
-    nodes
-        .map(|(index, node)| {
-            let kernel = steps.next_if(|s| s.node == index).map(|s| &s.kernel);
-            StepInfo {
-                name: node.name.clone(),
-                op: node.op.name(),
-                kernel: kernel.map_or("view".to_string(), |k| k.name()),
-                dtype: plan::compute_dtype(graph, node),
-                macs: kernel.map_or(0, |k| k.macs()),
-                weight_bytes: kernel.map_or(0, |k| k.weight_bytes()),
-                out_shape: graph.tensor(node.outputs[0]).shape.dims().unwrap_or_default(),
-                output: node.outputs[0],
-            }
-        })
-        .collect()
 }

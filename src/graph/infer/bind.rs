@@ -16,14 +16,22 @@ use std::collections::{HashMap, HashSet};
 /// shape that still can't be told, since it depends on values that come only with the data.
 pub fn bind(graph: &Graph, shapes: &[(String, Vec<usize>)], default: usize) -> Result<Graph, GraphError> {
     graph.validate()?;
-    let lengths = lengths(graph, shapes)?;
+    let mut lengths = vec![];
+    let shapes = shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice()));
+    free_lengths(graph, shapes, default, &mut lengths)?;
+    bind_lengths(graph, &lengths)
+}
+
+/// As [`bind`], of a graph that is valid, with a length for every free dimension.
+pub(crate) fn bind_lengths(graph: &Graph, lengths: &[usize]) -> Result<Graph, GraphError> {
     let mut bound = graph.clone();
     for &id in &graph.inputs {
         let tensor = bound.tensor_mut(id);
         for dim in &mut tensor.shape.0 {
-            if let Dim::Free(i) = *dim {
-                let length = lengths.get(i as usize).copied().flatten();
-                *dim = Dim::Fixed(length.unwrap_or(default));
+            if let Dim::Free(i) = *dim
+                && let Some(&length) = lengths.get(i as usize)
+            {
+                *dim = Dim::Fixed(length);
             }
         }
         if tensor.byte_len().is_none_or(|n| isize::try_from(n).is_err()) {
@@ -34,12 +42,24 @@ pub fn bind(graph: &Graph, shapes: &[(String, Vec<usize>)], default: usize) -> R
     Ok(bound)
 }
 
-/// The length of each free dimension that the given shapes tell.
-fn lengths(graph: &Graph, shapes: &[(String, Vec<usize>)]) -> Result<Vec<Option<usize>>, GraphError> {
-    let mut lengths: Vec<Option<usize>> = vec![None; graph.dims.len()];
+/// The length of each free dimension that the given shapes tell; of the others `default`. Allocates nothing if `lengths`
+/// has room.
+///
+/// # Errors
+/// As [`bind`], for what shapes alone can be wrong with.
+pub(crate) fn free_lengths<'a>(
+    graph: &Graph,
+    shapes: impl Iterator<Item = (&'a str, &'a [usize])>,
+    default: usize,
+    lengths: &mut Vec<usize>,
+) -> Result<(), GraphError> {
+    // No shape has so long a dimension: its bytes would not fit memory.
+    const OPEN: usize = usize::MAX;
+    lengths.clear();
+    lengths.resize(graph.dims.len(), OPEN);
     for (name, given) in shapes {
         let input =
-            graph.inputs.iter().filter_map(|id| graph.tensors.get(id.index())).find(|t| t.name == *name);
+            graph.inputs.iter().filter_map(|id| graph.tensors.get(id.index())).find(|t| t.name == name);
         let Some(tensor) = input else { return Err(no_such_input(graph, name)) };
         let fault = |what: String| Err(GraphError::tensor(tensor, what));
         if given.len() != tensor.shape.rank() {
@@ -52,18 +72,20 @@ fn lengths(graph: &Graph, shapes: &[(String, Vec<usize>)]) -> Result<Vec<Option<
                     return fault(format!("is an input whose dimension {axis} is {m}, it can't be {n}"));
                 }
                 Dim::Fixed(_) => {}
+                Dim::Free(_) if n == OPEN => return fault("is larger than any memory".to_string()),
                 Dim::Free(i) => match lengths.get_mut(i as usize) {
                     None => return fault(format!("names free dimension {i}, which there is not")),
-                    Some(Some(m)) if *m != n => {
+                    Some(&mut m) if m != OPEN && m != n => {
                         let dim = &graph.dims[i as usize];
                         return fault(format!("makes the dimension '{dim}' {n}, but it is {m} already"));
                     }
-                    Some(length) => *length = Some(n),
+                    Some(length) => *length = n,
                 },
             }
         }
     }
-    Ok(lengths)
+    lengths.iter_mut().filter(|length| **length == OPEN).for_each(|length| *length = default);
+    Ok(())
 }
 
 fn no_such_input(graph: &Graph, name: &str) -> GraphError {

@@ -258,7 +258,7 @@ impl<'a> Integer<'a> {
     ) -> Result<Planned, PlanError> {
         let Integer { weights, zero_points, bias, multiplier, .. } = &self;
         let filter = Filter { weights, zero_points, bias, multiplier };
-        WeightStep::new(p, self.tensor, kernel, split, |k, to| pack(k, &filter, to)).planned(v)
+        WeightStep::new(p, v, self.tensor, kernel, split, |k, to| pack(k, &filter, to)).planned(v)
     }
 }
 
@@ -290,6 +290,6 @@ impl Float {
     ) -> Result<Planned, PlanError> {
         let Float { weights, bias, .. } = &self;
         let pack = |k: &K, to: &mut [u8]| pack(k, weights, bias, bytemuck::cast_slice_mut(to));
-        WeightStep::new(p, self.tensor, kernel, split, pack).planned(v)
+        WeightStep::new(p, v, self.tensor, kernel, split, pack).planned(v)
     }
 }

@@ -1,7 +1,7 @@
 //! Integer products of inputs whose scale and zero point come with the data.
 
 use super::super::{Kernel, PlanError, Planned, Planner};
-use super::weights::{Split, packed_for};
+use super::weights::{Packing, Split, packed_for};
 use super::{Call, NodeView, PackedWeights, values, values_mut};
 use crate::graph::{Clamp, DType, IntegerConv, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
@@ -59,7 +59,8 @@ fn pack(
 ) -> Result<PackedWeights, PlanError> {
     let fits = |packed: &[u8]| kernel.accepts(packed);
     let pack = |to: &mut [u8]| kernel.pack(filter, bias, to);
-    Ok(packed_for(p, v.input(1)?, kernel.layout(), kernel.packed_len(), fits, pack))
+    let packing = Packing { part: 0, layout: kernel.layout(), len: kernel.packed_len() };
+    Ok(packed_for(p, v, v.input(1)?, packing, fits, pack))
 }
 
 /// A product with packed weights. Input 0 is x.

@@ -1,10 +1,9 @@
 //! Recurrent layers.
 
 use super::super::{Kernel, PlanError, Planned, Planner};
+use super::weights::{Packing, packed_for};
 use super::{NodeView, values, values_mut};
-use crate::graph::{
-    AlignedBytes, DType, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, TensorId,
-};
+use crate::graph::{DType, Data, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::recurrent::{self, Arithmetic, Cell, Extents, Recurrence, States};
 use ottava_kernels::unary::UnaryFn;
@@ -58,8 +57,9 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
             state: state.rows(d, directions),
             bias: part(&bias, d, directions),
         };
-        let mut packed = AlignedBytes::zeroed(recurrence.packed_len());
-        recurrence.pack(&weights, packed.as_mut());
+        let packing = Packing { part: d, layout: 0, len: recurrence.packed_len() };
+        let packed = packed_for(p, v, v.input(1)?, packing, |_| false, |to| recurrence.pack(&weights, to));
+        let packed = packed.bytes;
         let peepholes = part(&peepholes, d, directions).to_vec();
         parts.push(Part { recurrence, packed, peepholes });
     }
@@ -176,7 +176,7 @@ fn function(f: &GateFunction) -> UnaryFn {
 /// One direction.
 struct Part {
     recurrence: Recurrence,
-    packed: AlignedBytes,
+    packed: Data,
     peepholes: Vec<f32>,
 }
 
@@ -249,7 +249,7 @@ impl Kernel for Layer {
         self.macs_of(self.extents.input)
     }
     fn weight_bytes(&self) -> usize {
-        self.parts.iter().map(|p| p.packed.as_ref().len() + p.peepholes.len() * 4).sum()
+        self.parts.iter().map(|p| p.packed.bytes().len() + p.peepholes.len() * 4).sum()
     }
     fn scratch_len(&self, threads: usize) -> usize {
         4 * self.lens().iter().sum::<usize>() + threads * self.project_scratch()
@@ -282,7 +282,7 @@ impl Kernel for Layer {
                 scratch: project_scratch,
                 cost: self.cost() / self.parts.len() as u64,
             };
-            let packed = part.packed.as_ref();
+            let packed = part.packed.bytes();
             pool.split(rows, &|rows, y, scratch| {
                 part.recurrence.project(packed, x, rows, values_mut(y), scratch);
             });

@@ -1,6 +1,6 @@
 //! Kernels with packed weights: one step for all of them.
 
-use super::super::{Kernel, Planner};
+use super::super::{Kernel, Made, Planner};
 use super::{NodeView, PackedWeights};
 use crate::graph::{AlignedBytes, Data, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
@@ -99,21 +99,39 @@ pub(super) struct Split {
     pub cost: u64,
 }
 
-/// The weights that the file brought in this layout, if they fit, or else freshly packed ones.
+/// How a kernel wants its weights.
+pub(super) struct Packing {
+    /// Which of the node's weights.
+    pub part: usize,
+    /// Of the kernel; 0: no file stores them.
+    pub layout: u32,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// The weights of node `v` (canonically the tensor `tensor`): those that the file brought in this layout, if they fit,
+/// or else those that another plan of the model has, or else freshly packed ones.
 pub(super) fn packed_for(
     p: &Planner<'_>,
+    v: NodeView<'_>,
     tensor: TensorId,
-    layout: u32,
-    len: usize,
+    Packing { part, layout, len }: Packing,
     fits: impl Fn(&[u8]) -> bool,
     pack: impl FnOnce(&mut [u8]),
 ) -> PackedWeights {
     let stored = p.packed.get(&tensor).into_iter().flatten();
     let mut fitting = stored.filter(|s| s.layout == layout && fits(s.bytes.bytes()));
     fitting.next().cloned().unwrap_or_else(|| {
-        let mut bytes = AlignedBytes::zeroed(len);
-        pack(bytes.as_mut());
-        PackedWeights { tensor, layout, bytes: Data::owned(bytes) }
+        let pack = || {
+            let mut bytes = AlignedBytes::zeroed(len);
+            pack(bytes.as_mut());
+            Ok::<_, std::convert::Infallible>(Data::owned(bytes))
+        };
+        let constants: Vec<&Data> =
+            v.node.present_inputs().filter_map(|id| p.graph.tensor(id).data.as_ref()).collect();
+        let made = Made::Packed { part, isa: p.isa, layout, len };
+        let Ok(bytes) = p.shared.get_or_make(v.node.outputs[0], made, &constants, pack);
+        PackedWeights { tensor, layout, bytes }
     })
 }
 
@@ -128,14 +146,15 @@ impl<K: Weighted> WeightStep<K> {
     /// Takes the weights that the file brought in this kernel's layout, or packs them.
     pub fn new(
         p: &Planner<'_>,
+        v: NodeView<'_>,
         weights: TensorId,
         kernel: K,
         split: Split,
         pack: impl FnOnce(&K, &mut [u8]),
     ) -> WeightStep<K> {
         let fits = |packed: &[u8]| kernel.accepts(packed);
-        let packed =
-            packed_for(p, weights, kernel.layout(), kernel.packed_len(), fits, |to| pack(&kernel, to));
+        let packing = Packing { part: 0, layout: kernel.layout(), len: kernel.packed_len() };
+        let packed = packed_for(p, v, weights, packing, fits, |to| pack(&kernel, to));
         WeightStep { kernel, packed, split }
     }
 

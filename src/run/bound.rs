@@ -1,0 +1,108 @@
+//! A network for one set of shapes: dimensions bound, laid out.
+
+use super::fold::fold;
+use super::{Model, Place, Pool};
+use crate::Result;
+use crate::graph::{DType, Graph, Quant, TensorId, infer};
+use crate::limits::Limits;
+use crate::plan::{self, Plan, Planner};
+use ottava_kernels::Isa;
+
+/// One input or output of a session.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The tensor in the graph.
+    pub tensor: TensorId,
+    /// Its name.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// All dimensions, bound.
+    pub shape: Vec<usize>,
+    /// What its integers mean.
+    pub quant: Option<Quant>,
+    pub(super) place: Place,
+}
+
+/// What the plan made of one node.
+#[derive(Clone, Debug)]
+pub struct StepInfo {
+    /// Name of the node.
+    pub name: String,
+    /// Its operator.
+    pub op: &'static str,
+    /// Which kernel runs; `view` where the output is the input's bytes under another shape.
+    pub kernel: String,
+    /// Element type it computes in.
+    pub dtype: DType,
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Bytes of the weights it reads.
+    pub weight_bytes: usize,
+    /// Shape of its first output.
+    pub out_shape: Vec<usize>,
+    /// Its first output.
+    pub output: TensorId,
+}
+
+/// A graph whose dimensions are bound, and its plan.
+pub(super) struct Bound {
+    /// Of the free dimensions.
+    pub lengths: Vec<usize>,
+    pub graph: Graph,
+    pub plan: Plan,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    pub steps: Vec<StepInfo>,
+}
+
+impl Bound {
+    /// Binds, folds and plans. What does not depend on the lengths is taken from the model, where other plans left it.
+    pub fn new(model: &Model, isa: Isa, pool: &Pool, limits: &Limits, lengths: &[usize]) -> Result<Bound> {
+        let graph = infer::bind_lengths(&model.graph, lengths)?;
+        let graph = fold(graph, &model.shared, limits)?;
+        let planner = Planner { graph: &graph, isa, packed: &model.packed, shared: &model.shared, pool };
+        let plan = plan::build(&planner, limits)?;
+        let inputs = ports(&graph, &plan, &graph.inputs)?;
+        let outputs = ports(&graph, &plan, &graph.outputs)?;
+        let steps = describe(&graph, &plan);
+        Ok(Bound { lengths: lengths.to_vec(), graph, plan, inputs, outputs, steps })
+    }
+}
+
+fn ports(graph: &Graph, plan: &Plan, ids: &[TensorId]) -> Result<Vec<Port>> {
+    ids.iter()
+        .map(|&tensor| {
+            let t = graph.tensor(tensor);
+            let missing = || crate::graph::GraphError::tensor(t, "has no place in the plan");
+            Ok(Port {
+                tensor,
+                name: t.name.clone(),
+                dtype: t.dtype,
+                shape: t.shape.dims().ok_or_else(missing)?,
+                quant: t.quant.clone(),
+                place: plan.places.get(&tensor).cloned().ok_or_else(missing)?,
+            })
+        })
+        .collect()
+}
+
+fn describe(graph: &Graph, plan: &Plan) -> Vec<StepInfo> {
+    let mut steps = plan.steps.iter().peekable();
+    let nodes = graph.nodes.iter().enumerate();
+    nodes
+        .map(|(index, node)| {
+            let kernel = steps.next_if(|s| s.node == index).map(|s| &s.kernel);
+            StepInfo {
+                name: node.name.clone(),
+                op: node.op.name(),
+                kernel: kernel.map_or("view".to_string(), |k| k.name()),
+                dtype: plan::compute_dtype(graph, node),
+                macs: kernel.map_or(0, |k| k.macs()),
+                weight_bytes: kernel.map_or(0, |k| k.weight_bytes()),
+                out_shape: graph.tensor(node.outputs[0]).shape.dims().unwrap_or_default(),
+                output: node.outputs[0],
+            }
+        })
+        .collect()
+}
