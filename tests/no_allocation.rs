@@ -4,6 +4,7 @@ mod common;
 
 use common::integer::one_of_everything;
 use common::recurrent;
+use common::shapes::sequence_network;
 use ottava::{Model, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,6 +14,8 @@ struct Counting;
 
 /// Of all threads.
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Allocated now, by all threads.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// Of this thread: the test harness has one of its own, which may still be busy when the test starts.
@@ -28,15 +31,18 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.dealloc(ptr, layout) }
     }
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count();
+        BYTES.fetch_add(new_size.wrapping_sub(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
@@ -63,6 +69,35 @@ fn run_allocates_nothing() {
     for layer in recurrent::layers() {
         check(&Model::from_graph(layer.graph(7, 2)).unwrap());
     }
+    shapes_that_are_known_allocate_nothing();
+    memory_does_not_grow_with_the_number_of_shapes();
+}
+
+fn shapes_that_are_known_allocate_nothing() {
+    let model = Model::from_graph(sequence_network()).unwrap();
+    let mut session = model.session(&SessionOptions { plans: 3, ..Default::default() }).unwrap();
+    let shapes = [[1, 4, 5], [2, 9, 5], [3, 1, 5]];
+    let mut turn = || {
+        for x in &shapes {
+            session.reshape(&[("x", x)]).unwrap();
+            session.run().unwrap();
+        }
+    };
+    turn();
+    assert_eq!(allocations(|| OWN_ALLOCATIONS.get(), turn), 0);
+}
+
+fn memory_does_not_grow_with_the_number_of_shapes() {
+    let model = Model::from_graph(sequence_network()).unwrap();
+    let mut session = model.session(&SessionOptions { plans: 2, ..Default::default() }).unwrap();
+    let mut run = |length: usize| {
+        session.reshape(&[("x", &[1, length, 5])]).unwrap();
+        session.run().unwrap();
+        BYTES.load(Ordering::SeqCst)
+    };
+    let full = (1..=100).map(&mut run).last().unwrap();
+    let later = (1..=100).rev().cycle().take(500).map(&mut run).max().unwrap();
+    assert!(later <= full + (full >> 3), "{later} bytes after many shapes, {full} after the largest");
 }
 
 /// Runs of this network allocate nothing.

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod integer;
+pub mod nets;
 pub mod recurrent;
+pub mod shapes;
 
 use std::path::PathBuf;
 
