@@ -1,4 +1,4 @@
-//! `ottava run`: one inference, from arrays to arrays.
+//! `ottava run`: inferences, from arrays to arrays.
 
 use super::failure::Failure;
 use super::model;
@@ -10,29 +10,31 @@ use crate::report::median;
 use crate::{Model, Session};
 use clap::Args;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Run one inference: arrays in, arrays out
+/// Run inferences: arrays in, arrays out
 #[derive(Args)]
 #[command(
     after_help = "The arrays of IN.npz are keyed by the names of the model's inputs and have their types and \
-shapes; those of OUT.npz are keyed by the names of its outputs. `ottava inspect` shows both.
+shapes; those of OUT.npz are keyed by the names of its outputs. `ottava inspect` shows both. Given several of each, \
+one session runs them in turn; where the model has free dimensions, each may have shapes of its own.
 
 Examples:
   ottava run model.8va --inputs in.npz --outputs out.npz
-  ottava run model.onnx --inputs in.npz --outputs out.npz --repeat 100 --json"
+  ottava run model.onnx --inputs in.npz --outputs out.npz --repeat 100 --json
+  ottava run model.8va --inputs short.npz --inputs long.npz --outputs short_out.npz --outputs long_out.npz"
 )]
 pub(super) struct Run {
     /// .8va, .onnx or .tflite
     model: PathBuf,
-    /// Arrays to read
-    #[arg(long, value_name = "IN.npz")]
-    inputs: PathBuf,
-    /// Arrays to write
-    #[arg(long, value_name = "OUT.npz")]
-    outputs: PathBuf,
-    /// Run this many times and tell the median time
+    /// Arrays to read; repeatable
+    #[arg(long, value_name = "IN.npz", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Arrays to write; as often as --inputs
+    #[arg(long, value_name = "OUT.npz", required = true)]
+    outputs: Vec<PathBuf>,
+    /// Run each this many times and tell the median time
     #[arg(long, value_name = "N", default_value = "1")]
     repeat: NonZeroUsize,
     /// Print one JSON object
@@ -46,46 +48,61 @@ pub(super) struct Run {
 
 impl Run {
     pub fn execute(&self) -> Result<(), Failure> {
+        let (given, wanted) = (self.inputs.len(), self.outputs.len());
+        if given != wanted {
+            let what = format!("{given} --inputs and {wanted} --outputs: give one of each per inference");
+            return Err(Failure::refused(what));
+        }
         let model = model::load(&self.model, &self.load)?.model;
         let names = model::input_names(model.graph());
-        let archive = read_npz(&self.inputs, &names, self.load.limits().file_bytes)?;
-        let options = self.run.session(&self.load, free_shapes(&model, &archive.arrays))?;
-        let mut session = model.session(&options)?;
-        self.feed(&mut session, archive)?;
+        let mut session: Option<Session> = None;
         let mut times = Vec::new();
-        for _ in 0..self.repeat.get() {
-            let start = Instant::now();
-            session.run()?;
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+        let mut table = show::table(&["output", "dtype", "shape"], 3);
+        for (from, to) in self.inputs.iter().zip(&self.outputs) {
+            let archive = read_npz(from, &names, self.load.limits().file_bytes)?;
+            let shapes = free_shapes(&model, &archive.arrays);
+            let session = match &mut session {
+                Some(session) => {
+                    let shapes: Vec<_> = shapes.iter().map(|(name, dims)| (&name[..], &dims[..])).collect();
+                    session.reshape(&shapes)?;
+                    session
+                }
+                none => none.insert(model.session(&self.run.session(&self.load, shapes)?)?),
+            };
+            feed(session, archive, from)?;
+            for _ in 0..self.repeat.get() {
+                let start = Instant::now();
+                session.run()?;
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+            write_npz(to, &outputs(session)?)?;
+            for port in session.outputs() {
+                table.add_row([port.name.clone(), port.dtype.to_string(), show::shape(&port.shape)]);
+            }
         }
-        write_npz(&self.outputs, &outputs(&session)?)?;
         let median_ms = median(&mut times);
         if self.json {
             return say_json(&serde_json::json!({ "median_ms": median_ms }));
         }
-        let mut table = show::table(&["output", "dtype", "shape"], 3);
-        for port in session.outputs() {
-            table.add_row([port.name.clone(), port.dtype.to_string(), show::shape(&port.shape)]);
-        }
         say(table)?;
         say(format!("{} per inference", show::time(median_ms)))
     }
+}
 
-    /// Puts the arrays into the inputs. Each input must have its array; others may be there too.
-    fn feed(&self, session: &mut Session, archive: Archive) -> Result<(), Failure> {
-        let Archive { names, mut arrays } = archive;
-        for (i, input) in InputSpec::of(session).iter().enumerate() {
-            let at = arrays.iter().position(|a| a.name() == input.name);
-            let array = arrays.swap_remove(at.ok_or_else(|| DataError::MissingInput {
-                path: self.inputs.clone(),
-                input: input.name.clone(),
-                found: names.join(", "),
-            })?);
-            let bytes = input.exactly(array)?;
-            session.input_bytes_mut(i)?.copy_from_slice(&bytes);
-        }
-        Ok(())
+/// Puts the arrays of a file into the inputs. Each input must have its array; others may be there too.
+fn feed(session: &mut Session, archive: Archive, path: &Path) -> Result<(), Failure> {
+    let Archive { names, mut arrays } = archive;
+    for (i, input) in InputSpec::of(session).iter().enumerate() {
+        let at = arrays.iter().position(|a| a.name() == input.name);
+        let array = arrays.swap_remove(at.ok_or_else(|| DataError::MissingInput {
+            path: path.to_path_buf(),
+            input: input.name.clone(),
+            found: names.join(", "),
+        })?);
+        let bytes = input.exactly(array)?;
+        session.input_bytes_mut(i)?.copy_from_slice(&bytes);
     }
+    Ok(())
 }
 
 /// Free dimensions are what the arrays have.
