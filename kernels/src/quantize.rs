@@ -1,31 +1,37 @@
-//! Between f32 and 8-bit integers: `q = saturate(round_half_even(x / scale) + zero_point)` and back.
+//! Between f32 and integers of 8 or 16 bits: `q = saturate(round_half_even(x / scale) + zero_point)` and back.
 //!
 //! The quotient is a true division, as ONNX has it. Not-a-number becomes the zero point.
 
 use crate::multiversion::multiversion;
 use crate::round::{clamp_f32, round_to_i32};
 
-/// The 8-bit integers that quantized activations come in.
-pub trait Int8: Copy + private::Sealed {
+/// The integers that stand for reals: of 8 bits and of 16.
+pub trait Code: Copy + private::Sealed {
     /// Least value.
     const LOWEST: i32;
     /// Greatest value.
     const HIGHEST: i32;
     /// The value itself.
     fn widen(self) -> i32;
-    /// The low 8 bits.
+    /// The low bits.
     fn narrow(v: i32) -> Self;
 }
+
+/// Those of 8 bits, which integer products take.
+pub trait Int8: Code {}
+impl Int8 for u8 {}
+impl Int8 for i8 {}
 
 mod private {
     pub trait Sealed {}
     impl Sealed for u8 {}
     impl Sealed for i8 {}
+    impl Sealed for i16 {}
 }
 
-macro_rules! int8 {
+macro_rules! code {
     ($($t:ty),*) => {$(
-        impl Int8 for $t {
+        impl Code for $t {
             const LOWEST: i32 = <$t>::MIN as i32;
             const HIGHEST: i32 = <$t>::MAX as i32;
             #[inline(always)]
@@ -39,7 +45,7 @@ macro_rules! int8 {
         }
     )*};
 }
-int8!(u8, i8);
+code!(u8, i8, i16);
 
 /// The quantization of one tensor, ready for elements.
 #[derive(Clone, Copy, Debug)]
@@ -52,14 +58,14 @@ pub(crate) struct Quantizer {
 
 impl Quantizer {
     #[inline(always)]
-    pub(crate) fn new<T: Int8>(scale: f32, zero_point: T) -> Quantizer {
+    pub(crate) fn new<T: Code>(scale: f32, zero_point: T) -> Quantizer {
         let zero_point = zero_point.widen();
         let (lo, hi) = ((T::LOWEST - zero_point) as f32, (T::HIGHEST - zero_point) as f32);
         Quantizer { scale, zero_point, lo, hi }
     }
 
     #[inline(always)]
-    pub(crate) fn apply<T: Int8>(self, x: f32) -> T {
+    pub(crate) fn apply<T: Code>(self, x: f32) -> T {
         let v = x / self.scale;
         let v = if v.is_nan() { 0.0 } else { v };
         T::narrow(round_to_i32(clamp_f32(v, self.lo, self.hi)) + self.zero_point)
@@ -68,11 +74,11 @@ impl Quantizer {
 
 multiversion! {
     /// Quantizes `x` into `y` of the same length.
-    pub fn quantize<T: Int8>(x: &[f32], scale: f32, zero_point: T, y: &mut [T]) => quantize_body
+    pub fn quantize<T: Code>(x: &[f32], scale: f32, zero_point: T, y: &mut [T]) => quantize_body
 }
 
 #[inline(always)]
-fn quantize_body<T: Int8>(x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
+fn quantize_body<T: Code>(x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
     assert_eq!(x.len(), y.len());
     let q = Quantizer::new(scale, zero_point);
     for (y, &x) in y.iter_mut().zip(x) {
@@ -82,11 +88,11 @@ fn quantize_body<T: Int8>(x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
 
 multiversion! {
     /// `y = (x - zero_point) * scale`, of the same length.
-    pub fn dequantize<T: Int8>(x: &[T], scale: f32, zero_point: T, y: &mut [f32]) => dequantize_body
+    pub fn dequantize<T: Code>(x: &[T], scale: f32, zero_point: T, y: &mut [f32]) => dequantize_body
 }
 
 #[inline(always)]
-fn dequantize_body<T: Int8>(x: &[T], scale: f32, zero_point: T, y: &mut [f32]) {
+fn dequantize_body<T: Code>(x: &[T], scale: f32, zero_point: T, y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     for (y, &x) in y.iter_mut().zip(x) {
         *y = (x.widen() - zero_point.widen()) as f32 * scale;
@@ -106,7 +112,7 @@ pub struct Planes {
 
 multiversion! {
     /// Quantizes NCHW floats to NHWC integers.
-    pub fn quantize_nchw<T: Int8>(
+    pub fn quantize_nchw<T: Code>(
         shape: Planes, x: &[f32], scale: f32, zero_point: T, y: &mut [T],
     ) => quantize_nchw_body
 }
@@ -115,7 +121,7 @@ multiversion! {
 const STRIP: usize = 64;
 
 #[inline(always)]
-fn quantize_nchw_body<T: Int8>(shape: Planes, x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
+fn quantize_nchw_body<T: Code>(shape: Planes, x: &[f32], scale: f32, zero_point: T, y: &mut [T]) {
     let Planes { n, c, pixels } = shape;
     let image = c * pixels;
     assert!(x.len() == n * image && y.len() == n * image);
@@ -135,7 +141,7 @@ fn quantize_nchw_body<T: Int8>(shape: Planes, x: &[f32], scale: f32, zero_point:
 
 /// One image of `C` channels, as cameras have them: strips of all planes are quantized, then interleaved at once.
 #[inline(always)]
-fn quantize_planes<T: Int8, const C: usize>(q: Quantizer, zero_point: T, x: &[f32], y: &mut [T]) {
+fn quantize_planes<T: Code, const C: usize>(q: Quantizer, zero_point: T, x: &[f32], y: &mut [T]) {
     let pixels = x.len() / C;
     for (strip, y) in y.chunks_mut(STRIP * C).enumerate() {
         let count = y.len() / C;
@@ -155,7 +161,7 @@ fn quantize_planes<T: Int8, const C: usize>(q: Quantizer, zero_point: T, x: &[f3
 
 /// One image of any number of channels, a plane at a time.
 #[inline(always)]
-fn quantize_many_planes<T: Int8>(q: Quantizer, zero_point: T, c: usize, x: &[f32], y: &mut [T]) {
+fn quantize_many_planes<T: Code>(q: Quantizer, zero_point: T, c: usize, x: &[f32], y: &mut [T]) {
     let pixels = x.len() / c;
     for (strip, y) in y.chunks_mut(STRIP * c).enumerate() {
         let count = y.len() / c;
@@ -173,13 +179,13 @@ fn quantize_many_planes<T: Int8>(q: Quantizer, zero_point: T, c: usize, x: &[f32
 
 multiversion! {
     /// NHWC integers to NCHW floats.
-    pub fn dequantize_nchw<T: Int8>(
+    pub fn dequantize_nchw<T: Code>(
         shape: Planes, x: &[T], scale: f32, zero_point: T, y: &mut [f32],
     ) => dequantize_nchw_body
 }
 
 #[inline(always)]
-fn dequantize_nchw_body<T: Int8>(shape: Planes, x: &[T], scale: f32, zero_point: T, y: &mut [f32]) {
+fn dequantize_nchw_body<T: Code>(shape: Planes, x: &[T], scale: f32, zero_point: T, y: &mut [f32]) {
     let Planes { n, c, pixels } = shape;
     let image = c * pixels;
     assert!(x.len() == n * image && y.len() == n * image);
@@ -279,6 +285,16 @@ mod tests {
                     }
                 });
             }
+            for zero_point in [-32768i16, -1, 0, 32767] {
+                on_every_isa(|isa| {
+                    let mut y = vec![0; x.len()];
+                    quantize(isa, &x, scale, zero_point, &mut y);
+                    for (&x, &y) in x.iter().zip(&y) {
+                        let want = reference(x, scale, i32::from(zero_point), -32768, 32767);
+                        assert_eq!(i32::from(y), want, "{isa} {x} / {scale}");
+                    }
+                });
+            }
         }
     }
 
@@ -296,6 +312,8 @@ mod tests {
             let mut y = [0.0; 3];
             dequantize(isa, &[-128i8, 0, 127], 0.5, -1, &mut y);
             assert_eq!(y, [-63.5, 0.5, 64.0]);
+            dequantize(isa, &[-32768i16, 0, 32767], 0.5, -32768, &mut y);
+            assert_eq!(y, [0.0, 16384.0, 32767.5]);
         });
     }
 

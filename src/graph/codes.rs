@@ -13,7 +13,7 @@ impl Quant {
 }
 
 impl Tensor {
-    /// The reals of a constant of 8- or 32-bit integers: `(q - zero_point) * scale` in f32.
+    /// The reals of a constant of 8-, 16- or 32-bit integers: `(q - zero_point) * scale` in f32.
     pub fn dequantized(&self) -> Option<Vec<f32>> {
         let (quant, dims) = (self.quant.as_ref()?, self.shape.dims()?);
         let real = |(i, q): (usize, i32)| {
@@ -23,23 +23,25 @@ impl Tensor {
         Some(self.codes()?.into_iter().enumerate().map(real).collect())
     }
 
-    /// The integers of a constant of 8- or 32-bit integers.
+    /// The integers of a constant of 8-, 16- or 32-bit integers.
     pub fn codes(&self) -> Option<Vec<i32>> {
         let data = self.data.as_ref()?;
         Some(match self.dtype {
             DType::U8 => data.bytes().iter().map(|&q| i32::from(q)).collect(),
             DType::I8 => data.to_vec::<i8>().into_iter().map(i32::from).collect(),
+            DType::I16 => data.to_vec::<i16>().into_iter().map(i32::from).collect(),
             DType::I32 => data.to_vec(),
             _ => return None,
         })
     }
 
-    /// The 8-bit integers that stand for the reals of an f32 constant, rounded as `Quantize` rounds.
+    /// The integers of 8 or 16 bits that stand for the reals of an f32 constant, rounded as `Quantize` rounds.
     pub fn quantized(&self, dtype: DType, quant: &Quant) -> Option<Data> {
         let dims = self.shape.dims()?;
         let (low, high) = match dtype {
             DType::U8 => (0.0, 255.0),
             DType::I8 => (-128.0, 127.0),
+            DType::I16 => (-32768.0, 32767.0),
             _ => return None,
         };
         let values: Vec<f32> = match self.dtype {
@@ -51,10 +53,13 @@ impl Tensor {
             let zero = quant.zero_point[group] as f32;
             // NaN becomes 0, the zero point's real.
             let steps = (v / quant.scale[group]).clamp(low - zero, high - zero).round_ties_even() as i32;
-            (steps + quant.zero_point[group]) as u8
+            steps + quant.zero_point[group]
         };
-        let codes: Vec<u8> = values.into_iter().enumerate().map(code).collect();
-        Some(Data::from_bytes(&codes))
+        let codes = values.into_iter().enumerate().map(code);
+        Some(match dtype {
+            DType::I16 => Data::from_slice(&codes.map(|q| q as i16).collect::<Vec<i16>>()),
+            _ => Data::from_bytes(&codes.map(|q| q as u8).collect::<Vec<u8>>()),
+        })
     }
 }
 

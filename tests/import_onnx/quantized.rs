@@ -68,11 +68,13 @@ fn constants_are_quantized_at_once() {
 }
 
 #[test]
-fn what_has_no_integer_form_is_refused_by_name() {
+fn what_cannot_be_meant_is_refused_by_name() {
     let quantize = |inputs: &str, attrs: &[AttributeProto]| {
         parameters().node("QuantizeLinear", inputs, "y", attrs).output_of("y", data_type::UINT8).refusal()
     };
     assert!(quantize("x ws wz", &[int("axis", 0)]).contains("2 scales for axis 0"));
-    assert!(quantize("x s z", &[int("block_size", 2)]).contains("scales of blocks"));
-    assert!(quantize("x s b", &[]).contains("only u8 and i8"));
+    assert!(quantize("x ws wz", &[int("block_size", 2)]).contains("one value per block of axis 1"));
+    assert!(quantize("x s z", &[int("block_size", -1)]).contains("can't be negative"));
+    assert!(quantize("x s b", &[]).contains("it quantizes to i32"));
+    assert!(quantize("x s", &[int("output_dtype", 17)]).contains("FLOAT8E4M3FN"));
 }

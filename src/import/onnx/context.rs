@@ -3,6 +3,7 @@
 pub(super) use super::super::node::Stop;
 use super::attrs::Attrs;
 use super::external::ExternalData;
+use super::narrow::Narrow;
 use super::proto::{GraphProto, NodeProto};
 use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Quant, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,8 @@ pub(super) struct State<'a> {
     pub reordered: HashMap<(TensorId, Vec<usize>, Vec<usize>), TensorId>,
     /// Floats that constant integers stand for: from what `Dequantize` computes to what it reads.
     pub dequantized: HashMap<TensorId, TensorId>,
+    /// Tensors whose element type in the file the graph does not have.
+    pub narrow: HashMap<TensorId, Narrow>,
 }
 
 /// One node being imported.

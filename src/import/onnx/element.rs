@@ -1,7 +1,8 @@
 //! Elements of constants: the ways in which ONNX stores them, and what they become.
 
+use super::narrow::Narrow;
 use super::proto::{TensorProto, data_type};
-use crate::graph::Data;
+use crate::graph::{DType, Data};
 use half::{bf16, f16};
 
 /// How one element is stored.
@@ -22,18 +23,24 @@ impl Element {
         Element { onnx }
     }
 
-    /// Bytes of one element in raw data.
-    pub fn size(self) -> usize {
-        match self.onnx {
+    /// Bytes of so many elements in raw data; `None` where that overflows.
+    pub fn bytes(self, elements: usize) -> Option<usize> {
+        if let Some(narrow) = Narrow::of(self.onnx) {
+            return narrow.bytes(elements);
+        }
+        elements.checked_mul(match self.onnx {
             data_type::UINT8 | data_type::INT8 | data_type::BOOL => 1,
             data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => 2,
             data_type::INT64 | data_type::DOUBLE => 8,
             _ => 4,
-        }
+        })
     }
 
-    /// From little-endian bytes, a whole number of elements.
-    pub fn raw(self, raw: &[u8]) -> Result<Data, String> {
+    /// From little-endian bytes, as many as the elements need.
+    pub fn raw(self, raw: &[u8], elements: usize) -> Result<Data, String> {
+        if let Some(narrow) = Narrow::of(self.onnx) {
+            return Ok(narrow.unpacked(raw, elements));
+        }
         match self.onnx {
             data_type::FLOAT16 => Ok(converted(raw, |b: [u8; 2]| f16::from_le_bytes(b).to_f32())),
             data_type::BFLOAT16 => Ok(converted(raw, |b: [u8; 2]| bf16::from_le_bytes(b).to_f32())),
@@ -47,8 +54,11 @@ impl Element {
     }
 
     /// From the field that is meant for the element type.
-    pub fn fields(self, t: &TensorProto) -> Result<Decoded, String> {
+    pub fn fields(self, t: &TensorProto, elements: usize) -> Result<Decoded, String> {
         let small = &t.int32_data;
+        if let Some(narrow) = Narrow::of(self.onnx) {
+            return packed(narrow, small, elements);
+        }
         match self.onnx {
             data_type::FLOAT => Ok(decoded(&t.float_data)),
             data_type::INT32 => Ok(decoded(small)),
@@ -66,6 +76,22 @@ impl Element {
             other => Err(format!("its element type {} can't be imported", super::tensor::type_name(other))),
         }
     }
+}
+
+/// Integers of 16 bits, or bytes in which several elements are packed.
+fn packed(narrow: Narrow, values: &[i32], elements: usize) -> Result<Decoded, String> {
+    let wide = narrow.dtype == DType::I16;
+    let mut bytes = Vec::with_capacity(values.len().saturating_mul(2));
+    for &v in values {
+        match u16::try_from(v).ok().filter(|&v| wide || v <= 255) {
+            Some(v) => bytes.extend_from_slice(&v.to_le_bytes()[..if wide { 2 } else { 1 }]),
+            None => return Err(format!("it holds {v}, too large for its type")),
+        }
+    }
+    if narrow.bytes(elements) != Some(bytes.len()) {
+        return Err(format!("it has {} values, which don't hold {elements} elements", values.len()));
+    }
+    Ok(Decoded { data: narrow.unpacked(&bytes, elements), count: elements })
 }
 
 fn decoded<T: bytemuck::NoUninit>(values: &[T]) -> Decoded {

@@ -3,6 +3,7 @@
 use super::super::{ImportError, ImportOptions, Problem, bounds};
 use super::context::{Context, State, Stop};
 use super::external::ExternalData;
+use super::narrow::Narrow;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
 use super::tensor::{computed_dtype, constant, type_name};
 use super::{OPSETS, ops, qoperator, sort};
@@ -69,6 +70,7 @@ fn attempt(
         computed: HashSet::new(),
         reordered: HashMap::new(),
         dequantized: HashMap::new(),
+        narrow: HashMap::new(),
         assume,
         assumed: 0,
     };
@@ -205,6 +207,7 @@ fn take_constants(state: &mut State, graph: &GraphProto) -> Result<(), ImportErr
     for proto in &graph.initializer {
         let tensor = constant(&proto.name, proto, &state.external)?;
         let id = state.build.tensor(tensor);
+        state.narrow.extend(Narrow::of(proto.data_type).map(|narrow| (id, narrow)));
         state.values.insert(proto.name.clone(), Some(id));
     }
     Ok(())
@@ -288,6 +291,12 @@ pub(super) fn take_body<'a>(
         _ => Err(Stop::because(format!("nothing computes the output '{}' of its graph", o.name))),
     });
     let outputs: Result<Vec<TensorId>, Stop> = outputs.collect();
+    if outputs.iter().flatten().any(|id| state.narrow.contains_key(id)) {
+        return Err(Stop::because(format!(
+            "its graph '{}' gives integers of 4 or unsigned 16 bits, which can't leave it",
+            body.name
+        )));
+    }
     for (name, value) in before {
         match value {
             Some(value) => state.values.insert(name.to_string(), value),
@@ -319,6 +328,11 @@ fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Resu
     let Some(operator) = operator else {
         let full = full_op(node);
         if custom::is_registered(&full) {
+            if node.input.iter().any(|input| narrow(state, input).is_some()) {
+                return Err(Stop::because(
+                    "it reads integers of 4 or unsigned 16 bits, which it can't be given",
+                ));
+            }
             return ops::custom::import(&mut Context { state, node, name }, full);
         }
         let why = match is_own(&node.domain) || node.domain == ops::contrib::DOMAIN {
@@ -330,9 +344,22 @@ fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Resu
         };
         return Err(Stop::because(why));
     };
+    let read: Vec<Option<Narrow>> = node.input.iter().map(|input| narrow(state, input)).collect();
+    let first = read.iter().copied().flatten().next();
+    let moved = first.map(|n| n.read_by(&node.op_type, &read)).transpose()?.unwrap_or(false);
     let mut context = Context { state, node, name };
     operator.check(&context)?;
-    (operator.import)(&mut context)
+    let made = (operator.import)(&mut context)?;
+    if let Some(narrow) = first.filter(|_| moved) {
+        state.narrow.extend(made.iter().map(|&id| (id, narrow)));
+    }
+    Ok(made)
+}
+
+/// The element type of a tensor in the file, if the graph does not have it.
+fn narrow(state: &State, name: &str) -> Option<Narrow> {
+    let id = state.values.get(name).copied().flatten()?;
+    state.narrow.get(&id).copied()
 }
 
 /// Gives the graph outputs their names and element types.

@@ -11,6 +11,7 @@ mod context;
 mod element;
 mod external;
 mod graph;
+mod narrow;
 mod ops;
 pub mod proto;
 mod qoperator;

@@ -228,6 +228,8 @@ pub mod data_type {
     pub const UINT8: i32 = 2;
     /// i8
     pub const INT8: i32 = 3;
+    /// u16
+    pub const UINT16: i32 = 4;
     /// i16
     pub const INT16: i32 = 5;
     /// i32
@@ -242,6 +244,14 @@ pub mod data_type {
     pub const DOUBLE: i32 = 11;
     /// The upper half of an f32.
     pub const BFLOAT16: i32 = 16;
+    /// 0 to 15, two to a byte.
+    pub const UINT4: i32 = 21;
+    /// -8 to 7, two to a byte.
+    pub const INT4: i32 = 22;
+    /// 0 to 3, four to a byte.
+    pub const UINT2: i32 = 25;
+    /// -2 to 1, four to a byte.
+    pub const INT2: i32 = 26;
 }
 
 /// A graph input or output.

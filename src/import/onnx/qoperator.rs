@@ -80,13 +80,6 @@ fn parts(node: &NodeProto) -> Option<Parts> {
             let operands = (2..node.input.len()).step_by(3).collect();
             Some(Parts { op: "Concat", operands, axis: 1, bias: None, output: Some(0) })
         }
-        (CONTRIB, op @ ("QuantizeLinear" | "DequantizeLinear")) => {
-            let op = if op == "QuantizeLinear" { "QuantizeLinear" } else { "DequantizeLinear" };
-            Some(Parts { op, operands: vec![], axis: 1, bias: None, output: None })
-        }
-        (CONTRIB, "DynamicQuantizeLSTM") => {
-            Some(Parts { op: "", operands: vec![], axis: 1, bias: None, output: None })
-        }
         _ => None,
     }
 }
@@ -100,10 +93,6 @@ struct Expansion<'a> {
 
 impl Expansion<'_> {
     fn expand(mut self, parts: &Parts) -> Vec<NodeProto> {
-        // The same operator in another domain.
-        if parts.operands.is_empty() && parts.output.is_none() {
-            return vec![NodeProto { domain: String::new(), ..self.node.clone() }];
-        }
         let mut inputs: Vec<String> = Vec::new();
         for &at in &parts.operands {
             let names = [at, at + 1, at + 2].map(|i| self.input(i));

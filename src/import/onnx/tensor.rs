@@ -3,6 +3,7 @@
 use super::super::ImportError;
 use super::element::{Decoded, Element};
 use super::external::ExternalData;
+use super::narrow::Narrow;
 use super::proto::{TensorProto, data_type};
 use crate::graph::{DType, Data, MAX_RANK, Tensor};
 
@@ -22,7 +23,7 @@ pub(super) fn computed_dtype(onnx: i32) -> Option<DType> {
 
 /// The element type as ONNX writes it.
 pub(super) fn type_name(onnx: i32) -> String {
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 27] = [
         "UNDEFINED",
         "FLOAT",
         "UINT8",
@@ -47,6 +48,9 @@ pub(super) fn type_name(onnx: i32) -> String {
         "UINT4",
         "INT4",
         "FLOAT4E2M1",
+        "FLOAT8E8M0",
+        "UINT2",
+        "INT2",
     ];
     let name = usize::try_from(onnx).ok().and_then(|i| NAMES.get(i));
     name.map_or_else(|| format!("number {onnx}"), |n| n.to_string())
@@ -60,7 +64,8 @@ pub(super) fn constant(
     external: &ExternalData,
 ) -> Result<Tensor, ImportError> {
     let fault = |what: String| ImportError::tensor(name, what);
-    let dtype = computed_dtype(proto.data_type)
+    let dtype = Narrow::of(proto.data_type).map(|n| n.dtype).or(computed_dtype(proto.data_type));
+    let dtype = dtype
         .ok_or_else(|| fault(format!("its element type {} can't be imported", type_name(proto.data_type))))?;
     if proto.segment.is_some() {
         return Err(fault("it is one segment of several: store it as one tensor".into()));
@@ -91,11 +96,11 @@ fn data(
     const EXTERNAL: i32 = 1;
     let fault = |what: String| ImportError::tensor(name, what);
     let element = Element::new(proto.data_type);
-    let wanted = elements.checked_mul(element.size());
+    let wanted = element.bytes(elements);
     let wanted = wanted.ok_or_else(|| fault("its size in bytes overflows".into()))?;
     if proto.data_location == EXTERNAL {
         let bytes = external.read(&proto.external_data, wanted).map_err(fault)?;
-        return element.raw(&bytes).map_err(fault);
+        return element.raw(&bytes, elements).map_err(fault);
     }
     if !proto.external_data.is_empty() {
         return Err(fault("it names another file, but is not marked as stored there".into()));
@@ -106,10 +111,10 @@ fn data(
                 let found = raw.len();
                 return Err(fault(format!("it has {found} bytes of data, its shape asks for {wanted}")));
             }
-            element.raw(raw).map_err(fault)
+            element.raw(raw, elements).map_err(fault)
         }
         _ => {
-            let Decoded { data, count } = element.fields(proto).map_err(fault)?;
+            let Decoded { data, count } = element.fields(proto, elements).map_err(fault)?;
             if count != elements {
                 return Err(fault(format!("it has {count} elements, its shape asks for {elements}")));
             }

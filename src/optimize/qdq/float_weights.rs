@@ -7,7 +7,7 @@
 //! product is then one of integers like the others, and the answers are the reference's.
 
 use super::super::edit::{Names, f32s};
-use super::{Codes, affine, reads};
+use super::{Codes, affine, is_activation, reads};
 use crate::graph::*;
 
 pub(super) fn run(graph: &mut Graph) -> bool {
@@ -15,7 +15,9 @@ pub(super) fn run(graph: &mut Graph) -> bool {
     let consumers = graph.consumers();
     let quantized = |node: &Node| match (&node.outputs[..], consumers.get(node.outputs[0].index())) {
         (&[out], Some(readers)) => {
-            reads[out.index()] == 1 && readers.iter().all(|&r| matches!(graph.nodes[r].op, Op::Quantize(_)))
+            let to_bytes =
+                |node: &Node| matches!(node.op, Op::Quantize(_)) && is_activation(graph, node.outputs[0]);
+            reads[out.index()] == 1 && readers.iter().all(|&r| to_bytes(&graph.nodes[r]))
         }
         _ => false,
     };

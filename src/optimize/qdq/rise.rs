@@ -24,6 +24,10 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         if from.dtype != DType::F32 || from.data.is_some() {
             continue;
         }
+        // There is no maximum over integers of 16 bits.
+        if matches!(mover.op, Op::Pool(_)) && !to.dtype.is_8bit() {
+            continue;
+        }
         let name = names.unique(graph, &format!("{}.q", from.name));
         let early = graph.add_tensor(Tensor { name, shape: from.shape, ..to });
         let mut mover = Node { outputs: quantize.outputs.clone(), ..mover.clone() };

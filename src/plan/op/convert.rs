@@ -7,9 +7,9 @@ use crate::graph::{DType, Tensor, Unpack};
 use crate::run::{Io, Views};
 use half::slice::HalfFloatSliceExt;
 use ottava_kernels::cast::{CastFrom, Zero, cast, is_nonzero};
-use ottava_kernels::quantize::{Int8, dequantize, quantize};
+use ottava_kernels::quantize::{Code, dequantize, quantize};
 
-/// Scale and zero point of an 8-bit tensor, signed or not.
+/// Scale and zero point of a tensor of integers.
 fn single(v: NodeView<'_>, t: &Tensor) -> Result<(f32, i32), PlanError> {
     let q = t.quant.as_ref().and_then(|q| q.single());
     q.ok_or_else(|| {
@@ -17,13 +17,14 @@ fn single(v: NodeView<'_>, t: &Tensor) -> Result<(f32, i32), PlanError> {
     })
 }
 
-/// Calls a function that is generic over the 8-bit type with that of a tensor and its parameters.
-macro_rules! by_sign {
+/// Calls a function that is generic over the type of integers with that of a tensor and its parameters.
+macro_rules! by_code {
     ($p:expr, $v:expr, $bytes:expr, $step:ident) => {{
         let (scale, zero) = single($v, $bytes)?;
         match $bytes.dtype {
             DType::U8 => $step::<u8>($p, $v, scale, zero as u8),
             DType::I8 => $step::<i8>($p, $v, scale, zero as i8),
+            DType::I16 => $step::<i16>($p, $v, scale, zero as i16),
             _ => Err($v.no_kernel()),
         }
     }};
@@ -33,10 +34,10 @@ pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned,
     if v.tensor(0)?.dtype != DType::F32 {
         return Err(v.no_kernel());
     }
-    by_sign!(p, v, v.out(), quantize_step)
+    by_code!(p, v, v.out(), quantize_step)
 }
 
-fn quantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
+fn quantize_step<T: Code + bytemuck::Pod + Send + Sync>(
     p: &Planner<'_>,
     v: NodeView<'_>,
     scale: f32,
@@ -44,7 +45,8 @@ fn quantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
     step(v, format!("quantize-{} {isa}", v.out().dtype), move |x, y| {
-        quantize::<T>(isa, values(x, y.len()), scale, zero, values_mut(y));
+        let y = values_mut::<T>(y);
+        quantize::<T>(isa, values(x, y.len()), scale, zero, y);
     })
 }
 
@@ -56,13 +58,14 @@ pub(super) fn plan_dequantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planne
         return match v.tensor(0)?.dtype {
             DType::U8 => dequantize_along::<u8>(p, v, axis),
             DType::I8 => dequantize_along::<i8>(p, v, axis),
+            DType::I16 => dequantize_along::<i16>(p, v, axis),
             _ => Err(v.no_kernel()),
         };
     }
-    by_sign!(p, v, v.tensor(0)?, dequantize_step)
+    by_code!(p, v, v.tensor(0)?, dequantize_step)
 }
 
-fn dequantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
+fn dequantize_step<T: Code + bytemuck::Pod + Send + Sync>(
     p: &Planner<'_>,
     v: NodeView<'_>,
     scale: f32,
@@ -76,7 +79,7 @@ fn dequantize_step<T: Int8 + bytemuck::Pod + Send + Sync>(
 }
 
 /// A scale and zero point per index of a dimension.
-fn dequantize_along<T: Int8 + bytemuck::Pod + Send + Sync>(
+fn dequantize_along<T: Code + bytemuck::Pod + Send + Sync>(
     p: &Planner<'_>,
     v: NodeView<'_>,
     axis: usize,

@@ -1,7 +1,7 @@
 //! Operators of ONNX Runtime's own domain, `com.microsoft`, and what they are made of.
 
 use super::super::context::{Context, Stop};
-use super::{Operator, axis, elementwise, transformer};
+use super::{Operator, axis, elementwise, quantization, recurrent, transformer};
 use crate::graph::*;
 
 /// The domain's name.
@@ -11,6 +11,9 @@ pub(in super::super) const DOMAIN: &str = "com.microsoft";
 pub(in super::super) fn find(name: &str) -> Option<Operator> {
     let op = Operator::new;
     match name {
+        "QuantizeLinear" => op(1, 2..=3, 1, quantization::quantize),
+        "DequantizeLinear" => op(1, 2..=3, 1, quantization::dequantize),
+        "DynamicQuantizeLSTM" => op(1, 11..=12, 3, recurrent::dynamic_lstm),
         "DynamicQuantizeMatMul" => op(1, 3..=5, 1, dynamic_quantize_matmul),
         "MatMulIntegerToFloat" => op(1, 4..=7, 1, matmul_integer_to_float),
         "FusedMatMul" | "TransposeMatMul" => op(1, 2..=2, 1, fused_matmul),

@@ -103,7 +103,9 @@ fn of_two(kind: BinaryKind) -> Binary {
 /// A constant matrix `[K, N]` as `[N, K]`.
 fn transposed(cx: &mut Context, b: TensorId) -> Result<Option<TensorId>, Stop> {
     match cx.shape(b).dims().as_deref() {
-        Some(&[k, n]) => cx.reordered(b, "nk", &[k, n], &[1, 0], &[n, k]),
+        Some(&[k, n]) if cx.is_constant(b) => {
+            cx.reordered_weights(b, "nk", &[k, n], &[1, 0], &[n, k]).map(Some)
+        }
         _ => Ok(None),
     }
 }

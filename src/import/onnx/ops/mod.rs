@@ -15,6 +15,7 @@ mod normalize;
 mod pad;
 mod pool;
 mod quantization;
+mod quantization_float;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -92,7 +93,6 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "Gemm" => op(7, 2..=3, 1, linear::gemm),
         "MatMul" => op(1, 2..=2, 1, linear::matmul),
         "LSTM" => op(7, 3..=8, 3, recurrent::lstm),
-        "DynamicQuantizeLSTM" => op(1, 11..=12, 3, recurrent::dynamic_lstm),
         "GRU" => op(7, 3..=6, 2, recurrent::gru),
         "RNN" => op(7, 3..=6, 2, recurrent::rnn),
         "BatchNormalization" => op(7, 5..=5, 1, normalize::batch_norm),

@@ -1,6 +1,7 @@
 //! Values from nowhere, and values that stay as they are.
 
 use super::super::context::{Context, Stop};
+use super::super::narrow::Narrow;
 use super::super::tensor::{computed_dtype, constant as read_constant, type_name};
 use super::elementwise::to_dtype;
 use crate::graph::{DType, Data, Fill, ShapeOf, TensorId};
@@ -21,7 +22,9 @@ pub(super) fn constant(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             read_constant(&output, proto, &cx.state.external).map_err(|e| Stop::because(e.to_string()))?;
         let dims = t.shape.dims().unwrap_or_default();
         let data = t.data.unwrap_or_else(|| Data::from_bytes(&[]));
-        return Ok(vec![cx.constant_named(&output, t.dtype, &dims, data)?]);
+        let id = cx.constant_named(&output, t.dtype, &dims, data)?;
+        cx.state.narrow.extend(Narrow::of(proto.data_type).map(|narrow| (id, narrow)));
+        return Ok(vec![id]);
     }
     let (dtype, dims, data) = match cx.opset() {
         ..12 => (DType::F32, None, None),
@@ -55,6 +58,10 @@ pub(super) fn constant_of_shape(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     attrs.finish()?;
     let value = match given {
         None => cx.scalar("value", 0.0)?,
+        Some(proto) if Narrow::of(proto.data_type).is_some() => {
+            let name = type_name(proto.data_type);
+            return Err(Stop::because(format!("attribute 'value' is {name}, which can't be computed with")));
+        }
         Some(proto) => {
             let t = read_constant("value", proto, &cx.state.external);
             let t = t.map_err(|e| Stop::because(e.to_string()))?;
