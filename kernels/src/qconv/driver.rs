@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Parts, Span, Spans, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
-use super::layout::{COLUMNS, Layout, Packed};
+use super::layout::{COLUMNS, LINE, Layout, PANEL_HEADER, Packed};
 use super::lines::{self, Lines};
 use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Rows, Tile};
@@ -81,7 +81,8 @@ fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
 
 impl Correlation {
     pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
-        let layout = Layout::new(&geometry, x_zero_point);
+        let band = ladder(isa, false).map_or(1, |ladder| ladder.rungs.len());
+        let layout = Layout::new(&geometry, x_zero_point, band);
         let (windows, lines) = (geometry.windows(), lines::pay(&geometry));
         Correlation { isa, geometry, windows, lines, layout, x_zero_point, out }
     }
@@ -90,7 +91,7 @@ impl Correlation {
     pub fn kernel(&self, operation: Operation) -> &'static str {
         match ladder(self.isa, false) {
             Some(ladder) => {
-                let widest = Parts::at_most(ladder.rungs.len(), self.layout.panels()).longest();
+                let widest = self.layout.bands().longest();
                 ladder.rungs[widest.max(1) - 1].names[operation as usize]
             }
             None => scalar::qconv::NAMES[operation as usize],
@@ -147,10 +148,11 @@ impl Correlation {
             return;
         }
         let group_oc = self.windows.group[0];
-        let blocks = Parts::at_most(ladder.rungs.len(), layout.panels());
-        let most = ladder.rungs[blocks.longest() - 1].tiles.len();
+        let bands = layout.bands();
+        let widest = ladder.rungs.len().min(bands.longest());
+        let most = ladder.rungs[widest - 1].tiles.len();
         let group_weights = layout.panels() * layout.panel_len();
-        let parts = Parts::new(blocks.count, group_weights.div_ceil(CACHED_WEIGHTS).min(blocks.count));
+        let parts = Parts::new(bands.count, group_weights.div_ceil(CACHED_WEIGHTS).min(bands.count));
         // Filled in place, tile by tile: an array that is returned is copied, and waited for.
         let mut y = [std::ptr::null_mut(); MAX_ROWS];
         let mut rows = Rows::none();
@@ -168,28 +170,35 @@ impl Correlation {
                         // SAFETY: `isa` proves the instruction set, and `place` has made `mr` rows, as below.
                         unsafe { (ladder.row_sums)(&rows, [layout.taps, layout.tap_len], &mut sums[..mr]) };
                     }
-                    for block in part.clone().map(|i| blocks.range(i)) {
-                        let column = block.start * COLUMNS;
-                        let block_panels =
-                            &panels[block.start * layout.panel_len()..][..block.len() * layout.panel_len()];
-                        let tile = Tile {
-                            rows: &rows,
-                            taps: layout.taps,
-                            quads: layout.quads(),
-                            panel: block_panels.as_ptr(),
-                            panel_len: layout.panel_len(),
-                            sums: if packed.has_zeros { sums.as_ptr() } else { std::ptr::null() },
-                            y: y.as_ptr(),
-                            column,
-                            columns: (group_oc - column).min(block.len() * COLUMNS),
-                            out: &self.out,
-                        };
-                        let kernel = ladder.rungs[block.len() - 1].tiles[mr - 1];
-                        // SAFETY: `isa` proves the instruction set. `place` has made `mr` rows: a pointer for every tap
-                        // to bytes inside of `x` (3 more are slack), the border or a copy, and one to the
-                        // `group_oc` outputs, of which these are a part. `block_panels` holds the panels of
-                        // the block.
-                        unsafe { kernel(&tile) };
+                    for band in part.clone().map(|i| bands.range(i)) {
+                        let (headers, lines) = panels[band.start * layout.panel_len()..]
+                            [..band.len() * layout.panel_len()]
+                            .split_at(band.len() * PANEL_HEADER);
+                        let mut first = 0;
+                        while first < band.len() {
+                            let wide = widest.min(band.len() - first);
+                            let column = (band.start + first) * COLUMNS;
+                            let tile = Tile {
+                                rows: &rows,
+                                taps: layout.taps,
+                                quads: layout.quads(),
+                                headers: headers[first * PANEL_HEADER..].as_ptr(),
+                                lines: lines[first * LINE..].as_ptr(),
+                                line_step: band.len() * LINE,
+                                sums: if packed.has_zeros { sums.as_ptr() } else { std::ptr::null() },
+                                y: y.as_ptr(),
+                                column,
+                                columns: (group_oc - column).min(wide * COLUMNS),
+                                out: &self.out,
+                            };
+                            let kernel = ladder.rungs[wide - 1].tiles[mr - 1];
+                            // SAFETY: `isa` proves the instruction set. `place` has made `mr` rows: a pointer for every
+                            // tap to bytes inside of `x` (3 more are slack), the border or a copy, and one to the
+                            // `group_oc` outputs, of which these are a part. `headers` and `lines` hold the panels
+                            // of the band, from panel `first` on `wide` ones.
+                            unsafe { kernel(&tile) };
+                            first += wide;
+                        }
                     }
                     next += 1;
                     if next == tiles.count {

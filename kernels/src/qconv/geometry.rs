@@ -290,6 +290,15 @@ impl Parts {
         self.size + usize::from(i < self.longer)
     }
 
+    /// The part that holds element `at` of the whole.
+    pub fn containing(&self, at: usize) -> Range<usize> {
+        let long = self.longer * (self.size + 1);
+        match at < long {
+            true => self.range(at / (self.size + 1)),
+            false => self.range(self.longer + (at - long) / self.size.max(1)),
+        }
+    }
+
     /// Part `i`.
     pub fn range(&self, i: usize) -> Range<usize> {
         let start = i * self.size + i.min(self.longer);

@@ -1,42 +1,46 @@
-//! The packed weights `K4N16`, the same for every instruction set.
+//! The packed weights `K4N16`, the same for every instruction set but for how many panels lie in a band.
 //!
 //! ```text
-//! header 64 bytes | panel | panel | ...                                 (all little endian)
+//! header 64 bytes | band | band | ...                                   (all little endian)
 //! header: magic "8vaK4N16" | layout id u32 | flags u32 | groups u32 | oc u32 | taps u32 | tap bytes u32 |
 //!         x zero point u32 | zeros
-//! panel:  bias i32 x 16 | multiplier f32 x 16 | sum of weights i32 x 16 | -weight zero point i32 x 16 |
-//!         lines of 64 bytes
+//! band:   headers of its panels | first lines of its panels | second lines of its panels | ...
+//! panel:  header | lines of 64 bytes
+//! header: bias i32 x 16 | multiplier f32 x 16 | sum of weights i32 x 16 | -weight zero point i32 x 16
 //! line:   16 output channels x 4 successive input bytes of a tap, i8
 //! ```
 //!
-//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros); its
-//! lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
+//! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros). A band holds the
+//! panels that a micro-kernel takes at once, so that it reads one run of bytes from first to last: processors fetch
+//! such a run ahead, several at once they do not (a product of one row took half as long again). The panels of a group
+//! are shared out equally among the fewest bands. A panel's lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
 //! bias has `-x_zero_point * sum(w - weight zero point)` folded in. The sum of weights is there for instruction
 //! sets that multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two
 //! 256-bit or four 128-bit ones.
 //!
 //! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Layouts 19 and 20 are the
-//! same for inputs whose zero point comes with them: the bias is an f32 and nothing is folded into it. Flag 1: some
-//! weight is -128, whose negation does not fit i8. Flag 2: some weight zero point is not 0.
+//! same for inputs whose zero point comes with them: the bias is an f32 and nothing is folded into it. These have one
+//! panel in a band; each more that a band may have adds 32. Flag 1: some weight is -128, whose negation does not fit
+//! i8. Flag 2: some weight zero point is not 0.
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, Parts};
 use crate::Filter;
 
 /// Bytes in front of the first panel.
 pub(crate) const HEADER: usize = 64;
 /// Output channels of a panel.
 pub(crate) const COLUMNS: usize = 16;
-/// Bytes in front of the lines of a panel.
+/// Bytes of the header of a panel.
 pub(crate) const PANEL_HEADER: usize = 4 * ROW;
 /// Bytes of a line.
 pub(crate) const LINE: usize = 64;
 /// Input bytes that one line covers.
 pub(crate) const QUAD: usize = 4;
-/// Where in a panel the multipliers start.
+/// Where in its header the multipliers start.
 pub(crate) const MULTIPLIERS: usize = ROW;
-/// Where in a panel the sums of weights start.
+/// Where in its header the sums of weights start.
 pub(crate) const SUMS: usize = 2 * ROW;
-/// Where in a panel the weights' zero points start, with the other sign.
+/// Where in its header the weights' zero points start, with the other sign.
 pub(crate) const ZEROS: usize = 3 * ROW;
 
 const ROW: usize = 4 * COLUMNS;
@@ -46,11 +50,12 @@ const FLAG_HAS_MIN: u32 = 1;
 const FLAG_HAS_ZEROS: u32 = 2;
 
 /// How the weights of one convolution are packed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     id: u32,
     groups: usize,
     group_oc: usize,
+    bands: Parts,
     /// Taps of a window.
     pub taps: usize,
     /// Bytes of a tap.
@@ -61,12 +66,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Panics if the packed weights would not fit memory.
-    pub fn new(g: &Geometry, x_zero_point: u8) -> Layout {
+    /// With at most `band` (not 0) panels in a band. Panics if the packed weights would not fit memory.
+    pub fn new(g: &Geometry, x_zero_point: u8, band: usize) -> Layout {
+        let group_oc = g.oc / g.groups;
         let mut layout = Layout {
-            id: if g.tap_columns() > 1 { 4 } else { 3 },
+            id: if g.tap_columns() > 1 { 4 } else { 3 } + 32 * (band as u32 - 1),
             groups: g.groups,
-            group_oc: g.oc / g.groups,
+            group_oc,
+            bands: Parts::at_most(band, group_oc.div_ceil(COLUMNS)),
             taps: g.taps().iter().product(),
             tap_len: g.tap_len(),
             x_zero_point,
@@ -103,12 +110,17 @@ impl Layout {
         self.group_oc.div_ceil(COLUMNS)
     }
 
+    /// The panels of one group in bands.
+    pub fn bands(&self) -> &Parts {
+        &self.bands
+    }
+
     /// Lines of one tap.
     pub fn quads(&self) -> usize {
         self.tap_len.div_ceil(QUAD)
     }
 
-    /// Bytes of a panel.
+    /// Bytes of a panel, its header included.
     pub fn panel_len(&self) -> usize {
         PANEL_HEADER + self.taps * self.quads() * LINE
     }
@@ -183,43 +195,57 @@ impl Layout {
         let flags = u32::from(has_min) * FLAG_HAS_MIN + u32::from(has_zeros) * FLAG_HAS_ZEROS;
         packed[FLAGS].copy_from_slice(&flags.to_le_bytes());
         for channel in 0..oc {
-            let (panel, column) = self.place(channel);
-            let panel = &mut packed[HEADER + panel * self.panel_len()..][..self.panel_len()];
+            let Place { header, lines, line_step } = self.place(channel);
+            let panels = &mut packed[HEADER..];
             let weights = &weights[channel * k..][..k];
             let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
             let zero = i32::from(filter.zero_point(channel));
             let centred = sum.wrapping_sub(zero.wrapping_mul(k as i32));
             let shift = i32::from(self.x_zero_point).wrapping_mul(centred);
             let bias = bias.get(channel).copied().unwrap_or(0).wrapping_sub(shift);
-            panel[4 * column..][..4].copy_from_slice(&bias.to_le_bytes());
-            panel[MULTIPLIERS + 4 * column..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
-            panel[SUMS + 4 * column..][..4].copy_from_slice(&sum.to_le_bytes());
-            panel[ZEROS + 4 * column..][..4].copy_from_slice(&(-zero).to_le_bytes());
-            for (tap, weights) in weights.chunks_exact(self.tap_len.max(1)).enumerate() {
-                let lines = panel[self.offset(tap, 0)..].as_chunks_mut::<LINE>().0;
+            panels[header..][..4].copy_from_slice(&bias.to_le_bytes());
+            panels[MULTIPLIERS + header..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
+            panels[SUMS + header..][..4].copy_from_slice(&sum.to_le_bytes());
+            panels[ZEROS + header..][..4].copy_from_slice(&(-zero).to_le_bytes());
+            let mut line = lines;
+            for weights in weights.chunks_exact(self.tap_len.max(1)) {
                 let (quads, rest) = weights.as_chunks::<QUAD>();
-                for (line, quad) in lines.iter_mut().zip(quads) {
-                    line[column * QUAD..][..QUAD].copy_from_slice(&quad.map(|w| w as u8));
+                for quad in quads {
+                    panels[line..][..QUAD].copy_from_slice(&quad.map(|w| w as u8));
+                    line += line_step;
                 }
-                if let Some(line) = lines.get_mut(quads.len()) {
-                    for (to, &w) in line[column * QUAD..].iter_mut().zip(rest) {
+                if !rest.is_empty() {
+                    for (to, &w) in panels[line..].iter_mut().zip(rest) {
                         *to = w as u8;
                     }
+                    line += line_step;
                 }
             }
         }
     }
 
-    /// Panel and column of an output channel.
-    fn place(&self, channel: usize) -> (usize, usize) {
+    /// Where an output channel lies in the panels.
+    fn place(&self, channel: usize) -> Place {
         let (group, channel) = (channel / self.group_oc, channel % self.group_oc);
-        (group * self.panels() + channel / COLUMNS, channel % COLUMNS)
+        let (panel, column) = (channel / COLUMNS, channel % COLUMNS);
+        let band = self.bands.containing(panel);
+        let start = (group * self.panels() + band.start) * self.panel_len();
+        Place {
+            header: start + (panel - band.start) * PANEL_HEADER + 4 * column,
+            lines: start + band.len() * PANEL_HEADER + (panel - band.start) * LINE + QUAD * column,
+            line_step: band.len() * LINE,
+        }
     }
+}
 
-    /// Where in a panel the weights of byte `i` of a tap start, column 0.
-    fn offset(&self, tap: usize, i: usize) -> usize {
-        PANEL_HEADER + (tap * self.quads() + i / QUAD) * LINE + i % QUAD
-    }
+/// Where in the panels an output channel lies.
+struct Place {
+    /// Its first number in the header of its panel.
+    header: usize,
+    /// Its bytes in the first line of its panel.
+    lines: usize,
+    /// From there to those in the next line.
+    line_step: usize,
 }
 
 /// Packed weights that were found to fit their layout.
@@ -252,14 +278,14 @@ impl Packed<'_> {
 
     /// Weight of an output channel for byte `i` of a tap, less its zero point.
     pub fn weight(&self, channel: usize, tap: usize, i: usize) -> i32 {
-        let (panel, column) = self.layout.place(channel);
-        let at = panel * self.layout.panel_len() + self.layout.offset(tap, i) + column * QUAD;
+        let place = self.layout.place(channel);
+        let line = tap * self.layout.quads() + i / QUAD;
+        let at = place.lines + line * place.line_step + i % QUAD;
         i32::from(self.panels[at] as i8).wrapping_add(i32::from_le_bytes(self.word(channel, ZEROS)))
     }
 
     fn word(&self, channel: usize, at: usize) -> [u8; 4] {
-        let (panel, column) = self.layout.place(channel);
-        let start = panel * self.layout.panel_len() + at + 4 * column;
+        let start = self.layout.place(channel).header + at;
         std::array::from_fn(|i| self.panels[start + i])
     }
 }

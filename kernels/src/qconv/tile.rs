@@ -12,10 +12,12 @@ pub(crate) struct Tile<'a> {
     pub taps: usize,
     /// Lines of a tap.
     pub quads: usize,
-    /// The first of `NV` panels.
-    pub panel: *const u8,
-    /// From one panel to the next.
-    pub panel_len: usize,
+    /// The headers of `NV` panels, one after the other.
+    pub headers: *const u8,
+    /// The first lines of `NV` panels, one after the other.
+    pub lines: *const u8,
+    /// From a line of a panel to its next.
+    pub line_step: usize,
     /// `[MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
     pub sums: *const i32,
     /// `[MR]`: where the outputs of a row start.
@@ -135,33 +137,33 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
     // of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
     unsafe {
         let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
-        let mut start = [S::start(t.panel); NV];
+        let mut start = [S::start(t.headers); NV];
         for (v, start) in start.iter_mut().enumerate().skip(1) {
-            *start = S::start(t.panel.add(v * t.panel_len));
+            *start = S::start(t.headers.add(v * PANEL_HEADER));
         }
         acc[0] = [start; MR];
         if !t.sums.is_null() {
             for (i, acc) in acc[0].iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::add(*acc, S::zeros(t.panel.add(v * t.panel_len), *t.sums.add(i)));
+                    *acc = S::add(*acc, S::zeros(t.headers.add(v * PANEL_HEADER), *t.sums.add(i)));
                 }
             }
         }
-        let mut line = t.panel.add(PANEL_HEADER);
+        let mut line = t.lines;
         for tap in 0..t.taps {
             let rows = t.rows.tap::<MR>(tap);
             let mut quad = 0;
             while quad + CHAINS <= t.quads {
                 for (chain, acc) in acc.iter_mut().enumerate() {
-                    step::<S, MR, NV>(acc, &rows, quad + chain, line.add(chain * LINE), t.panel_len);
+                    step::<S, MR, NV>(acc, &rows, quad + chain, line.add(chain * t.line_step));
                 }
                 quad += CHAINS;
-                line = line.add(CHAINS * LINE);
+                line = line.add(CHAINS * t.line_step);
             }
             while quad < t.quads {
-                step::<S, MR, NV>(&mut acc[0], &rows, quad, line, t.panel_len);
+                step::<S, MR, NV>(&mut acc[0], &rows, quad, line);
                 quad += 1;
-                line = line.add(LINE);
+                line = line.add(t.line_step);
             }
         }
         let mut sums = acc[0];
@@ -175,11 +177,11 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
         match t.out {
             Epilogue::Bytes(out) => {
                 // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-                let first = S::scale(S::total(sums[0][0]), t.panel, out);
+                let first = S::scale(S::total(sums[0][0]), t.headers, out);
                 let mut scaled = [[first; NV]; MR];
                 for (scaled, sums) in scaled.iter_mut().zip(&sums) {
                     for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-                        let panel = t.panel.add(v * t.panel_len);
+                        let panel = t.headers.add(v * PANEL_HEADER);
                         *scaled = S::scale(S::total(sum), panel, out);
                     }
                 }
@@ -191,7 +193,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 for (i, sums) in sums.iter().enumerate() {
                     let y = (*t.y.add(i)).cast::<f32>().add(t.column);
                     for (v, &sum) in sums.iter().enumerate() {
-                        let panel = t.panel.add(v * t.panel_len);
+                        let panel = t.headers.add(v * PANEL_HEADER);
                         let columns = (t.columns - 16 * v).min(16);
                         S::write_reals(S::total(sum), panel, out, y.add(16 * v), columns);
                     }
@@ -201,7 +203,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 for (i, sums) in sums.iter().enumerate() {
                     let y = (*t.y.add(i)).cast::<[u8; 4]>().add(t.column);
                     for (v, &sum) in sums.iter().enumerate() {
-                        let panel = t.panel.add(v * t.panel_len);
+                        let panel = t.headers.add(v * PANEL_HEADER);
                         let columns = (t.columns - 16 * v).min(16);
                         let mut totals = [0i32; 16];
                         S::store(S::total(sum), totals.as_mut_ptr());
@@ -223,13 +225,12 @@ unsafe fn step<S: Columns16, const MR: usize, const NV: usize>(
     rows: &[*const u8; MR],
     quad: usize,
     line: *const u8,
-    panel_len: usize,
 ) {
     // SAFETY: as the only caller, `tile`.
     unsafe {
         let mut lines = [S::line(line); NV];
         for (v, to) in lines.iter_mut().enumerate().skip(1) {
-            *to = S::line(line.add(v * panel_len));
+            *to = S::line(line.add(v * LINE));
         }
         for (acc, row) in acc.iter_mut().zip(rows) {
             let a = S::quad(row.add(quad * QUAD));
