@@ -160,7 +160,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 quad += CHAINS;
                 line = line.add(CHAINS * t.line_step);
             }
-            while quad < t.quads {
+            while CHAINS > 1 && quad < t.quads {
                 step::<S, MR, NV>(&mut acc[0], &rows, quad, line);
                 quad += 1;
                 line = line.add(t.line_step);
@@ -200,16 +200,20 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
             Epilogue::Dynamic(out) => {
-                for (i, sums) in sums.iter().enumerate() {
+                // Stored by a loop of its own: else all forms of outputs store the sums before they are told apart.
+                let mut totals = [[[0i32; 16]; NV]; MR];
+                for (totals, sums) in totals.iter_mut().zip(&sums) {
+                    for (total, &sum) in totals.iter_mut().zip(sums) {
+                        S::store(S::total(sum), total.as_mut_ptr());
+                    }
+                }
+                for (i, totals) in totals.iter().enumerate() {
                     let y = (*t.y.add(i)).cast::<[u8; 4]>().add(t.column);
-                    for (v, &sum) in sums.iter().enumerate() {
-                        let panel = t.headers.add(v * PANEL_HEADER);
-                        let columns = (t.columns - 16 * v).min(16);
-                        let mut totals = [0i32; 16];
-                        S::store(S::total(sum), totals.as_mut_ptr());
+                    for (v, totals) in totals.iter().enumerate() {
                         // The header of a panel: biases, multipliers, sums and zero points of weights.
-                        let header = panel.cast::<[[[u8; 4]; 16]; 4]>().read_unaligned();
-                        let outputs = out.columns(&totals, &header);
+                        let header = t.headers.cast::<[[[u8; 4]; 16]; 4]>().add(v).read_unaligned();
+                        let outputs = out.columns(totals, &header);
+                        let columns = (t.columns - 16 * v).min(16);
                         std::ptr::copy_nonoverlapping(outputs.as_ptr(), y.add(16 * v), columns);
                     }
                 }
