@@ -3,10 +3,11 @@
 //! The sums are those of every integer convolution. Since the zero point is not known when weights are packed, its
 //! share `zero_point * sum(w)` is taken off at the end, with the sums of weights that panels hold anyway.
 
-use super::driver::{Correlation, Target};
+use super::driver::Correlation;
 use super::geometry::Geometry;
 use super::operation;
 use super::requantize::Epilogue;
+use super::walk::Target;
 use crate::{ConvShape, Filter, Isa};
 use std::cell::Cell;
 use std::ops::Range;

@@ -233,7 +233,13 @@ impl Spans {
         self.left.min(self.out[1] - self.x)
     }
 
+    /// The positions to the end of the line, of those that are left.
+    pub fn rest_of_line(&self) -> Span {
+        Span { n: self.n, y: self.y, x: self.x..self.x + self.left_in_line() }
+    }
+
     /// The next positions, at most `longest`, up to the end of the line; `None` at the end of all.
+    #[inline(always)]
     pub fn next(&mut self, longest: usize) -> Option<Span> {
         let len = longest.min(self.left).min(self.out[1] - self.x);
         let span = Span { n: self.n, y: self.y, x: self.x..self.x + len };
@@ -286,6 +292,7 @@ impl Parts {
     }
 
     /// The size of part `i`.
+    #[inline(always)]
     pub fn len(&self, i: usize) -> usize {
         self.size + usize::from(i < self.longer)
     }

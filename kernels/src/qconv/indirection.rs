@@ -71,20 +71,15 @@ impl<'a> Indirection<'a> {
         self.table.as_ptr().cast()
     }
 
-    /// Finds the windows of the positions `span`, for the input channels from `channel` on, and says true, if all lie
-    /// wholly inside: no pointers are needed there. Each tap's bytes are readable, and 3 more.
-    pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) -> bool {
-        let inside = &self.windows.inside;
-        let whole =
-            inside[0].contains(&span.y) && inside[1].start <= span.x.start && span.x.end <= inside[1].end;
-        if whole {
-            let (first, step) = self.steps(span);
-            rows.first = self.x[first + channel..].as_ptr();
-            rows.step = step;
-            rows.offsets = self.windows.offsets.as_ptr();
-            rows.pointers = std::ptr::null();
-        }
-        whole
+    /// Finds the windows of the positions `span`, all of which lie wholly inside, for the input channels from `channel`
+    /// on: no pointers are needed there. Each tap's bytes are readable, and 3 more. Panics where a window leaves the
+    /// input.
+    pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) {
+        let (first, step) = self.steps(span);
+        rows.first = self.x[first + channel..].as_ptr();
+        rows.step = step;
+        rows.offsets = self.windows.offsets.as_ptr();
+        rows.pointers = std::ptr::null();
     }
 
     /// Where in the input the windows of `span` start, which lie wholly inside, and from one to the next. Panics

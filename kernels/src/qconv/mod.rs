@@ -14,18 +14,19 @@ pub(crate) mod requantize;
 pub(crate) mod row_sums;
 pub(crate) mod tile;
 mod transpose;
+mod walk;
 
 pub(crate) use driver::Correlation;
 pub use dynamic::{DynamicQConv, Source};
 pub use transpose::QConvTranspose;
 
 use crate::{ConvShape, Filter, Isa, Output};
-use driver::Target;
 use geometry::Geometry;
 use requantize::{Bounds, Epilogue, Requantize};
 use std::cell::Cell;
 use std::ops::Range;
 use tile::Operation;
+use walk::Target;
 
 /// What a convolution of this geometry is called.
 fn operation(g: &Geometry) -> Operation {

@@ -20,10 +20,10 @@ pub(crate) struct Tile<'a> {
     pub line_step: usize,
     /// `[MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
     pub sums: *const i32,
-    /// `[MR]`: where the outputs of a row start.
-    pub y: *const *mut u8,
-    /// The first output of a row that is computed here.
-    pub column: usize,
+    /// Where the outputs of the first row start.
+    pub y: *mut u8,
+    /// Bytes from a row of outputs to the next.
+    pub y_step: usize,
     /// Outputs of a row that are computed here; the last panel may have columns that are none.
     pub columns: usize,
     /// How they are made.
@@ -78,8 +78,8 @@ impl Rows {
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
-/// row for `4 * quads` bytes to read (for every tap), the `NV` panels and `sums` to read, every `y` for `columns` outputs
-/// to write from `column` on, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels and `sums` to read, every row
+/// of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
 
 /// An instruction set's operations on 16 columns. All are unsafe because the processor must have it.
@@ -186,12 +186,12 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     }
                 }
                 for (i, &row) in scaled.iter().enumerate() {
-                    S::write(row, out, (*t.y.add(i)).add(t.column), t.columns);
+                    S::write(row, out, t.y.add(i * t.y_step), t.columns);
                 }
             }
             Epilogue::Reals(out) => {
                 for (i, sums) in sums.iter().enumerate() {
-                    let y = (*t.y.add(i)).cast::<f32>().add(t.column);
+                    let y = t.y.add(i * t.y_step).cast::<f32>();
                     for (v, &sum) in sums.iter().enumerate() {
                         let panel = t.headers.add(v * PANEL_HEADER);
                         let columns = (t.columns - 16 * v).min(16);
@@ -208,7 +208,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     }
                 }
                 for (i, totals) in totals.iter().enumerate() {
-                    let y = (*t.y.add(i)).cast::<[u8; 4]>().add(t.column);
+                    let y = t.y.add(i * t.y_step).cast::<[u8; 4]>();
                     for (v, totals) in totals.iter().enumerate() {
                         // The header of a panel: biases, multipliers, sums and zero points of weights.
                         let header = t.headers.cast::<[[[u8; 4]; 16]; 4]>().add(v).read_unaligned();

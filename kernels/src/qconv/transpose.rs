@@ -4,10 +4,11 @@
 //! `i * stride + k * dilation = q * stride + phase + top`. For one phase those `k` are equally far apart, and
 //! going through them backwards walks the input forwards: an ordinary convolution of stride 1.
 
-use super::driver::{Correlation, Target};
+use super::driver::Correlation;
 use super::geometry::{Geometry, assert_fits};
 use super::requantize::{Epilogue, Requantize};
 use super::tile::Operation;
+use super::walk::Target;
 use crate::{ConvTransposeShape, Filter, Isa, Output};
 use std::cell::Cell;
 use std::ops::Range;
