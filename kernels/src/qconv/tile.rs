@@ -120,6 +120,14 @@ pub(crate) trait Columns16: ByteSums {
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
+    /// Writes `columns` bytes (1 to 16) of each of 4 rows that start `y_step` bytes apart.
+    #[inline(always)]
+    unsafe fn write_rows(rows: [Self::Scaled; 4], out: &Requantize, y: *mut u8, y_step: usize, columns: usize) {
+        for (i, row) in rows.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { Self::write([row], out, y.add(i * y_step), columns) };
+        }
+    }
     /// Writes 16 sums to `to`, which need not be aligned.
     unsafe fn store(total: Self::Total, to: *mut i32);
     /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
@@ -185,8 +193,15 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                         *scaled = S::scale(S::total(sum), panel, out);
                     }
                 }
-                for (i, &row) in scaled.iter().enumerate() {
-                    S::write(row, out, t.y.add(i * t.y_step), t.columns);
+                let mut i = 0;
+                while NV == 1 && i + 4 <= MR {
+                    let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
+                    S::write_rows(rows, out, t.y.add(i * t.y_step), t.y_step, t.columns);
+                    i += 4;
+                }
+                while i < MR {
+                    S::write(scaled[i], out, t.y.add(i * t.y_step), t.columns);
+                    i += 1;
                 }
             }
             Epilogue::Reals(out) => {

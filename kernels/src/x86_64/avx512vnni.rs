@@ -84,18 +84,28 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn write_rows(rows: [__m512i; 4], out: &Requantize, y: *mut u8, y_step: usize, columns: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let bytes = narrow(rows, out);
+            if y_step == 16 && columns == 16 {
+                return _mm512_storeu_si512(y.cast(), bytes);
+            }
+            let mask = u16::MAX >> (16 - columns);
+            _mm_mask_storeu_epi8(y.cast(), mask, _mm512_castsi512_si128(bytes));
+            _mm_mask_storeu_epi8(y.add(y_step).cast(), mask, _mm512_extracti32x4_epi32::<1>(bytes));
+            _mm_mask_storeu_epi8(y.add(2 * y_step).cast(), mask, _mm512_extracti32x4_epi32::<2>(bytes));
+            _mm_mask_storeu_epi8(y.add(3 * y_step).cast(), mask, _mm512_extracti32x4_epi32::<3>(bytes));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn write<const NV: usize>(row: [__m512i; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe {
             let mut q = [_mm512_setzero_si512(); 4];
             q[..NV].copy_from_slice(&row);
-            let zero_point = _mm512_set1_epi16(out.zero_point.into());
-            let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero_point);
-            let high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero_point);
-            let bytes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8));
-            // Packing works within 128-bit lanes, quads of bytes come out as `[lane][panel]`.
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let bytes = _mm512_permutexvar_epi32(order, bytes);
+            let bytes = narrow(q, out);
             match NV {
                 4 if columns == 64 => _mm512_storeu_si512(y.cast(), bytes),
                 2 if columns == 32 => _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes)),
@@ -103,6 +113,24 @@ impl Columns16 for Avx512Vnni {
                 _ => _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (64 - columns), bytes),
             }
         }
+    }
+}
+
+/// 4 x 16 rounded results as bytes, in order: the zero point added, at least the lower bound.
+///
+/// # Safety
+/// The processor has AVX-512.
+#[inline(always)]
+unsafe fn narrow(q: [__m512i; 4], out: &Requantize) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero_point = _mm512_set1_epi16(out.zero_point.into());
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero_point);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero_point);
+        let bytes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8));
+        // Packing works within 128-bit lanes, quads of bytes come out as `[lane][panel]`.
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_permutexvar_epi32(order, bytes)
     }
 }
 
