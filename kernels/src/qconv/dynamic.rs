@@ -24,15 +24,15 @@ pub struct Source {
 /// What becomes of a sum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dynamic {
-    source: Source,
-    form: Form,
+    pub source: Source,
+    pub form: Form,
     /// Weights of one output channel.
-    products: i32,
+    pub products: i32,
 }
 
 /// What leaves.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+pub(crate) enum Form {
     /// The sums.
     Sums,
     /// `sum as f32 * (scale * weight scale) + bias`, within bounds.
@@ -55,21 +55,6 @@ impl Dynamic {
                 real.to_ne_bytes()
             }
         }
-    }
-
-    /// The outputs of 16 columns, from their totals and the header of their panel.
-    #[inline(always)]
-    pub fn columns(&self, totals: &[i32; 16], header: &[[[u8; 4]; 16]; 4]) -> [[u8; 4]; 16] {
-        let [bias, scale, sum, zero] = header;
-        let mut outputs = [[0; 4]; 16];
-        for i in 0..16 {
-            let bias = i32::from_le_bytes(bias[i]);
-            let scale = f32::from_le_bytes(scale[i]);
-            let zeros = i32::from_le_bytes(zero[i]).wrapping_mul(self.products);
-            let sum = i32::from_le_bytes(sum[i]).wrapping_add(zeros);
-            outputs[i] = self.apply(totals[i], bias, scale, sum);
-        }
-        outputs
     }
 }
 

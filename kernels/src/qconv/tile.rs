@@ -1,5 +1,6 @@
 //! The micro-kernel: a tile of output positions by panels of 16 channels, generic over the instruction set.
 
+use super::dynamic::Dynamic;
 use super::layout::{LINE, PANEL_HEADER, QUAD};
 use super::requantize::{Bounds, Epilogue, Requantize};
 use super::row_sums::{ByteSums, RowSumsFn};
@@ -98,6 +99,8 @@ pub(crate) trait Columns16: ByteSums {
     type Line: Copy;
     /// 4 activations, made ready for products with every column.
     type Quad: Copy;
+    /// Numbers of 16 columns.
+    type Terms: Copy;
 
     /// No products yet.
     unsafe fn zero() -> Self::Acc;
@@ -122,16 +125,31 @@ pub(crate) trait Columns16: ByteSums {
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
     /// Writes `columns` bytes (1 to 16) of each of 4 rows that start `y_step` bytes apart.
     #[inline(always)]
-    unsafe fn write_rows(rows: [Self::Scaled; 4], out: &Requantize, y: *mut u8, y_step: usize, columns: usize) {
+    unsafe fn write_rows(
+        rows: [Self::Scaled; 4],
+        out: &Requantize,
+        y: *mut u8,
+        y_step: usize,
+        columns: usize,
+    ) {
         for (i, row) in rows.into_iter().enumerate() {
             // SAFETY: as above.
             unsafe { Self::write([row], out, y.add(i * y_step), columns) };
         }
     }
-    /// Writes 16 sums to `to`, which need not be aligned.
-    unsafe fn store(total: Self::Total, to: *mut i32);
     /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
     unsafe fn write_reals(total: Self::Total, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize);
+    /// What [`Dynamic::apply`] of the columns of `panel` has in common in all rows.
+    unsafe fn terms(panel: *const u8, out: &Dynamic) -> Self::Terms;
+    /// Writes what [`Dynamic::apply`] makes of `columns` sums (1 to 16), 4 bytes each, to `y`, which need not be
+    /// aligned.
+    unsafe fn write_dynamic(
+        total: Self::Total,
+        terms: &Self::Terms,
+        out: &Dynamic,
+        y: *mut u8,
+        columns: usize,
+    );
 }
 
 /// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not
@@ -215,21 +233,12 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
             Epilogue::Dynamic(out) => {
-                // Stored by a loop of its own: else all forms of outputs store the sums before they are told apart.
-                let mut totals = [[[0i32; 16]; NV]; MR];
-                for (totals, sums) in totals.iter_mut().zip(&sums) {
-                    for (total, &sum) in totals.iter_mut().zip(sums) {
-                        S::store(S::total(sum), total.as_mut_ptr());
-                    }
-                }
-                for (i, totals) in totals.iter().enumerate() {
-                    let y = t.y.add(i * t.y_step).cast::<[u8; 4]>();
-                    for (v, totals) in totals.iter().enumerate() {
-                        // The header of a panel: biases, multipliers, sums and zero points of weights.
-                        let header = t.headers.cast::<[[[u8; 4]; 16]; 4]>().add(v).read_unaligned();
-                        let outputs = out.columns(totals, &header);
-                        let columns = (t.columns - 16 * v).min(16);
-                        std::ptr::copy_nonoverlapping(outputs.as_ptr(), y.add(16 * v), columns);
+                for v in 0..NV {
+                    let terms = S::terms(t.headers.add(v * PANEL_HEADER), out);
+                    let columns = (t.columns - 16 * v).min(16);
+                    for (i, sums) in sums.iter().enumerate() {
+                        let y = t.y.add(i * t.y_step + 64 * v);
+                        S::write_dynamic(S::total(sums[v]), &terms, out, y, columns);
                     }
                 }
             }

@@ -4,7 +4,8 @@
 //! Two such products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is there from
 //! the start. A weight of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
 
-use super::epilogue::{self, Halves};
+use super::epilogue::{self, Halves, Terms};
+use crate::qconv::dynamic::Dynamic;
 use crate::qconv::layout::SUMS;
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
@@ -26,6 +27,7 @@ impl Columns16 for Avx2 {
     type Scaled = Halves;
     type Line = Halves;
     type Quad = Signed;
+    type Terms = Terms;
 
     #[inline(always)]
     unsafe fn zero() -> Halves {
@@ -95,15 +97,21 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(total: Halves, to: *mut i32) {
-        // SAFETY: as above.
-        unsafe { epilogue::store(total, to) }
-    }
-
-    #[inline(always)]
     unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn terms(panel: *const u8, out: &Dynamic) -> Terms {
+        // SAFETY: as above.
+        unsafe { epilogue::terms(panel, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_dynamic(total: Halves, terms: &Terms, out: &Dynamic, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_dynamic(total, terms, out, y, columns) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! AVX2, any weights: both sides are widened to 16 bits and multiplied with `vpmaddwd`. About a tenth slower
 //! than [`avx2`](super::avx2) (Zen 5): each line takes four conversions that only two rows share.
 
-use super::epilogue::{self, Halves};
+use super::epilogue::{self, Halves, Terms};
+use crate::qconv::dynamic::Dynamic;
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
@@ -17,6 +18,7 @@ impl Columns16 for Avx2Wide {
     /// 4 columns each.
     type Line = [__m256i; 4];
     type Quad = __m256i;
+    type Terms = Terms;
 
     #[inline(always)]
     unsafe fn zero() -> [__m256i; 4] {
@@ -105,15 +107,21 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn store(total: Halves, to: *mut i32) {
-        // SAFETY: as above.
-        unsafe { epilogue::store(total, to) }
-    }
-
-    #[inline(always)]
     unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn terms(panel: *const u8, out: &Dynamic) -> Terms {
+        // SAFETY: as above.
+        unsafe { epilogue::terms(panel, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_dynamic(total: Halves, terms: &Terms, out: &Dynamic, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_dynamic(total, terms, out, y, columns) }
     }
 }
 

@@ -1,11 +1,22 @@
 //! AVX-512 VNNI: 16 columns are one register.
 
-use crate::qconv::layout::{MULTIPLIERS, ZEROS};
+use crate::qconv::dynamic::{Dynamic, Form};
+use crate::qconv::layout::{MULTIPLIERS, SUMS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
 
 pub(crate) struct Avx512Vnni;
+
+/// What the outputs of 16 columns of an input that came with its quantization have in common in all rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// The bits of the bias, and what the input's zero point adds to a sum.
+    offset: __m512i,
+    /// One step of a sum.
+    scale: __m512,
+    bias: __m512,
+}
 
 // SAFETY of every block: the caller vouches for the instruction set and the pointers, as the trait asks.
 impl Columns16 for Avx512Vnni {
@@ -14,6 +25,7 @@ impl Columns16 for Avx512Vnni {
     type Scaled = __m512i;
     type Line = __m512i;
     type Quad = __m512i;
+    type Terms = Terms;
 
     #[inline(always)]
     unsafe fn zero() -> __m512i {
@@ -69,17 +81,42 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store(total: __m512i, to: *mut i32) {
-        // SAFETY: as above.
-        unsafe { _mm512_storeu_si512(to.cast(), total) }
-    }
-
-    #[inline(always)]
     unsafe fn write_reals(total: __m512i, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe {
             let real = _mm512_max_ps(reals(total, panel, out.max), _mm512_set1_ps(out.min));
             _mm512_mask_storeu_ps(y, u16::MAX >> (16 - columns), real);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn terms(panel: *const u8, out: &Dynamic) -> Terms {
+        // SAFETY: as above.
+        unsafe {
+            let [bits, sums] = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(SUMS).cast())];
+            let zeros = _mm512_loadu_si512(panel.add(ZEROS).cast());
+            let multiplier = _mm512_loadu_ps(panel.add(MULTIPLIERS).cast());
+            let sums = _mm512_add_epi32(sums, _mm512_mullo_epi32(zeros, _mm512_set1_epi32(out.products)));
+            let zero_point = _mm512_set1_epi32(out.source.zero_point.into());
+            Terms {
+                offset: _mm512_add_epi32(bits, _mm512_mullo_epi32(zero_point, sums)),
+                scale: _mm512_mul_ps(_mm512_set1_ps(out.source.scale), multiplier),
+                bias: _mm512_castsi512_ps(bits),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write_dynamic(total: __m512i, terms: &Terms, out: &Dynamic, y: *mut u8, columns: usize) {
+        // SAFETY: as above. The operand order lets what is not a number through.
+        unsafe {
+            let mut outputs = _mm512_sub_epi32(total, terms.offset);
+            if let Form::Reals([min, max]) = out.form {
+                let real = _mm512_mul_ps(_mm512_cvtepi32_ps(outputs), terms.scale);
+                let real = _mm512_min_ps(_mm512_set1_ps(max), _mm512_add_ps(real, terms.bias));
+                outputs = _mm512_castps_si512(_mm512_max_ps(_mm512_set1_ps(min), real));
+            }
+            _mm512_mask_storeu_epi32(y.cast(), u16::MAX >> (16 - columns), outputs);
         }
     }
 

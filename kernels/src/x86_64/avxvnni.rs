@@ -1,6 +1,7 @@
 //! AVX-VNNI: 16 columns are two registers of 256 bits.
 
-use super::epilogue::{self, Halves};
+use super::epilogue::{self, Halves, Terms};
+use crate::qconv::dynamic::Dynamic;
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, ladder};
 use std::arch::x86_64::*;
@@ -14,6 +15,7 @@ impl Columns16 for AvxVnni {
     type Scaled = Halves;
     type Line = Halves;
     type Quad = __m256i;
+    type Terms = Terms;
 
     #[inline(always)]
     unsafe fn zero() -> Halves {
@@ -77,15 +79,21 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn store(total: Halves, to: *mut i32) {
-        // SAFETY: as above.
-        unsafe { epilogue::store(total, to) }
-    }
-
-    #[inline(always)]
     unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn terms(panel: *const u8, out: &Dynamic) -> Terms {
+        // SAFETY: as above.
+        unsafe { epilogue::terms(panel, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_dynamic(total: Halves, terms: &Terms, out: &Dynamic, y: *mut u8, columns: usize) {
+        // SAFETY: as above.
+        unsafe { epilogue::write_dynamic(total, terms, out, y, columns) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where accumulators on 256 bits start and what becomes of them, shared by the instruction sets without AVX-512.
 
-use crate::qconv::layout::{MULTIPLIERS, ZEROS};
+use crate::qconv::dynamic::{Dynamic, Form};
+use crate::qconv::layout::{MULTIPLIERS, SUMS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
 use std::arch::x86_64::*;
 
@@ -27,19 +28,6 @@ pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
     unsafe {
         let ([low, high], sum) = (load(panel.add(ZEROS)), _mm256_set1_epi32(sum));
         [_mm256_mullo_epi32(low, sum), _mm256_mullo_epi32(high, sum)]
-    }
-}
-
-/// Writes 16 sums.
-///
-/// # Safety
-/// 64 bytes at `to` can be written; the processor has AVX2.
-#[inline(always)]
-pub(super) unsafe fn store(total: Halves, to: *mut i32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        _mm256_storeu_si256(to.cast(), total[0]);
-        _mm256_storeu_si256(to.add(8).cast(), total[1]);
     }
 }
 
@@ -83,15 +71,83 @@ pub(super) unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, 
     // SAFETY: the caller's promise; a short row goes through a buffer of its own.
     unsafe {
         let [low, high] = reals(total, panel, out.max).map(|v| _mm256_max_ps(v, _mm256_set1_ps(out.min)));
+        store([_mm256_castps_si256(low), _mm256_castps_si256(high)], y.cast(), columns);
+    }
+}
+
+/// Writes the first `columns` of 16 numbers of 4 bytes.
+///
+/// # Safety
+/// They can be written at `y`; the processor has AVX2.
+#[inline(always)]
+unsafe fn store([low, high]: Halves, y: *mut u8, columns: usize) {
+    // SAFETY: the caller's promise; a short row goes through a buffer of its own.
+    unsafe {
         if columns == 16 {
-            _mm256_storeu_ps(y, low);
-            _mm256_storeu_ps(y.add(8), high);
+            _mm256_storeu_si256(y.cast(), low);
+            _mm256_storeu_si256(y.add(32).cast(), high);
         } else {
-            let mut short = [0f32; 16];
-            _mm256_storeu_ps(short.as_mut_ptr(), low);
-            _mm256_storeu_ps(short.as_mut_ptr().add(8), high);
-            std::ptr::copy_nonoverlapping(short.as_ptr().cast::<u8>(), y.cast(), 4 * columns);
+            let mut short = [0u8; 64];
+            _mm256_storeu_si256(short.as_mut_ptr().cast(), low);
+            _mm256_storeu_si256(short.as_mut_ptr().add(32).cast(), high);
+            std::ptr::copy_nonoverlapping(short.as_ptr(), y, 4 * columns);
         }
+    }
+}
+
+/// What the outputs of 16 columns of an input that came with its quantization have in common in all rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// The bits of the bias, and what the input's zero point adds to a sum.
+    offset: Halves,
+    /// One step of a sum.
+    scale: [__m256; 2],
+    bias: [__m256; 2],
+}
+
+/// The terms of `panel`.
+///
+/// # Safety
+/// The header of `panel` can be read; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn terms(panel: *const u8, out: &Dynamic) -> Terms {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let [bits, multiplier] = [load(panel), load(panel.add(MULTIPLIERS))];
+        let [sums, zeros] = [load(panel.add(SUMS)), load(panel.add(ZEROS))];
+        let products = _mm256_set1_epi32(out.products);
+        let zero_point = _mm256_set1_epi32(out.source.zero_point.into());
+        let step = _mm256_set1_ps(out.source.scale);
+        let bias = [_mm256_castsi256_ps(bits[0]), _mm256_castsi256_ps(bits[1])];
+        let mut terms = Terms { offset: bits, scale: [step; 2], bias };
+        for half in 0..2 {
+            let sum = _mm256_add_epi32(sums[half], _mm256_mullo_epi32(zeros[half], products));
+            terms.offset[half] = _mm256_add_epi32(bits[half], _mm256_mullo_epi32(zero_point, sum));
+            terms.scale[half] = _mm256_mul_ps(step, _mm256_castsi256_ps(multiplier[half]));
+        }
+        terms
+    }
+}
+
+/// Writes `columns` outputs: [`Dynamic::apply`].
+///
+/// # Safety
+/// `columns` numbers of 4 bytes at `y` can be written; the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn write_dynamic(total: Halves, terms: &Terms, out: &Dynamic, y: *mut u8, columns: usize) {
+    // SAFETY: the caller's promise. The operand order lets what is not a number through.
+    unsafe {
+        let mut outputs = total;
+        for half in 0..2 {
+            outputs[half] = _mm256_sub_epi32(total[half], terms.offset[half]);
+            if let Form::Reals([min, max]) = out.form {
+                let real = _mm256_mul_ps(_mm256_cvtepi32_ps(outputs[half]), terms.scale[half]);
+                let real = _mm256_add_ps(real, terms.bias[half]);
+                let real = _mm256_max_ps(_mm256_set1_ps(min), _mm256_min_ps(_mm256_set1_ps(max), real));
+                outputs[half] = _mm256_castps_si256(real);
+            }
+        }
+        store(outputs, y, columns);
     }
 }
 
