@@ -69,11 +69,13 @@ impl Layout {
     /// With at most `band` (not 0) panels in a band. Panics if the packed weights would not fit memory.
     pub fn new(g: &Geometry, x_zero_point: u8, band: usize) -> Layout {
         let group_oc = g.oc / g.groups;
+        let panels = group_oc.div_ceil(COLUMNS);
+        let band = band.min(panels.max(1));
         let mut layout = Layout {
             id: if g.tap_columns() > 1 { 4 } else { 3 } + 32 * (band as u32 - 1),
             groups: g.groups,
             group_oc,
-            bands: Parts::at_most(band, group_oc.div_ceil(COLUMNS)),
+            bands: Parts::at_most(band, panels),
             taps: g.taps().iter().product(),
             tap_len: g.tap_len(),
             x_zero_point,

@@ -255,11 +255,11 @@ fn a_product_that_is_no_number_becomes_the_highest_result() {
 }
 
 #[test]
-fn packed_weights_do_not_depend_on_the_instruction_set() {
+fn packed_weights_depend_on_nothing_but_their_layout() {
     let mut random = Random::new(9);
     for s in [
         ConvShape::linear(4, 37, 41),
-        shape([1, 6, 6, 3], 20, [3, 3], [2, 2], [1, 1], [1, 1]).unwrap(),
+        shape([1, 6, 6, 3], 12, [3, 3], [2, 2], [1, 1], [1, 1]).unwrap(),
         shape([1, 6, 6, 48], 20, [3, 3], [2, 2], [1, 1], [1, 1]).unwrap(),
     ] {
         let d = Data::random(&mut random, s.x_len(), s.oc * s.k(), s.oc);
@@ -272,7 +272,8 @@ fn packed_weights_do_not_depend_on_the_instruction_set() {
                 (conv.layout(), packed)
             })
             .collect();
-        assert!(packed.iter().all(|p| *p == packed[0]));
+        let alike = |a: &(u32, Vec<u8>), b: &(u32, Vec<u8>)| a.0 != b.0 || a.1 == b.1;
+        assert!(packed.iter().all(|a| a.1.len() == packed[0].1.len() && packed.iter().all(|b| alike(a, b))));
     }
 }
 
