@@ -65,3 +65,10 @@ fn branches_on_the_sample_rate() {
 fn branches_on_shapes_around_a_recurrent_layer() {
     check("silero_vad_16k_op15");
 }
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn products_that_quantize_as_they_go() {
+    let (share, mean, onsets) = statistics("silero_vad_16k_dynamic");
+    println!("{share} {mean} {onsets}");
+}
