@@ -114,3 +114,20 @@ fn dynamic_lstm() {
         assert!(error <= 0.02 * range, "output {i}: error {error}, range {range}");
     });
 }
+
+/// The reference's answers with a network whose convolutions quantize their inputs as they come, around a float LSTM.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn dynamic_convolutions() {
+    let model = golden_support::network("silero_vad/silero_vad_16k_dynamic.onnx");
+    let convolutions =
+        model.graph().nodes.iter().filter(|n| matches!(n.op, Op::Conv(_) | Op::IntegerConv(_)));
+    let inputs = convolutions.map(|n| model.graph().tensor(n.input(0).unwrap()).dtype);
+    assert_eq!(inputs.collect::<Vec<_>>(), [DType::U8; 6]);
+    golden_support::replay(&model, "silero_vad__silero_vad_16k_dynamic.onnx", |i, got, want| {
+        let range = want.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let error = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        println!("output {i}: error {error}, range {range}");
+        assert!(error <= 1e-4 * range, "output {i}: error {error}, range {range}");
+    });
+}

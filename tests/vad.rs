@@ -47,28 +47,32 @@ fn statistics(model: &str) -> (f64, f64, usize) {
     (share, probabilities.iter().sum::<f64>() / count as f64, onsets)
 }
 
-fn check(model: &str) {
+/// `wanted`: what the reference runtime has on the same file.
+fn check(model: &str, wanted: (f64, f64, usize)) {
     let (share, mean, onsets) = statistics(model);
-    assert!((share - 0.7744).abs() < 5e-5, "{model}: {share} of the frames are speech");
-    assert!((mean - 0.77833).abs() < 5e-5, "{model}: the mean probability is {mean}");
-    assert_eq!(onsets, 30, "{model}");
+    assert!((share - wanted.0).abs() < 5e-5, "{model}: {share} of the frames are speech");
+    assert!((mean - wanted.1).abs() < 5e-5, "{model}: the mean probability is {mean}");
+    assert_eq!(onsets, wanted.2, "{model}");
 }
+
+const FLOAT: (f64, f64, usize) = (0.7744, 0.77833, 30);
 
 #[test]
 #[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn branches_on_the_sample_rate() {
-    check("silero_vad_op18_ifless");
+    check("silero_vad_op18_ifless", FLOAT);
 }
 
 #[test]
 #[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn branches_on_shapes_around_a_recurrent_layer() {
-    check("silero_vad_16k_op15");
+    check("silero_vad_16k_op15", FLOAT);
 }
 
+/// The reference's own dynamic quantization of the same network hears almost nothing: bytes are too coarse for the
+/// transform that it begins with. What is asked for is the same loss.
 #[test]
 #[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn products_that_quantize_as_they_go() {
-    let (share, mean, onsets) = statistics("silero_vad_16k_dynamic");
-    println!("{share} {mean} {onsets}");
+    check("silero_vad_16k_dynamic", (0.00533, 0.05169, 10));
 }

@@ -29,7 +29,9 @@ fn sample(array: &mut Array, index: usize) -> Vec<u8> {
 fn floats(dtype: DType, bytes: &[u8]) -> Vec<f32> {
     match dtype {
         DType::F32 => bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(),
-        DType::F16 => bytes.chunks_exact(2).map(|b| bytemuck::pod_read_unaligned::<half::f16>(b).to_f32()).collect(),
+        DType::F16 => {
+            bytes.chunks_exact(2).map(|b| bytemuck::pod_read_unaligned::<half::f16>(b).to_f32()).collect()
+        }
         other => panic!("an output of {other}"),
     }
 }
