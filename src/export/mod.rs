@@ -36,5 +36,7 @@ impl Stop {
 /// # Errors
 /// The first node that has no form in ONNX.
 pub fn to_onnx(graph: &Graph) -> Result<Vec<u8>, ExportError> {
-    onnx::write(graph)
+    let mut graph = graph.clone();
+    crate::optimize::widen(&mut graph);
+    onnx::write(&graph)
 }

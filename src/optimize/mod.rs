@@ -13,6 +13,7 @@ mod dedup;
 mod dynamic;
 mod edit;
 mod functions;
+mod halves;
 mod identity;
 mod layer_norm;
 mod layout;
@@ -22,6 +23,7 @@ mod qdq;
 mod recurrent;
 
 use crate::graph::{Graph, GraphError, infer};
+pub use halves::{narrow, widen};
 
 /// The passes, in an order in which early ones prepare for later ones.
 const PASSES: &[fn(&mut Graph) -> bool] = &[
@@ -51,6 +53,7 @@ const MAX_ROUNDS: usize = 32;
 /// The graph is not valid, or its nodes don't fit together.
 pub fn float(mut graph: Graph) -> Result<Graph, GraphError> {
     graph.validate()?;
+    widen(&mut graph);
     // Passes rely on shapes that fit together.
     infer::check(&mut graph)?;
     repeat(&mut graph);
@@ -61,6 +64,7 @@ pub fn float(mut graph: Graph) -> Result<Graph, GraphError> {
         qdq::settle(&mut graph);
         graph.sweep();
     }
+    narrow(&mut graph);
     graph.validate()?;
     infer::check(&mut graph)?;
     Ok(graph)

@@ -31,6 +31,7 @@ pub use histogram::Histogram;
 pub use modes::{Mode, Modes, Pattern};
 
 use crate::graph::{DType, Graph, Node, Op};
+use crate::optimize;
 use crate::run::{Model, SessionOptions};
 use crate::{Error, Limits, Result};
 use ottava_kernels::Isa;
@@ -177,6 +178,7 @@ pub fn static_int8(
 /// An option makes no sense.
 pub fn with_calibration(graph: &Graph, calibration: &Calibration, options: &Options) -> Result<Quantized> {
     check(graph, options)?;
+    let graph = &wide(graph);
     let apart = |node: &Node| options.mode(node) != Mode::Static;
     let mut fates = assign::assign(graph, calibration, &apart);
     if options.float_ends {
@@ -198,6 +200,7 @@ pub fn without_data(graph: &Graph, options: &Options) -> Result<Quantized> {
     if let Some(node) = products.find(|n| options.mode(n) == Mode::Static) {
         return Err(QuantizeError::NoData(node.name.clone()).into());
     }
+    let graph = &wide(graph);
     let computes = |n: &&Node| {
         n.outputs.iter().all(|&t| graph.tensor(t).dtype == DType::F32)
             && assign::data_inputs(graph, n).next().is_some()
@@ -206,6 +209,13 @@ pub fn without_data(graph: &Graph, options: &Options) -> Result<Quantized> {
     let float_nodes: Vec<_> = float.map(|n| (n.name.clone(), "has no weights".to_string())).collect();
     let nodes_float = float_nodes.len();
     finish(Quantized { graph: graph.clone(), nodes_int8: 0, nodes_float, float_nodes }, options)
+}
+
+/// The same graph with its weights in f32.
+fn wide(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    optimize::widen(&mut graph);
+    graph
 }
 
 /// What became of a node that was to be quantized.
@@ -238,6 +248,8 @@ fn finish(mut quantized: Quantized, options: &Options) -> Result<Quantized> {
     }
     quantized.nodes_float = quantized.float_nodes.len();
     quantized.graph.sweep();
+    // Nodes that stay float keep what the file had.
+    optimize::narrow(&mut quantized.graph);
     quantized.graph.validate()?;
     Ok(quantized)
 }

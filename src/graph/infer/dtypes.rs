@@ -80,8 +80,8 @@ fn output(site: &Site) -> Rule<DType> {
         }
         Op::Recurrent(_) => {
             one_of(site, 0, &[F32])?;
-            let w = one_of(site, 1, &[F32, I8])?;
-            one_of(site, 2, &[w])?;
+            let w = one_of(site, 1, &[F32, F16, I8])?;
+            one_of(site, 2, if w == I8 { &[I8] } else { &[F32, F16] })?;
             let present = (3..site.node.inputs.len()).filter(|&i| site.node.input(i).is_some());
             present.map(|i| one_of(site, i, &[if i == 4 { I32 } else { F32 }])).collect::<Rule<Vec<_>>>()?;
             give(site, F32, &[])

@@ -2,7 +2,7 @@
 
 use super::super::{Kernel, Made, Planner};
 use super::{NodeView, PackedWeights};
-use crate::graph::{AlignedBytes, Data, TensorId};
+use crate::graph::{AlignedBytes, DType, Data, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
@@ -140,6 +140,8 @@ pub(super) struct WeightStep<K> {
     kernel: K,
     packed: PackedWeights,
     split: Split,
+    /// For people: in which type the weights are stored, if that is not what the kernel's name says.
+    stored: &'static str,
 }
 
 impl<K: Weighted> WeightStep<K> {
@@ -155,7 +157,11 @@ impl<K: Weighted> WeightStep<K> {
         let fits = |packed: &[u8]| kernel.accepts(packed);
         let packing = Packing { part: 0, layout: kernel.layout(), len: kernel.packed_len() };
         let packed = packed_for(p, v, weights, packing, fits, |to| pack(&kernel, to));
-        WeightStep { kernel, packed, split }
+        let stored = match p.graph.tensor(weights).dtype {
+            DType::F16 => ", f16 weights",
+            _ => "",
+        };
+        WeightStep { kernel, packed, split, stored }
     }
 
     /// The step of a node: from its first input to its output.
@@ -171,7 +177,7 @@ impl<K: Weighted> WeightStep<K> {
 
 impl<K: Weighted> Kernel for WeightStep<K> {
     fn name(&self) -> String {
-        self.kernel.kernel().to_string()
+        format!("{}{}", self.kernel.kernel(), self.stored)
     }
     fn macs(&self) -> u64 {
         self.split.macs
