@@ -199,7 +199,7 @@ fn unknown_codes() {
     refused!(patched(NODES, 0, &[255, 255]), E::Op { source: OpError::Code(65535), .. });
     refused!(patched(ATTRS, 4, &[0]), E::AttrKind { kind: 0, .. });
     refused!(patched(ATTRS, 4, &[6]), E::AttrKind { kind: 6, .. });
-    refused!(patched(TENSORS, 2, &[3]), E::QuantKind { kind: 3, .. });
+    refused!(patched(TENSORS, 2, &[4]), E::QuantKind { kind: 4, .. });
     refused!(patched(TENSORS, 8, &[2]), E::ConstantFlag { value: 2, .. });
 }
 
@@ -289,7 +289,15 @@ fn zero_points_out_of_range() {
     refused_by_graph(&patched(ZERO_POINTS, 0, &256i32.to_le_bytes()), "zero point");
     refused_by_graph(&patched(ZERO_POINTS, 0, &(-1i32).to_le_bytes()), "zero point");
     refused_by_graph(&patched(ZERO_POINTS, 4, &128i32.to_le_bytes()), "zero point");
-    refused_by_graph(&patched(ZERO_POINTS, 4 * 4, &1i32.to_le_bytes()), "zero point");
+    // y as i32.
+    refused_by_graph(&patched(TENSORS, 3 * TENSOR, &[6]), "zero point");
+}
+
+#[test]
+fn zero_points_that_are_all_zero() {
+    refused!(patched(ZERO_POINTS, 2 * 4, &0i32.to_le_bytes()), E::NeedlessZeroPoints { .. });
+    // Those of the next tensors move up.
+    refused!(patched(TENSORS, TENSOR + 2, &[3]), E::PoolLeft { section: "ZERO_POINTS", left: 2 });
 }
 
 #[test]

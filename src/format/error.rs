@@ -279,6 +279,12 @@ pub enum FormatError {
         /// Its name.
         tensor: String,
     },
+    /// A zero point per index, all of them 0: then none are stored.
+    #[error("{at}: a zero point per channel is stored, and all are 0: quant 3 says so without storing them")]
+    NeedlessZeroPoints {
+        /// Where.
+        at: Place,
+    },
     /// Quantization fields that mean nothing.
     #[error("{at}: quantization kind {kind} with axis {axis} and {channels} channels means nothing")]
     QuantKind {

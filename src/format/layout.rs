@@ -84,8 +84,10 @@ impl TensorRecord {
     pub const PLAIN: u8 = 0;
     /// `quant`: one scale.
     pub const PER_TENSOR: u8 = 1;
-    /// `quant`: one scale per index of dimension `axis`.
+    /// `quant`: one scale and zero point per index of dimension `axis`.
     pub const PER_AXIS: u8 = 2;
+    /// `quant`: one scale per index of dimension `axis`; all zero points are 0 and not stored.
+    pub const SYMMETRIC: u8 = 3;
 }
 
 /// A node. Its tensors are the next `inputs + outputs` IDS, its attributes the next `attrs` ATTRS.

@@ -157,14 +157,20 @@ impl<'a> Decoder<'a> {
         let axis = match (record.quant, record.axis, record.channels) {
             (TensorRecord::PLAIN, 0, 0) => return Ok(None),
             (TensorRecord::PER_TENSOR, 0, 1) => None,
-            (TensorRecord::PER_AXIS, axis, _) => Some(usize::from(axis)),
+            (TensorRecord::PER_AXIS | TensorRecord::SYMMETRIC, axis, _) => Some(usize::from(axis)),
             (kind, axis, channels) => {
                 return Err(FormatError::QuantKind { at: at(), kind, axis, channels });
             }
         };
         let count = u64::from(record.channels);
         let scale = self.floats.take(count, &at)?.to_vec();
-        let zero_point = self.zero_points.take(count, &at)?.to_vec();
+        let zero_point = match record.quant {
+            TensorRecord::SYMMETRIC => vec![0; scale.len()],
+            _ => self.zero_points.take(count, &at)?.to_vec(),
+        };
+        if record.quant == TensorRecord::PER_AXIS && zero_point.iter().all(|&z| z == 0) {
+            return Err(FormatError::NeedlessZeroPoints { at: at() });
+        }
         Ok(Some(Quant { axis, scale, zero_point }))
     }
 

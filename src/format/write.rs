@@ -107,9 +107,15 @@ impl Encoder {
         let (quant, axis, channels) = match &t.quant {
             None => (TensorRecord::PLAIN, 0, 0),
             Some(q) => {
+                let kind = match q.axis {
+                    None => TensorRecord::PER_TENSOR,
+                    Some(_) if q.zero_point.iter().all(|&z| z == 0) => TensorRecord::SYMMETRIC,
+                    Some(_) => TensorRecord::PER_AXIS,
+                };
                 self.floats.extend(&q.scale);
-                self.zero_points.extend(&q.zero_point);
-                let kind = if q.axis.is_some() { TensorRecord::PER_AXIS } else { TensorRecord::PER_TENSOR };
+                if kind != TensorRecord::SYMMETRIC {
+                    self.zero_points.extend(&q.zero_point);
+                }
                 // Graph::validate has held axis and rank against MAX_RANK.
                 (kind, q.axis.unwrap_or(0) as u8, count(q.scale.len(), "scales of a tensor")?)
             }
