@@ -50,7 +50,7 @@ fn node(name: &str, op: impl Into<Op>, inputs: &[Option<u32>], outputs: &[u32]) 
     }
 }
 
-/// A network that uses every kind of record: all kinds of attribute, both kinds of quantization, optional
+/// A network that uses every kind of record: all kinds of attribute, all kinds of quantization, optional
 /// inputs, a node with two outputs, a free dimension, metadata, an empty constant and one of bools.
 ///
 /// Tensors: 0 `x`, 1 `w`, 2 `b`, 3 `y`, 4 `sizes`, 5 `big`, 6 `left`, 7 `right`, 8 `mask`, 9 `picked`,
@@ -62,7 +62,7 @@ pub fn sample() -> Graph {
     let tensors = vec![
         Tensor::value("x", DType::U8, nhwc(4, 4, 1)).with_quant(Quant::per_tensor(0.5, 128)),
         Tensor::constant("w", DType::I8, &[2, 3, 3, 1], Data::from_slice(&weights))
-            .with_quant(Quant::per_channel(0, vec![0.25, 0.125])),
+            .with_quant(Quant { zero_point: vec![0, 1], ..Quant::per_channel(0, vec![0.25, 0.125]) }),
         Tensor::constant("b", DType::I32, &[2], Data::from_slice(&[1000i32, -7]))
             .with_quant(Quant::per_channel(0, vec![0.125, 0.0625])),
         Tensor::value("y", DType::U8, nhwc(2, 2, 2)).with_quant(Quant::per_tensor(1.5, 3)),
