@@ -13,7 +13,6 @@ pub struct Broadcast<const N: usize> {
     dims: [usize; MAX_WALK_RANK],
     strides: [[usize; MAX_WALK_RANK]; N],
     base: [usize; N],
-    y_start: usize,
 }
 
 impl<const N: usize> Broadcast<N> {
@@ -53,7 +52,6 @@ impl<const N: usize> Broadcast<N> {
             dims: [1; MAX_WALK_RANK],
             strides: [[0; MAX_WALK_RANK]; N],
             base: [0; N],
-            y_start: 0,
         };
         for (axis, &dim) in out.iter().enumerate().filter(|&(_, &d)| d != 1) {
             let last = walk.rank.wrapping_sub(1);
@@ -78,30 +76,23 @@ impl<const N: usize> Broadcast<N> {
         self.len() == 0
     }
 
-    /// Where in the whole output this walk writes; the slices `y` that kernels take are this part only.
-    pub fn y_range(&self) -> Range<usize> {
-        self.y_start..self.y_start + self.len()
+    /// Steps of the outermost dimension, and elements that each writes.
+    pub fn rows(&self) -> [usize; 2] {
+        [self.dims[0], self.dims[1..self.rank.max(1)].iter().product()]
     }
 
-    /// Up to `parts` walks of nearly equal size that together write the same output, in order: one per thread.
-    pub fn split(&self, parts: usize) -> Vec<Broadcast<N>> {
-        let outer = self.dims[0];
-        let parts = if self.rank == 0 { 1 } else { parts.clamp(1, outer.max(1)) };
-        let each: usize = self.dims[1..self.rank.max(1)].iter().product();
-        (0..parts)
-            .map(|p| {
-                let (from, to) = (outer * p / parts, outer * (p + 1) / parts);
-                let mut part = self.clone();
-                if parts > 1 {
-                    part.dims[0] = to - from;
-                    part.y_start += from * each;
-                    for i in 0..N {
-                        part.base[i] += from * self.strides[i][0];
-                    }
-                }
-                part
-            })
-            .collect()
+    /// The walk that writes these [`rows`](Self::rows) of the output only; the slices `y` that kernels take are that
+    /// part.
+    ///
+    /// Panics if there are not so many.
+    pub fn part(&self, rows: Range<usize>) -> Broadcast<N> {
+        assert!(rows.start <= rows.end && rows.end <= self.dims[0], "a part is inside");
+        let mut part = self.clone();
+        (part.rank, part.dims[0]) = (self.rank.max(1), rows.len());
+        for i in 0..N {
+            part.base[i] += rows.start * self.strides[i][0];
+        }
+        part
     }
 
     /// Length of the innermost dimension.
@@ -261,12 +252,14 @@ mod tests {
         for (i, &v) in whole.iter().enumerate() {
             assert_eq!(v as usize, i / 8 % 3 * 4 + i % 4);
         }
-        for parts in 1..7 {
+        let [rows, row_len] = walk.rows();
+        assert_eq!((rows, row_len), (5, 24));
+        for cut in 0..=rows {
             let mut y = vec![99; walk.len()];
-            for part in walk.split(parts) {
-                expand(&part, &x, &mut y[part.y_range()]);
-            }
-            assert_eq!(y, whole, "{parts}");
+            let (a, b) = y.split_at_mut(cut * row_len);
+            expand(&walk.part(0..cut), &x, a);
+            expand(&walk.part(cut..rows), &x, b);
+            assert_eq!(y, whole, "{cut}");
         }
     }
 

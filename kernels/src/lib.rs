@@ -41,6 +41,7 @@ mod scalar;
 pub mod shape;
 pub mod softmax;
 pub mod table;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod unary;

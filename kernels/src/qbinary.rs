@@ -287,8 +287,10 @@ mod tests {
             let walk = Broadcast::new(&y_dims, dims).unwrap();
             on_every_isa(|isa| {
                 let mut y = vec![0; 420];
-                for part in walk.split(3) {
-                    qmul(isa, &mul, &part, &a, &b, &mut y[part.y_range()]);
+                let [rows, row_len] = walk.rows();
+                for row in 0..rows {
+                    let y = &mut y[row * row_len..][..row_len];
+                    qmul(isa, &mul, &walk.part(row..row + 1), &a, &b, y);
                 }
                 for (i, &y) in y.iter().enumerate() {
                     let place = [i / 210, i / 70 % 3, i % 70];

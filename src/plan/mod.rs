@@ -173,7 +173,7 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
             Planned::Alias { from } => layout.alias(from, node.outputs[0])?,
             Planned::Step { kernel, inputs, outputs } => {
                 macs = macs.saturating_add(kernel.macs());
-                parallel |= pool.parts(kernel.cost()) > 1;
+                parallel |= pool.shares(kernel.cost());
                 layout.step(steps.len(), &inputs, &outputs, kernel.scratch_len(pool.count()))?;
                 guards[index].iter().for_each(|guard| layout.touch(steps.len(), guard.condition));
                 steps.push((index, kernel, inputs, outputs));

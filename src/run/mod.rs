@@ -14,7 +14,8 @@ pub use bound::{Port, StepInfo};
 pub(crate) use fold::evaluate_node;
 pub(crate) use io::{Io, Operands, Place, Views};
 pub use model::Model;
-pub(crate) use pool::{Pool, Rows};
+pub(crate) use ottava_kernels::team::Rows;
+pub(crate) use pool::Pool;
 pub use session::{Element, Session, SessionOptions};
 
 /// A session was used wrongly, or could not be made.
@@ -77,6 +78,6 @@ pub enum RunError {
         /// How many were asked for.
         count: usize,
         /// The reason.
-        source: rayon::ThreadPoolBuildError,
+        source: std::io::Error,
     },
 }

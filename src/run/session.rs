@@ -201,9 +201,11 @@ impl Session {
     pub fn run(&mut self) -> Result<()> {
         let Session { bound, arena, pool, .. } = self;
         let (plan, arena) = (&bound[0].plan, arena.as_mut());
-        let walk =
-            || plan.steps.iter().try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
-        Ok(pool.enter(plan.parallel, walk)?)
+        if plan.parallel {
+            pool.wake();
+        }
+        let mut steps = plan.steps.iter();
+        Ok(steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop))?)
     }
 
     /// One inference on the caller's thread; after each node `see` gets each of its output tensors with its bytes
@@ -241,8 +243,8 @@ impl Session {
         Ok(())
     }
 
-    /// One inference on the caller's thread; `see` gets the index in [`steps`](Session::steps) of each step that
-    /// computes something, and how long it took.
+    /// One inference; `see` gets the index in [`steps`](Session::steps) of each step that computes something, and how
+    /// long it took.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -250,7 +252,7 @@ impl Session {
         let (plan, arena) = (&self.bound[0].plan, self.arena.as_mut());
         let mut last = Instant::now();
         for step in &plan.steps {
-            step.run(arena, &plan.constants, &Pool::SERIAL)?;
+            step.run(arena, &plan.constants, &self.pool)?;
             let now = Instant::now();
             see(step.node, now - last);
             // What `see` takes is nobody's time.

@@ -1,12 +1,12 @@
 //! Functions of two tensors, and choice between two, with broadcasting.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Call, NodeView, values, values_mut};
+use super::{ELEMENTS, NodeView, RowsCall, moving, values, values_mut};
 use crate::graph::{Binary, BinaryKind, DType};
-use crate::run::{Io, Views};
 use ottava_kernels::binary::{BinaryFn, CompareFn, Integer, binary_f32, binary_int, compare, select};
 use ottava_kernels::broadcast::Broadcast;
 use ottava_kernels::qbinary::{QAdd, QMul, QReal, qadd, qmul, qreal};
+use std::ops::Range;
 
 /// What a kind becomes among the kernels.
 enum Function {
@@ -86,40 +86,32 @@ fn step(v: NodeView<'_>, kernel: impl super::Kernel + 'static) -> Result<Planned
     Ok(Planned::step(kernel, &[v.input(0)?, v.input(1)?], &v.node.outputs))
 }
 
-/// Computes each part of an output (elements of `size` bytes) on a thread of its own.
+/// A step that walks over both operands, `run(walk, a, b, y)`, part by part. `cost`: of an element, besides that of
+/// moving it.
 fn in_parts(
-    walks: &[Broadcast<2>],
-    y: &mut [u8],
-    size: usize,
-    part: &(impl Fn(&Broadcast<2>, &mut [u8]) + Sync),
-) {
-    match walks {
-        [] => {}
-        [one] => part(one, y),
-        more => {
-            let (left, right) = more.split_at(more.len() / 2);
-            let at = (right[0].y_range().start - left[0].y_range().start) * size;
-            let (ya, yb) = y.split_at_mut(at);
-            rayon::join(|| in_parts(left, ya, size, part), || in_parts(right, yb, size, part));
-        }
-    }
+    v: NodeView<'_>,
+    name: String,
+    walk: Broadcast<2>,
+    cost: u64,
+    run: impl Fn(&Broadcast<2>, &[u8], &[u8], &mut [u8]) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?.dtype.size(), v.out().dtype.size());
+    let [rows, row_len] = walk.rows();
+    let cost = (walk.len() as u64).saturating_mul(cost).saturating_add(moving(walk.len() * (2 * x + y)));
+    let run = move |rows: Range<usize>, [a, b]: [&[u8]; 2], y: &mut [u8]| run(&walk.part(rows), a, b, y);
+    let grain = ELEMENTS.div_ceil(row_len.max(1));
+    step(v, RowsCall { name, cost, rows, grain, stride: row_len * y, inputs: [0, 1], run })
 }
 
 fn quantized(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError> {
     let Pair { walk, lens: [an, bn] } = pair(v)?;
     let (a, b, y) = (v.affine(v.tensor(0)?)?, v.affine(v.tensor(1)?)?, v.affine(v.out())?);
     let (isa, out) = (p.isa, y.output(op.clamp));
-    let cost = walk.len() as u64 * 8;
-    let parts = walk.split(p.pool.parts(cost));
     let name = format!("{}-u8 {isa}", op.kind.name());
     macro_rules! kernel {
         ($compute:ident, $op:expr) => {{
             let op = $op;
-            let run = move |io: &mut Io<'_>| {
-                let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-                in_parts(&parts, y, 1, &|w, y| $compute(isa, &op, w, &a[..an], &b[..bn], y));
-            };
-            step(v, Call { name, cost, run })
+            in_parts(v, name, walk, 10, move |w, a, b, y| $compute(isa, &op, w, &a[..an], &b[..bn], y))
         }};
     }
     let y_scale = y.scale;
@@ -133,14 +125,14 @@ fn quantized(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Resu
 fn float(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError> {
     let Pair { walk, lens: [an, bn] } = pair(v)?;
     let (isa, clamp) = (p.isa, [op.clamp.min, op.clamp.max]);
-    let cost = walk.len() as u64 * 8;
-    let parts = walk.split(p.pool.parts(cost));
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-        let (a, b) = (values(a, an), values(b, bn));
-        in_parts(&parts, y, 4, &|w, y| binary_f32(isa, f, clamp, w, a, b, values_mut(y)));
+    let cost = match f {
+        // Division by division, and logarithms.
+        BinaryFn::Pow | BinaryFn::Mod | BinaryFn::Fmod => 5000,
+        _ => 0,
     };
-    step(v, Call { name: format!("{}-f32 {isa}", op.kind.name()), cost, run })
+    in_parts(v, format!("{}-f32 {isa}", op.kind.name()), walk, cost, move |w, a, b, y| {
+        binary_f32(isa, f, clamp, w, values(a, an), values(b, bn), values_mut(y));
+    })
 }
 
 fn integer<T>(v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError>
@@ -151,11 +143,9 @@ where
         return Err(v.unsupported("integers that are not quantized can't be clamped to reals"));
     }
     let Pair { walk, lens: [an, bn] } = pair(v)?;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-        binary_int::<T>(f, &walk, values(a, an), values(b, bn), values_mut(y));
-    };
-    step(v, Call { name: format!("{}-{}", op.kind.name(), v.out().dtype), cost: 0, run })
+    in_parts(v, format!("{}-{}", op.kind.name(), v.out().dtype), walk, 100, move |w, a, b, y| {
+        binary_int::<T>(f, w, values(a, an), values(b, bn), values_mut(y));
+    })
 }
 
 fn comparison<T>(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: CompareFn) -> Result<Planned, PlanError>
@@ -164,11 +154,9 @@ where
 {
     let Pair { walk, lens: [an, bn] } = pair(v)?;
     let isa = p.isa;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [a, b], outputs: [y], .. } = io.one();
-        compare::<T>(isa, f, &walk, values(a, an), values(b, bn), y);
-    };
-    step(v, Call { name: format!("{}-{} {isa}", op.kind.name(), v.tensor(0)?.dtype), cost: 0, run })
+    in_parts(v, format!("{}-{} {isa}", op.kind.name(), v.tensor(0)?.dtype), walk, 0, move |w, a, b, y| {
+        compare::<T>(isa, f, w, values(a, an), values(b, bn), y);
+    })
 }
 
 pub(super) fn plan_where(v: NodeView<'_>) -> Result<Planned, PlanError> {
@@ -189,10 +177,13 @@ fn choice<T: bytemuck::Pod + Send + Sync>(v: NodeView<'_>) -> Result<Planned, Pl
     let [cn, an, bn] = [0, 1, 2].map(|i| dims[i].iter().product::<usize>());
     let walk = Broadcast::new(&v.dims(v.out())?, [&dims[0], &dims[1], &dims[2]]);
     let walk = walk.ok_or_else(|| v.unsupported("the shapes can't be broadcast"))?;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [c, a, b], outputs: [y], .. } = io.one();
-        select::<T>(&walk, &c[..cn], values(a, an), values(b, bn), values_mut(y));
+    let [rows, row_len] = walk.rows();
+    let cost = moving(walk.len() * (1 + 3 * size_of::<T>()));
+    let run = move |rows: Range<usize>, [c, a, b]: [&[u8]; 3], y: &mut [u8]| {
+        select::<T>(&walk.part(rows), &c[..cn], values(a, an), values(b, bn), values_mut(y));
     };
-    let kernel = Call { name: format!("where-{}", v.out().dtype), cost: 0, run };
+    let (name, grain) = (format!("where-{}", v.out().dtype), ELEMENTS.div_ceil(row_len.max(1)));
+    let stride = row_len * size_of::<T>();
+    let kernel = RowsCall { name, cost, rows, grain, stride, inputs: [0, 1, 2], run };
     Ok(Planned::step(kernel, &[v.input(0)?, v.input(1)?, v.input(2)?], &v.node.outputs))
 }

@@ -48,6 +48,13 @@ fn four(v: NodeView<'_>, t: &crate::graph::Tensor) -> Result<[usize; 4], PlanErr
 /// Rows that a tile of any kernel holds: parts of threads start at a multiple.
 const GRAIN: usize = 12;
 
+/// What a product costs whose multiply-adds cost `each`: besides them every pixel costs what a thousand would, and
+/// outputs come in sixteens.
+pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
+    let outputs = (shape.oc as u64).next_multiple_of(16) * shape.k() as u64;
+    (shape.rows() as u64).saturating_mul(outputs.saturating_mul(each).saturating_add(1000))
+}
+
 /// Threads take output pixels.
 pub(super) fn pixels(shape: &ConvShape, cost: u64) -> Split {
     Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs: shape.macs(), cost }
@@ -60,7 +67,7 @@ fn plan_shape(
     clamp: Clamp,
 ) -> Result<Planned, PlanError> {
     let (types, macs) = (types(v)?, shape.macs());
-    let cost = macs * if shape.is_depthwise() { 6 } else { types.cost() };
+    let cost = if shape.is_depthwise() { macs.saturating_mul(6) } else { cost(&shape, types.cost()) };
     let pixels = pixels(&shape, cost);
     let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs, cost };
     match types {

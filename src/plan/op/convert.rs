@@ -2,7 +2,7 @@
 
 use super::super::{PlanError, Planned, Planner};
 use super::unary::{byte_table, plan_table};
-use super::{Affine, Call, NodeView, values, values_mut};
+use super::{Affine, Call, NodeView, plan_elements, values, values_mut};
 use crate::graph::{DType, Tensor, Unpack};
 use crate::run::{Io, Views};
 use half::slice::HalfFloatSliceExt;
@@ -44,7 +44,7 @@ fn quantize_step<T: Code + bytemuck::Pod + Send + Sync>(
     zero: T,
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    step(v, format!("quantize-{} {isa}", v.out().dtype), move |x, y| {
+    plan_elements(v, format!("quantize-{} {isa}", v.out().dtype), 0, move |x, y| {
         let y = values_mut::<T>(y);
         quantize::<T>(isa, values(x, y.len()), scale, zero, y);
     })
@@ -72,7 +72,7 @@ fn dequantize_step<T: Code + bytemuck::Pod + Send + Sync>(
     zero: T,
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    step(v, format!("dequantize-{} {isa}", v.tensor(0)?.dtype), move |x, y| {
+    plan_elements(v, format!("dequantize-{} {isa}", v.tensor(0)?.dtype), 0, move |x, y| {
         let y = values_mut::<f32>(y);
         dequantize::<T>(isa, values(x, y.len()), scale, zero, y);
     })
@@ -177,10 +177,10 @@ fn cast_call(
     v: NodeView<'_>,
     run: impl Fn(&[u8], &mut [u8]) + Send + Sync + 'static,
 ) -> Result<Planned, PlanError> {
-    step(v, format!("cast-{}-{}", v.tensor(0)?.dtype, v.out().dtype), run)
+    plan_elements(v, format!("cast-{}-{}", v.tensor(0)?.dtype, v.out().dtype), 0, run)
 }
 
-/// A step from the bytes of one tensor to those of another.
+/// A step from the bytes of one tensor to those of another, on one thread.
 fn step(
     v: NodeView<'_>,
     name: String,
@@ -190,7 +190,7 @@ fn step(
         let Views { inputs: [x], outputs: [y], .. } = io.one();
         run(x, y);
     };
-    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+    Ok(Planned::step(Call { name, run }, &[v.input(0)?], &v.node.outputs))
 }
 
 fn cast_step<A, B>(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError>

@@ -38,7 +38,7 @@ fn call(
     name: String,
     run: impl Fn(&mut Io<'_>) + Send + Sync + 'static,
 ) -> Result<Planned, PlanError> {
-    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+    Ok(Planned::step(Call { name, run }, &[v.input(0)?], &v.node.outputs))
 }
 
 pub(super) fn plan_transpose(v: NodeView<'_>, op: &Transpose) -> Result<Planned, PlanError> {
@@ -85,7 +85,7 @@ pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanE
             at += len;
         }
     };
-    let kernel = Call { name: format!("concat-{}", y.dtype), cost: 0, run };
+    let kernel = Call { name: format!("concat-{}", y.dtype), run };
     Ok(Planned::step(kernel, &inputs, &v.node.outputs))
 }
 
@@ -215,7 +215,7 @@ pub(super) fn plan_fill(v: NodeView<'_>) -> Result<Planned, PlanError> {
         let Views { outputs: [y], .. } = io.one::<0>();
         y.chunks_exact_mut(value.len()).for_each(|y| y.copy_from_slice(&value));
     };
-    let kernel = Call { name: format!("fill-{}", y.dtype), cost: 0, run };
+    let kernel = Call { name: format!("fill-{}", y.dtype), run };
     Ok(Planned::step(kernel, &[], &v.node.outputs))
 }
 
@@ -238,7 +238,7 @@ pub(super) fn plan_merge(v: NodeView<'_>) -> Result<Planned, PlanError> {
                 let taken = if condition[0] != 0 { a } else { b };
                 y.copy_from_slice(&taken[..y.len()]);
             };
-            let kernel = Call { name: format!("merge-{}", y.dtype), cost: 0, run };
+            let kernel = Call { name: format!("merge-{}", y.dtype), run };
             Ok(Planned::step(kernel, &[v.input(0)?, a, b], &v.node.outputs))
         }
         _ => Err(v.unsupported(format!(

@@ -27,7 +27,7 @@ pub(super) fn plan(v: NodeView<'_>, op: &Custom) -> Result<Planned, PlanError> {
                 }
                 kernel(&inputs, y);
             };
-            let call = Call { name: format!("custom {}", op.name), cost: 0, run };
+            let call = Call { name: format!("custom {}", op.name), run };
             Ok(Planned::step(call, &ids, &v.node.outputs))
         }};
     }

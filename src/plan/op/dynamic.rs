@@ -18,7 +18,7 @@ pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned,
         scale.copy_from_slice(&source.scale.to_ne_bytes());
         zero.copy_from_slice(&[source.zero_point]);
     };
-    let kernel = Call { name: format!("dynamic-quantize {isa}"), cost: 0, run };
+    let kernel = Call { name: format!("dynamic-quantize {isa}"), run };
     Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
@@ -99,11 +99,11 @@ impl Kernel for ProductStep {
             scale: if self.scale.is_some() { values::<f32>(scale, 1)[0] } else { 1.0 },
             zero_point: if self.zero.is_some() { zero[0] } else { 0 },
         };
-        let Split { rows: count, grain, row_len, cost, .. } = self.split;
+        let Split { rows: count, grain, row_len, .. } = self.split;
         let scratch_len = self.kernel.scratch_len().next_multiple_of(64);
-        let rows = Rows { count, grain, stride: row_len * 4, y, scratch_len, scratch, cost };
+        let rows = Rows { count, grain, stride: row_len * 4, y, scratch_len, scratch };
         let packed = self.packed.bytes.bytes();
-        pool.split(rows, &|rows, y, scratch| self.kernel.run(packed, x, source, y, rows, scratch));
+        pool.split(self.cost(), rows, &|rows, y, scratch| self.kernel.run(packed, x, source, y, rows, scratch));
         Ok(())
     }
 }
@@ -157,7 +157,7 @@ fn sums(
     let multiplier = vec![0.0; shape.oc];
     let filter = Filter { weights: &weights, zero_points: &zero_points, bias: &[], multiplier: &multiplier };
     let packed = pack(p, v, &kernel, &filter, &[])?;
-    let split = super::conv::pixels(&shape, shape.macs());
+    let split = super::conv::pixels(&shape, super::conv::cost(&shape, 1));
     let zero = v.node.input(2);
     let step = ProductStep { kernel, packed, split, scale: None, zero: zero.map(|_| 1) };
     let inputs: Vec<TensorId> = std::iter::once(v.input(0)?).chain(zero).collect();

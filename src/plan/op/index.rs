@@ -250,5 +250,5 @@ pub(super) fn plan_range(v: NodeView<'_>) -> Result<Planned, PlanError> {
             next = next.wrapping_add(step);
         }
     };
-    Ok(Planned::step(Call { name: "range-i64".to_string(), cost: 0, run }, &[], &v.node.outputs))
+    Ok(Planned::step(Call { name: "range-i64".to_string(), run }, &[], &v.node.outputs))
 }

@@ -89,9 +89,8 @@ impl Kernel for MatMulStep {
             y,
             scratch_len: (self.matmul.scratch_len() * 4).next_multiple_of(64),
             scratch,
-            cost: self.macs(),
         };
-        pool.split(rows, &|rows, y, scratch| {
+        pool.split(self.cost(), rows, &|rows, y, scratch| {
             let y = bytemuck::cast_slice_mut::<u8, f32>(y);
             let scratch = bytemuck::cast_slice_mut(scratch);
             for (y, [ia, ib]) in y.chunks_exact_mut((m * n).max(1)).zip(&self.batches[rows]) {

@@ -18,9 +18,10 @@ mod weights;
 
 use super::{Kernel, PlanError, Planned, Planner};
 use crate::graph::{Clamp, DType, Data, Graph, Node, Op, Tensor, TensorId};
-use crate::run::{Io, Pool, RunError};
+use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::Output;
 use ottava_kernels::qbinary::Operand;
+use std::ops::Range;
 
 /// Weights in the order in which a kernel reads them.
 #[derive(Clone, Debug)]
@@ -198,8 +199,6 @@ impl Affine {
 /// A kernel that is one call: what is decided at plan time is captured by `run`.
 pub(super) struct Call<F> {
     pub name: String,
-    /// See [`Kernel::cost`]; the parts that threads take are decided at plan time.
-    pub cost: u64,
     pub run: F,
 }
 
@@ -207,13 +206,70 @@ impl<F: Fn(&mut Io<'_>) + Send + Sync> Kernel for Call<F> {
     fn name(&self) -> String {
         self.name.clone()
     }
-    fn cost(&self) -> u64 {
-        self.cost
-    }
     fn run(&self, io: &mut Io<'_>, _pool: &Pool) -> Result<(), RunError> {
         (self.run)(io);
         Ok(())
     }
+}
+
+/// A kernel that is one call for every part of its output: threads share out the rows.
+pub(super) struct RowsCall<const I: usize, F> {
+    pub name: String,
+    /// See [`Kernel::cost`].
+    pub cost: u64,
+    /// Rows of the output.
+    pub rows: usize,
+    /// A part starts at a multiple of this.
+    pub grain: usize,
+    /// Bytes of a row.
+    pub stride: usize,
+    /// Which inputs `run` gets, whole.
+    pub inputs: [usize; I],
+    /// Computes some rows.
+    pub run: F,
+}
+
+impl<const I: usize, F> Kernel for RowsCall<I, F>
+where
+    F: Fn(Range<usize>, [&[u8]; I], &mut [u8]) + Send + Sync,
+{
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn cost(&self) -> u64 {
+        self.cost
+    }
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
+        let Views { inputs, outputs: [y], scratch } = io.views(self.inputs, [0]);
+        let RowsCall { rows: count, grain, stride, .. } = *self;
+        let rows = Rows { count, grain, stride, y, scratch_len: 0, scratch };
+        pool.split(self.cost, rows, &|rows, y, _| (self.run)(rows, inputs, y));
+        Ok(())
+    }
+}
+
+/// Elements that a part of a tensor has at least: a line of cache of bytes.
+pub(super) const ELEMENTS: usize = 64;
+
+/// What moving so many bytes through the caches costs; see [`Kernel::cost`].
+pub(super) fn moving(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(4)
+}
+
+/// A step that computes each element of its output from that of its first input: `run(x, y)`, `x` possibly going on
+/// behind the elements that are meant. `cost`: of an element, besides that of moving it.
+pub(super) fn plan_elements(
+    v: NodeView<'_>,
+    name: String,
+    cost: u64,
+    run: impl Fn(&[u8], &mut [u8]) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
+    let (x, y) = (v.tensor(0)?.dtype.size(), v.out().dtype.size());
+    let rows: usize = v.dims(v.out())?.iter().product();
+    let cost = (rows as u64).saturating_mul(cost).saturating_add(moving(rows.saturating_mul(x + y)));
+    let run = move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| run(&input[rows.start * x..], y);
+    let kernel = RowsCall { name, cost, rows, grain: ELEMENTS, stride: y, inputs: [0], run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
 /// Outer, the axis, inner.

@@ -1,9 +1,8 @@
 //! Pooling windows over NHWC.
 
-use super::super::{Kernel, PlanError, Planned, Planner};
-use super::{NodeView, values, values_mut};
+use super::super::{PlanError, Planned, Planner};
+use super::{NodeView, RowsCall, values, values_mut};
 use crate::graph::{Clamp, DType, Pool as PoolOp, PoolKind};
-use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::pool::{PoolShape, QAverage, avg_pool_codes, avg_pool_f32, avg_pool_u8, max_pool};
 use std::ops::Range;
 
@@ -18,12 +17,12 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
     let isa = p.isa;
     let name = format!("{}-pool-{} {isa}", op.kind.name(), x.dtype);
     let window = (kernel[0] * kernel[1]) as u64;
-    let cost = (shape.y_len() as u64).saturating_mul(window).saturating_mul(2);
+    let cost = (shape.y_len() as u64).saturating_mul(window).saturating_mul(4);
     let xn = shape.x_len();
     match (op.kind, x.dtype, y.dtype) {
         (PoolKind::Max, DType::U8, DType::U8) if x.quant == y.quant => {
             let run = move |rows, x: &[u8], y: &mut [u8]| max_pool::<u8>(isa, &shape, &x[..xn], y, rows);
-            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+            step(v, name, cost, [n * oh, ow * c], run)
         }
         (PoolKind::Max, DType::U8, DType::U8) => {
             Err(v.unsupported("a maximum keeps its input's scale and zero point; the output has others"))
@@ -32,7 +31,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 max_pool::<f32>(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c * 4, run })
+            step(v, name, cost, [n * oh, ow * c * 4], run)
         }
         (PoolKind::Average, DType::U8, DType::U8) => {
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
@@ -44,7 +43,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
-            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+            step(v, name, cost, [n * oh, ow * c], run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8)
             if x.quant == y.quant && !count_include_pad =>
@@ -52,7 +51,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let centre = if op.kind == PoolKind::AverageSigned { 128 } else { 0 };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_codes(isa, &shape, centre, &x[..xn], y, rows);
-            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c, run })
+            step(v, name, cost, [n * oh, ow * c], run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8) => Err(v.unsupported(
             "a mean of integers keeps its input's scale and zero point, and does not count padding in",
@@ -61,39 +60,21 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, Pooling { name, cost, rows: n * oh, stride: ow * c * 4, run })
+            step(v, name, cost, [n * oh, ow * c * 4], run)
         }
         _ => Err(v.no_kernel()),
     }
 }
 
-fn step(v: NodeView<'_>, kernel: impl Kernel + 'static) -> Result<Planned, PlanError> {
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
-}
-
-/// A pooling whose output rows threads share out.
-struct Pooling<F> {
+/// The step of a pooling: `run` computes some of the output's rows, of which there are `n * oh`.
+fn step(
+    v: NodeView<'_>,
     name: String,
     cost: u64,
-    /// Rows of the output: `n * oh`.
-    rows: usize,
-    /// Bytes of one.
-    stride: usize,
-    run: F,
-}
-
-impl<F: Fn(Range<usize>, &[u8], &mut [u8]) + Send + Sync> Kernel for Pooling<F> {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-    fn cost(&self) -> u64 {
-        self.cost
-    }
-    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
-        let Views { inputs: [x], outputs: [y], scratch } = io.one();
-        let Pooling { cost, rows: count, stride, .. } = *self;
-        let rows = Rows { count, grain: 1, stride, y, scratch_len: 0, scratch, cost };
-        pool.split(rows, &|rows, y, _| (self.run)(rows, x, y));
-        Ok(())
-    }
+    [rows, stride]: [usize; 2],
+    run: impl Fn(Range<usize>, &[u8], &mut [u8]) + Send + Sync + 'static,
+) -> Result<Planned, PlanError> {
+    let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| run(rows, x, y);
+    let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }

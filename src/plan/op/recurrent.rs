@@ -280,10 +280,9 @@ impl Kernel for Layer {
                 y: bytemuck::cast_slice_mut(&mut projected[..]),
                 scratch_len: self.project_scratch(),
                 scratch: project_scratch,
-                cost: self.cost() / self.parts.len() as u64,
             };
             let packed = part.packed.bytes();
-            pool.split(rows, &|rows, y, scratch| {
+            pool.split(self.cost() / self.parts.len() as u64, rows, &|rows, y, scratch| {
                 part.recurrence.project(packed, x, rows, values_mut(y), scratch);
             });
             let state_values = self.parts.len() * batch * hidden;

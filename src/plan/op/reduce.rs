@@ -16,7 +16,7 @@ fn call(
     name: String,
     run: impl Fn(&mut Io<'_>) + Send + Sync + 'static,
 ) -> Result<Planned, PlanError> {
-    Ok(Planned::step(Call { name, cost: 0, run }, &[v.input(0)?], &v.node.outputs))
+    Ok(Planned::step(Call { name, run }, &[v.input(0)?], &v.node.outputs))
 }
 
 pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Result<Planned, PlanError> {

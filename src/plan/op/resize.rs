@@ -1,12 +1,11 @@
 //! Resampling of images and signals.
 
-use super::super::{Kernel, PlanError, Planned, Planner};
-use super::{NodeView, values, values_mut};
+use super::super::{PlanError, Planned, Planner};
+use super::{NodeView, RowsCall, values, values_mut};
 use crate::graph::{self, DType};
-use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::Isa;
 use ottava_kernels::resize::{NearestMode, Resize, ResizeCoord, ResizeMode, Sample};
-use std::marker::PhantomData;
+use std::ops::Range;
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &graph::Resize) -> Result<Planned, PlanError> {
     let (x, y) = (v.tensor(0)?, v.out());
@@ -39,36 +38,25 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &graph::Resize) -> Resu
     let resize = resize.ok_or_else(|| v.unsupported(format!("{xd:?} can't be resized to {yd:?}")))?;
     let name = format!("resize-{}-{} {}", op.mode.name(), x.dtype, p.isa);
     let (isa, x_len) = (p.isa, xd.iter().product());
-    let kernel: Box<dyn Kernel> = match x.dtype {
-        DType::U8 => Box::new(ResizeStep::<u8> { name, resize, isa, x_len, element: PhantomData }),
-        DType::F32 => Box::new(ResizeStep::<f32> { name, resize, isa, x_len, element: PhantomData }),
-        _ => return Err(v.no_kernel()),
-    };
-    Ok(Planned::Step { kernel, inputs: vec![v.input(0)?], outputs: v.node.outputs.clone() })
+    match x.dtype {
+        DType::U8 => step::<u8>(v, name, isa, resize, x_len),
+        DType::F32 => step::<f32>(v, name, isa, resize, x_len),
+        _ => Err(v.no_kernel()),
+    }
 }
 
-struct ResizeStep<T> {
+fn step<T: Sample + bytemuck::Pod>(
+    v: NodeView<'_>,
     name: String,
-    resize: Resize,
     isa: Isa,
-    /// Elements of the input.
+    resize: Resize,
     x_len: usize,
-    element: PhantomData<T>,
-}
-
-impl<T: Sample + bytemuck::Pod + Send + Sync> Kernel for ResizeStep<T> {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-    fn cost(&self) -> u64 {
-        (self.resize.rows() * self.resize.row_len()) as u64 * 16
-    }
-    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
-        let Views { inputs: [x], outputs: [y], scratch } = io.one();
-        let (count, stride) = (self.resize.rows(), self.resize.row_len() * size_of::<T>());
-        let rows = Rows { count, grain: 1, stride, y, scratch_len: 0, scratch, cost: self.cost() };
-        let x = values::<T>(x, self.x_len);
-        pool.split(rows, &|rows, y, _| self.resize.run(self.isa, x, values_mut(y), rows));
-        Ok(())
-    }
+) -> Result<Planned, PlanError> {
+    let (rows, row_len) = (resize.rows(), resize.row_len());
+    let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
+        resize.run::<T>(isa, values(x, x_len), values_mut(y), rows);
+    };
+    let (cost, stride) = ((rows * row_len) as u64 * 16, row_len * size_of::<T>());
+    let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }

@@ -36,7 +36,7 @@ pub(super) fn plan_layer_norm(
         layer_norm(isa, norm, len, affine, values(x, y.len()), y);
     };
     let name = if op.rms { "rms-norm" } else { "layer-norm" };
-    Ok(Planned::step(Call { name: format!("{name}-f32 {isa}"), cost: 0, run }, &inputs, &v.node.outputs))
+    Ok(Planned::step(Call { name: format!("{name}-f32 {isa}"), run }, &inputs, &v.node.outputs))
 }
 
 /// Batch, heads, rows and depth of an operand, and where they lie.
@@ -161,9 +161,8 @@ impl Kernel for AttentionStep {
             y,
             scratch_len: self.scratch(),
             scratch,
-            cost: self.cost(),
         };
-        pool.split(rows, &|rows, y, scratch| {
+        pool.split(self.cost(), rows, &|rows, y, scratch| {
             self.attention.run(operands, mask, values_mut(y), rows, values_mut(scratch));
         });
         Ok(())

@@ -1,9 +1,8 @@
 //! Functions of one element: tables for bytes, written-out math for floats.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Affine, Call, NodeView, values, values_mut};
+use super::{Affine, NodeView, plan_elements, values, values_mut};
 use crate::graph::{DType, Unary, UnaryKind};
-use crate::run::{Io, Views};
 use ottava_kernels::cast::CastFrom;
 use ottava_kernels::table::table;
 use ottava_kernels::unary::{UnaryFn, unary_f32, unary_f64};
@@ -55,6 +54,17 @@ fn function(op: &Unary) -> Option<UnaryFn> {
     })
 }
 
+/// What a value of a float function costs; see [`Kernel::cost`](super::Kernel::cost).
+fn cost(f: UnaryFn) -> u64 {
+    use UnaryFn::*;
+    match f {
+        Relu | LeakyRelu { .. } | Clip { .. } | HardSigmoid { .. } | HardSwish | Sqrt | Reciprocal => 16,
+        Abs | Neg | Floor | Ceil | Round | Sign | Softsign | ThresholdedRelu { .. } | Shrink { .. } => 16,
+        // Those that are written out as polynomials.
+        _ => 200,
+    }
+}
+
 /// The table of a function between two quantized tensors: dequantize to f32, the f64 definition rounded to f32,
 /// quantize.
 pub(super) fn byte_table(x: Affine, y: Affine, f: impl Fn(f64) -> f64) -> [u8; 256] {
@@ -73,12 +83,7 @@ pub(super) fn plan_table(
     entries: [u8; 256],
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [x], outputs: [y], .. } = io.one();
-        table(isa, &entries, &x[..y.len()], y);
-    };
-    let kernel = Call { name: format!("{name} {isa}"), cost: 0, run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    plan_elements(v, format!("{name} {isa}"), 0, move |x, y| table(isa, &entries, &x[..y.len()], y))
 }
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Planned, PlanError> {
@@ -90,22 +95,14 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Plann
             plan_table(p, v, &format!("table-{}", op.kind.name()), entries)
         }
         (DType::F32, DType::F32, Some(f)) => {
-            let run = move |io: &mut Io<'_>| {
-                let Views { inputs: [x], outputs: [y], .. } = io.one();
+            plan_elements(v, format!("{}-f32 {isa}", op.kind.name()), cost(f), move |x, y| {
                 let y = values_mut::<f32>(y);
                 unary_f32(isa, f, values(x, y.len()), y);
-            };
-            let kernel = Call { name: format!("{}-f32 {isa}", op.kind.name()), cost: 0, run };
-            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+            })
         }
-        (DType::Bool, DType::Bool, None) => {
-            let run = |io: &mut Io<'_>| {
-                let Views { inputs: [x], outputs: [y], .. } = io.one();
-                y.iter_mut().zip(x).for_each(|(y, x)| *y = u8::from(*x == 0));
-            };
-            let kernel = Call { name: "not-bool".to_string(), cost: 0, run };
-            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
-        }
+        (DType::Bool, DType::Bool, None) => plan_elements(v, "not-bool".to_string(), 0, |x, y| {
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = u8::from(*x == 0));
+        }),
         (DType::U8, DType::U8, _) => integer::<u8>(v, op.kind),
         (DType::I8, DType::I8, _) => integer::<i8>(v, op.kind),
         (DType::I16, DType::I16, _) => integer::<i16>(v, op.kind),
@@ -129,12 +126,9 @@ where
         UnaryKind::Not => |x| !x,
         _ => return Err(v.no_kernel()),
     };
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [x], outputs: [y], .. } = io.one();
+    plan_elements(v, format!("{}-{}", kind.name(), v.out().dtype), 0, move |x, y| {
         let y = values_mut::<T>(y);
         let x = values::<T>(x, y.len());
         y.iter_mut().zip(x).for_each(|(y, x)| *y = T::cast_from(f(i64::cast_from(*x))));
-    };
-    let kernel = Call { name: format!("{}-{}", kind.name(), v.out().dtype), cost: 0, run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    })
 }

@@ -196,7 +196,7 @@ impl<K: Weighted> Kernel for WeightStep<K> {
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let Views { inputs: [x], outputs: [y], scratch } = io.one();
-        let Split { rows: count, grain, row_len, cost, .. } = self.split;
+        let Split { rows: count, grain, row_len, .. } = self.split;
         let rows = Rows {
             count,
             grain,
@@ -204,10 +204,9 @@ impl<K: Weighted> Kernel for WeightStep<K> {
             y,
             scratch_len: self.scratch(),
             scratch,
-            cost,
         };
         let packed = self.packed.bytes.bytes();
-        pool.split(rows, &|rows, y, scratch| self.kernel.run(packed, x, y, rows, scratch));
+        pool.split(self.cost(), rows, &|rows, y, scratch| self.kernel.run(packed, x, y, rows, scratch));
         Ok(())
     }
 }

@@ -1,0 +1,77 @@
+//! Rows of an output, shared out among the threads of a team.
+
+use super::Team;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Rows of an output that one kernel computes.
+pub struct Rows<'a> {
+    /// How many.
+    pub count: usize,
+    /// A part starts at a multiple of this (tiles stay whole).
+    pub grain: usize,
+    /// Bytes from one row of the output to the next.
+    pub stride: usize,
+    /// The output: `count` rows, the last one possibly shorter than `stride`.
+    pub y: &'a mut [u8],
+    /// Bytes of scratch of one thread.
+    pub scratch_len: usize,
+    /// Room for as many as there are threads.
+    pub scratch: &'a mut [u8],
+}
+
+impl Team {
+    /// Calls `work(rows, y, scratch)` on parts that together are all rows, `y` being those of the output, in at most
+    /// so many `units` that are not divided.
+    ///
+    /// Panics if `scratch` is too short, or with what `work` panicked with.
+    pub fn split(
+        &self,
+        rows: Rows<'_>,
+        units: usize,
+        work: &(impl Fn(Range<usize>, &mut [u8], &mut [u8]) + Sync),
+    ) {
+        let Rows { count, grain, stride, y, scratch_len, scratch } = rows;
+        let unit = count.div_ceil(units.max(1)).next_multiple_of(grain.max(1)).max(1);
+        assert!(scratch.len() / self.members() >= scratch_len, "every thread has scratch");
+        let (y, scratch) = (Exclusive::new(y), Exclusive::new(scratch));
+        self.share(count.div_ceil(unit), &|member, units| {
+            let rows = units.start * unit..count.min(units.end * unit);
+            let from = y.len.min(rows.start * stride);
+            let to = if rows.end == count { y.len } else { y.len.min(rows.end * stride) };
+            // SAFETY: the team gives every unit to one call, so these rows are no other call's.
+            let y = unsafe { y.part(from..to) };
+            // SAFETY: calls that run at the same time have different members.
+            let scratch = unsafe { scratch.part(member * scratch_len..(member + 1) * scratch_len) };
+            work(rows, y, scratch);
+        });
+    }
+}
+
+/// Bytes that nobody else has, to be cut into parts by several threads.
+struct Exclusive<'a> {
+    start: *mut u8,
+    len: usize,
+    bytes: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: parts are handed out by `part` only, whose callers see to it that they are disjoint; bytes may be written by
+// any thread.
+unsafe impl Sync for Exclusive<'_> {}
+
+impl<'a> Exclusive<'a> {
+    fn new(bytes: &'a mut [u8]) -> Exclusive<'a> {
+        Exclusive { start: bytes.as_mut_ptr(), len: bytes.len(), bytes: PhantomData }
+    }
+
+    /// Some of the bytes. Panics if they are outside.
+    ///
+    /// # Safety
+    /// As long as the result is used, no other part overlaps it.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn part(&self, range: Range<usize>) -> &mut [u8] {
+        assert!(range.start <= range.end && range.end <= self.len, "a part is inside");
+        // SAFETY: inside by the assertion, and nobody else's by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
