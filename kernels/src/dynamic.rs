@@ -15,9 +15,20 @@ use crate::{Isa, Source};
 
 const LANES: usize = 32;
 
+/// The least and the greatest of some values and 0; what is not a number is left out.
+pub fn extremes(isa: Isa, x: &[f32]) -> [f32; 2] {
+    let mut found = [0.0; 2];
+    find_extremes(isa, x, &mut found);
+    found
+}
+
+/// The extremes of two parts together.
+pub fn join([least, greatest]: [f32; 2], other: [f32; 2]) -> [f32; 2] {
+    [if other[0] < least { other[0] } else { least }, if other[1] > greatest { other[1] } else { greatest }]
+}
+
 multiversion! {
-    /// The least and the greatest value and 0; what is not a number is left out.
-    fn extremes(x: &[f32], found: &mut [f32; 2]) => extremes_body
+    fn find_extremes(x: &[f32], found: &mut [f32; 2]) => extremes_body
 }
 
 #[inline(always)]
@@ -60,10 +71,8 @@ pub fn source([least, greatest]: [f32; 2]) -> Source {
 /// Quantizes `x` into `y` of the same length and says with what.
 ///
 /// Panics if the lengths differ.
-pub fn quantize_dynamically(isa: Isa, x: &[f32], y: &mut [u8]) -> Source {
-    let mut found = [0.0; 2];
-    extremes(isa, x, &mut found);
-    let source = source(found);
+pub(crate) fn quantize_dynamically(isa: Isa, x: &[f32], y: &mut [u8]) -> Source {
+    let source = source(extremes(isa, x));
     quantize::<u8>(isa, x, source.scale, source.zero_point, y);
     source
 }

@@ -102,6 +102,12 @@ impl FConv {
         }
     }
 
+    /// Parts of the output that are computed apart best start at pixels that are multiples of this.
+    pub fn grain(&self) -> usize {
+        // Whole lines make blocks that copy as little as possible twice.
+        if self.shape.oh > 1 { self.shape.ow.max(1) } else { self.variant.rows() }
+    }
+
     /// f32 elements of scratch that one call of `run` needs.
     pub fn scratch_len(&self) -> usize {
         if !self.padded {

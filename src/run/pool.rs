@@ -37,7 +37,7 @@ impl Pool {
 
     /// True if a step of this cost is shared out.
     pub fn shares(&self, cost: u64) -> bool {
-        self.team.is_some() && cost >= 2 * UNIT_COST
+        self.team.is_some() && cost >= tune().0
     }
 
     /// Calls `work(rows, y, scratch)` on parts of the output that cover it. `cost`: multiply-adds of the whole.
@@ -47,12 +47,22 @@ impl Pool {
         rows: Rows<'_>,
         work: &(impl Fn(Range<usize>, &mut [u8], &mut [u8]) + Sync),
     ) {
-        match &self.team {
-            Some(team) if self.shares(cost) => {
-                let units = (cost / UNIT_COST).min(UNITS * team.members() as u64);
-                team.split(rows, units as usize, work);
-            }
-            _ => work(0..rows.count, rows.y, &mut rows.scratch[..rows.scratch_len]),
+        match self.sharing(cost) {
+            Some((team, units)) => team.split(rows, units, work),
+            None => work(0..rows.count, rows.y, &mut rows.scratch[..rows.scratch_len]),
         }
     }
+
+    /// The team and the most units for a step of this cost, if it is shared out.
+    pub fn sharing(&self, cost: u64) -> Option<(&Team, usize)> {
+        let team = self.team.as_ref().filter(|_| self.shares(cost))?;
+        Some((team, (cost / tune().1).clamp(2, tune().2 * team.members() as u64) as usize))
+    }
+}
+fn tune() -> (u64, u64, u64) {
+    static T: std::sync::OnceLock<(u64, u64, u64)> = std::sync::OnceLock::new();
+    *T.get_or_init(|| {
+        let e = |n: &str, d: u64| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+        (e("T_SHARE", 300_000), e("T_UNIT", 100_000), e("T_UNITS", 16))
+    })
 }

@@ -53,9 +53,15 @@ fn every_permutation() {
             let longs: Vec<u64> = x.iter().map(|&v| u64::from(v)).collect();
             let transpose = Transpose::new(&dims, &perm).unwrap();
             let (mut y, mut y1, mut y8) = (vec![0; x.len()], vec![0; x.len()], vec![0; x.len()]);
-            transpose.run(&x, &mut y);
-            transpose.run(&bytes, &mut y1);
-            transpose.run(&longs, &mut y8);
+            let [rows, row_len] = transpose.rows();
+            assert_eq!(rows * row_len, x.len());
+            transpose.run(&x, &mut y, 0..rows);
+            // In two parts.
+            for part in [0..rows / 3, rows / 3..rows] {
+                let range = part.start * row_len..part.end * row_len;
+                transpose.run(&bytes, &mut y1[range.clone()], part.clone());
+                transpose.run(&longs, &mut y8[range], part);
+            }
             for i in 0..x.len() {
                 let to = place(&out, i);
                 let mut from = vec![0; dims.len()];

@@ -1,5 +1,7 @@
 //! Reordering dimensions.
 
+use std::ops::Range;
+
 /// A permutation of the dimensions of a dense tensor: output dimension `i` is input dimension `perm[i]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transpose {
@@ -52,26 +54,31 @@ impl Transpose {
         self.len() == 0
     }
 
-    /// Moves the elements.
+    /// Steps of the outermost dimension of the output, and elements of one.
+    pub fn rows(&self) -> [usize; 2] {
+        [self.dims[0].0, self.dims[1..].iter().map(|d| d.0).product()]
+    }
+
+    /// Moves the elements of some [`rows`](Self::rows) of the output; `x` is whole, `y` is these rows.
     ///
-    /// Panics if a slice is too short.
-    pub fn run<T: Copy>(&self, x: &[T], y: &mut [T]) {
-        let len = self.len();
-        let (x, y) = (&x[..len], &mut y[..len]);
-        if self.is_copy() {
-            y.copy_from_slice(x);
-            return;
-        }
+    /// Panics if a slice is too short or there are not so many rows.
+    pub fn run<T: Copy>(&self, x: &[T], y: &mut [T], rows: Range<usize>) {
+        let [count, row_len] = self.rows();
+        assert!(rows.start <= rows.end && rows.end <= count, "no such rows");
+        let (x, y) = (&x[..self.len()], &mut y[..rows.len() * row_len]);
+        let x = &x[(rows.start * self.dims[0].1).min(x.len())..];
         let Some((&(inner, stride), outer)) = self.dims.split_last() else { return };
         if stride == 1 {
-            for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+            let inner = if outer.is_empty() { rows.len() } else { inner };
+            for (i, y) in y.chunks_exact_mut(inner.max(1)).enumerate() {
                 y.copy_from_slice(&x[offset(outer, i)..][..inner]);
             }
             return;
         }
-        let Some((&(rows, row_stride), outer)) = outer.split_last() else { return };
-        for (i, y) in y.chunks_exact_mut(rows * inner).enumerate() {
-            matrix(&x[offset(outer, i)..], [rows, inner], [row_stride, stride], y);
+        let Some((&(lines, line_stride), outer)) = outer.split_last() else { return };
+        let lines = if outer.is_empty() { rows.len() } else { lines };
+        for (i, y) in y.chunks_exact_mut((lines * inner).max(1)).enumerate() {
+            matrix(&x[offset(outer, i)..], [lines, inner], [line_stride, stride], y);
         }
     }
 }

@@ -9,8 +9,11 @@ use super::tile::{Ladder, Operation, Tile};
 use super::walk::{Slice, Source, Target, Walk};
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::ladder;
+use crate::team::Team;
 use crate::{Isa, SLACK, scalar};
+use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Weights of this many bytes are gone through for one tile of positions after the other, so that they are
 /// read from the second cache and not from memory.
@@ -22,7 +25,8 @@ const CACHED_WEIGHTS: usize = 256 << 10;
 pub(crate) struct Correlation {
     isa: Isa,
     pub geometry: Geometry,
-    windows: Windows,
+    /// Shared by copies, which are made while a network runs.
+    windows: Arc<Windows>,
     /// Tiles read copies of lines.
     lines: bool,
     pub layout: Layout,
@@ -40,7 +44,7 @@ impl Correlation {
     pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
         let band = ladder(isa, false).map_or(1, |ladder| ladder.rungs.len());
         let layout = Layout::new(&geometry, x_zero_point, band);
-        let (windows, lines) = (geometry.windows(), lines::pay(&geometry));
+        let (windows, lines) = (Arc::new(geometry.windows()), lines::pay(&geometry));
         Correlation { isa, geometry, windows, lines, layout, x_zero_point, out }
     }
 
@@ -55,6 +59,58 @@ impl Correlation {
         }
     }
 
+    /// Parts of the positions best start at multiples of this: no tile is cut, and no line is copied twice.
+    pub fn grain(&self) -> usize {
+        match ladder(self.isa, false) {
+            None => 1,
+            Some(_) if self.lines => self.geometry.out[1],
+            Some(ladder) => self.tallest(ladder),
+        }
+    }
+
+    /// Rows of the tallest tile.
+    fn tallest(&self, ladder: &Ladder) -> usize {
+        let widest = ladder.rungs.len().min(self.layout.bands().longest());
+        ladder.rungs[widest.max(1) - 1].tiles.len()
+    }
+
+    /// True if threads better share out bands of output channels than positions: there are few positions, or weights
+    /// that one thread's cache does not hold and that are more than the input.
+    pub fn by_columns(&self) -> bool {
+        let weights = self.layout.panels() * self.layout.panel_len();
+        let heavy = weights > CACHED_WEIGHTS.max(self.geometry.x_len());
+        let few = self.geometry.rows() < 2 * self.grain();
+        let can = ladder(self.isa, false).is_some() && self.geometry.groups == 1 && !self.lines;
+        can && self.layout.bands().count > 1 && (few || heavy)
+    }
+
+    /// Computes all positions where that is better [by columns](Self::by_columns), the bands of output channels shared
+    /// out among a team in at most so many units. `row`: bytes from one output position to the next. `scratch`: as much
+    /// for every thread.
+    ///
+    /// Panics as [`run`](Self::run).
+    pub fn share_columns(
+        &self,
+        (team, units): (&Team, usize),
+        packed: &[u8],
+        x: &[u8],
+        (y, row): (&mut [u8], usize),
+        scratch: &mut [u8],
+    ) {
+        assert!(self.by_columns(), "it can be shared out so");
+        let bands = self.layout.bands().count;
+        let unit = bands.div_ceil(units.max(1));
+        let [oh, ow] = self.geometry.out;
+        let strides = [oh * ow * row, ow * row, row];
+        let work = |units: Range<usize>, y: &[Cell<u8>], scratch: &mut [u8]| {
+            let columns = units.start * unit..bands.min(units.end * unit);
+            let target = Target { y, strides, start: 0 };
+            self.run_part(packed, x, &target, [0..self.geometry.rows(), columns], scratch);
+        };
+        // SAFETY: different units are different output channels of every position.
+        unsafe { team.share_cells(bands.div_ceil(unit), y, scratch, &work) };
+    }
+
     /// Bytes of scratch that [`run`](Self::run) needs.
     pub fn scratch_len(&self) -> usize {
         match self.lines {
@@ -66,6 +122,18 @@ impl Correlation {
     /// Computes output positions `rows`. Panics if a slice is too short, or if `packed` is of another
     /// convolution.
     pub fn run(&self, packed: &[u8], x: &[u8], target: &Target<'_>, rows: Range<usize>, scratch: &mut [u8]) {
+        self.run_part(packed, x, target, [rows, 0..self.layout.bands().count], scratch);
+    }
+
+    /// Computes output positions `rows`, of each group the bands `columns` (plain loops: all).
+    fn run_part(
+        &self,
+        packed: &[u8],
+        x: &[u8],
+        target: &Target<'_>,
+        [rows, columns]: [Range<usize>; 2],
+        scratch: &mut [u8],
+    ) {
         assert!(x.len() >= self.geometry.x_len() + SLACK, "the input has slack behind it");
         assert!(rows.end <= self.geometry.rows(), "output rows are in range");
         let packed = self.layout.view(packed);
@@ -86,19 +154,19 @@ impl Correlation {
                         Source::Image(Indirection::new(g, &self.windows, &self.layout, x, zero, scratch))
                     }
                 };
-                self.run_tiles(ladder, &packed, &mut source, target, rows);
+                self.run_tiles(ladder, &packed, &mut source, target, [rows, columns]);
             }
         }
     }
 
-    /// Computes output `positions` with the micro-kernels of `ladder`.
+    /// Computes output `positions`, of each group the bands `columns`, with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
         ladder: &Ladder,
         packed: &Packed<'_>,
         source: &mut Source<'_>,
         target: &Target<'_>,
-        positions: Range<usize>,
+        [positions, columns]: [Range<usize>; 2],
     ) {
         let (geometry, layout) = (&self.geometry, &self.layout);
         if positions.is_empty() || geometry.oc == 0 {
@@ -107,10 +175,12 @@ impl Correlation {
         let [group_oc, group_channels] = self.windows.group;
         let bands = layout.bands();
         let widest = ladder.rungs.len().min(bands.longest());
-        let most = ladder.rungs[widest - 1].tiles.len();
+        let most = self.tallest(ladder);
+        assert!(columns.end <= bands.count, "output channels are in range");
         let group_weights = layout.panels() * layout.panel_len();
         assert_eq!(packed.panels.len(), geometry.groups * group_weights, "there are panels for every group");
-        let parts = Parts::new(bands.count, group_weights.div_ceil(CACHED_WEIGHTS).min(bands.count));
+        let weights = columns.len() * bands.longest() * layout.panel_len();
+        let parts = Parts::new(columns.len(), weights.div_ceil(CACHED_WEIGHTS).min(columns.len()));
         let mut sums = [0; MAX_ROWS];
         for group in 0..geometry.groups {
             let panels = packed.panels[group * group_weights..][..group_weights].as_ptr();
@@ -137,7 +207,7 @@ impl Correlation {
                         columns: 0,
                         out: &self.out,
                     };
-                    for band in part.clone().map(|i| bands.range(i)) {
+                    for band in part.clone().map(|i| bands.range(columns.start + i)) {
                         let headers = panels.wrapping_add(band.start * layout.panel_len());
                         let lines = headers.wrapping_add(band.len() * PANEL_HEADER);
                         tile.line_step = band.len() * LINE;

@@ -5,11 +5,10 @@
 
 use super::driver::Correlation;
 use super::geometry::Geometry;
-use super::operation;
+use super::{QConv, operation};
 use super::requantize::Epilogue;
 use super::walk::Target;
 use crate::{ConvShape, Filter, Isa};
-use std::cell::Cell;
 use std::ops::Range;
 
 /// How the bytes of an input stand for reals: `scale * (q - zero_point)`.
@@ -128,6 +127,16 @@ impl DynamicQConv {
         self.correlation.scratch_len()
     }
 
+    /// The convolution of inputs that are quantized so, with outputs of 4 bytes. Allocates nothing.
+    pub fn of(&self, source: Source) -> QConv {
+        let products = self.correlation.layout.products();
+        let mut correlation = self.correlation.clone();
+        correlation.x_zero_point = source.zero_point;
+        correlation.out = Epilogue::Dynamic(Dynamic { source, form: self.form, products });
+        let y_stride = 4 * correlation.geometry.oc;
+        QConv { correlation, y_stride }
+    }
+
     /// Computes output rows `rows` of `shape.rows()`. `x`: the whole input and [`SLACK`](crate::SLACK) bytes
     /// behind it. `y` starts at the first of these rows. Panics if a slice is too short or `packed` is not
     /// [accepted](Self::accepts).
@@ -140,15 +149,6 @@ impl DynamicQConv {
         rows: Range<usize>,
         scratch: &mut [u8],
     ) {
-        let products = self.correlation.layout.products();
-        let out = Epilogue::Dynamic(Dynamic { source, form: self.form, products });
-        let mut correlation = self.correlation.clone();
-        (correlation.x_zero_point, correlation.out) = (source.zero_point, out);
-        let [oh, ow] = correlation.geometry.out;
-        let row = 4 * correlation.geometry.oc;
-        let y = Cell::from_mut(y).as_slice_of_cells();
-        let strides = [oh * ow * row, ow * row, row];
-        let target = Target { y, strides, start: -((rows.start * row) as isize) };
-        correlation.run(packed, x, &target, rows, scratch);
+        self.of(source).run(packed, x, y, rows, scratch);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) use driver::Correlation;
 pub use dynamic::{DynamicQConv, Source};
 pub use transpose::QConvTranspose;
 
+use crate::team::Team;
 use crate::{ConvShape, Filter, Isa, Output};
 use geometry::Geometry;
 use requantize::{Bounds, Epilogue, Requantize};
@@ -108,9 +109,33 @@ impl QConv {
         self.correlation.layout.pack(filter, packed);
     }
 
+    /// Parts of the output that are computed apart best start at rows that are multiples of this.
+    pub fn grain(&self) -> usize {
+        self.correlation.grain()
+    }
+
     /// Bytes of scratch that one call of `run` needs.
     pub fn scratch_len(&self) -> usize {
         self.correlation.scratch_len()
+    }
+
+    /// True if threads better share out output channels than rows.
+    pub fn by_columns(&self) -> bool {
+        self.correlation.by_columns()
+    }
+
+    /// Computes all output rows; the threads of a team share out the output channels, in at most so many units.
+    /// `scratch`: what [`run`](Self::run) needs, rounded up to 64, for every thread. Panics as that, and if it is not
+    /// better [by columns](Self::by_columns).
+    pub fn share_columns(
+        &self,
+        team: (&Team, usize),
+        packed: &[u8],
+        x: &[u8],
+        y: &mut [u8],
+        scratch: &mut [u8],
+    ) {
+        self.correlation.share_columns(team, packed, x, (y, self.y_stride), scratch);
     }
 
     /// Computes output rows `rows` of `shape.rows()`. `x`: the whole input and [`SLACK`](crate::SLACK) bytes

@@ -49,23 +49,44 @@ pub struct Team {
 #[derive(Default)]
 struct Line<T>(T);
 
-/// What the threads of a team see of each other.
+/// What the threads of a team see of each other. A line that one thread has written takes some 100 ns to another one's
+/// cache, so what is needed together lies together.
 #[derive(Default)]
 struct Board {
-    /// The units that nobody has taken yet.
-    left: Line<Left>,
-    /// Points to the `&Work` of the units while some of them are not finished.
-    work: AtomicPtr<&'static Work<'static>>,
-    /// Units that helpers have finished.
-    finished: Line<AtomicU32>,
-    /// Helpers that sleep, or are about to.
-    sleepers: Line<AtomicU32>,
+    offer: Line<Offer>,
+    done: Line<Done>,
+    rest: Line<Rest>,
     /// Somebody's work is being shared out.
     busy: AtomicBool,
+}
+
+/// What a caller writes and helpers look at.
+#[derive(Default)]
+struct Offer {
+    /// The units that nobody has taken yet.
+    left: Left,
+    /// Points to the `&Work` of the units while some of them are not finished.
+    work: AtomicPtr<&'static Work<'static>>,
+}
+
+/// What helpers write and the caller looks at.
+#[derive(Default)]
+struct Done {
+    /// Units that helpers have finished.
+    units: AtomicU32,
+    /// One of them panicked.
+    panicked: AtomicBool,
+    /// What it panicked with.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// What is written seldom.
+#[derive(Default)]
+struct Rest {
+    /// Helpers that sleep, or are about to.
+    sleepers: AtomicU32,
     /// The team is no more.
     closed: AtomicBool,
-    /// What a helper panicked with.
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 /// A range of units in one word: its start in the low half, its end in the high half.
@@ -151,7 +172,7 @@ impl Team {
 
     /// True if every helper is awake.
     pub fn is_awake(&self) -> bool {
-        self.board.sleepers.0.load(Ordering::SeqCst) == 0
+        self.board.rest.0.sleepers.load(Ordering::SeqCst) == 0
     }
 
     /// Wakes helpers that sleep, so that they are there when work comes.
@@ -167,32 +188,32 @@ impl Team {
     ///
     /// Panics if there are more than 65535 units, or with what `work` panicked with.
     pub fn share(&self, units: usize, work: &Work<'_>) {
-        let board = &*self.board;
         assert!(units <= MAX_UNITS, "units fit half a word");
-        if units <= 1 || self.helpers.is_empty() || board.busy.swap(true, Ordering::Acquire) {
+        let Board { offer: Line(offer), done: Line(done), busy, .. } = &*self.board;
+        if units <= 1 || self.helpers.is_empty() || busy.swap(true, Ordering::Acquire) {
             return if units > 0 { work(0, 0..units) };
         }
-        board.finished.0.store(0, Ordering::Relaxed);
-        board.work.store(ptr::from_ref(&work).cast_mut().cast(), Ordering::Relaxed);
+        done.units.store(0, Ordering::Relaxed);
+        offer.work.store(ptr::from_ref(&work).cast_mut().cast(), Ordering::Relaxed);
         let first = share_of(units, self.members());
-        board.left.0.publish(first..units);
+        offer.left.publish(first..units);
         self.wake();
         let mut own = first;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             work(0, 0..first);
-            while let Some(range) = board.left.0.take(End::Front, self.members()) {
+            while let Some(range) = offer.left.take(End::Front, self.members()) {
                 own += range.len();
                 work(0, range);
             }
         }));
         if worked.is_err() {
             // Nobody needs the rest any more.
-            own += board.left.0.take_all();
+            own += offer.left.take_all();
         }
         // From here on no helper takes units; those that were taken are finished before `work` may go.
-        board.wait_for(units - own);
-        let panicked = board.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        board.busy.store(false, Ordering::Release);
+        done.wait_for(units - own);
+        let panicked = done.take_panic();
+        busy.store(false, Ordering::Release);
         if let Some(payload) = worked.err().or(panicked) {
             resume_unwind(payload);
         }
@@ -201,7 +222,7 @@ impl Team {
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.board.closed.store(true, Ordering::SeqCst);
+        self.board.rest.0.closed.store(true, Ordering::SeqCst);
         for helper in self.helpers.drain(..) {
             helper.thread().unpark();
             // A helper's panics are caught; there is nothing to learn from how it ended.
@@ -213,59 +234,86 @@ impl Drop for Team {
 impl Board {
     /// What a helper does all its life.
     fn help(&self, member: usize, members: usize) {
-        while !self.closed.load(Ordering::SeqCst) {
-            match self.left.0.take(End::Back, members) {
-                Some(units) => self.work(member, members, units),
-                None => self.rest(),
+        loop {
+            if let Some(units) = self.offer.0.left.take(End::Back, members) {
+                self.work(member, members, units);
+            }
+            if !self.await_work() {
+                return;
             }
         }
     }
 
     /// Works these units that were taken, and others while there are some.
     fn work(&self, member: usize, members: usize, mut units: Range<usize>) {
+        let Board { offer: Line(offer), done: Line(done), .. } = self;
         // SAFETY: `share` stored a pointer to a reference on its stack before it published the units of which we have
         // taken some (acquired with them), and it neither returns nor stores another one before we say below that all
         // that we have taken are finished. The work may be called from any thread: it is `Sync`.
-        let work: &Work<'_> = unsafe { *self.work.load(Ordering::Relaxed) };
-        let mut done = 0;
+        let work: &Work<'_> = unsafe { *offer.work.load(Ordering::Relaxed) };
+        let mut count = 0;
         loop {
-            done += units.len();
+            count += units.len();
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(member, units))) {
-                *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(payload);
+                done.keep_panic(payload);
             }
             // These are of the same work, since that has unfinished units: ours.
-            match self.left.0.take(End::Back, members) {
+            match offer.left.take(End::Back, members) {
                 Some(more) => units = more,
                 None => break,
             }
         }
-        self.finished.0.fetch_add(done as u32, Ordering::Release);
+        done.units.fetch_add(count as u32, Ordering::Release);
     }
 
+    /// Looks out for work, and sleeps when none comes. False if none will come any more.
+    fn await_work(&self) -> bool {
+        let (left, rest) = (&self.offer.0.left, &self.rest.0);
+        let mut since = None;
+        loop {
+            for _ in 0..LOOKS {
+                if !left.is_empty() {
+                    return true;
+                }
+                spin_loop();
+            }
+            if since.get_or_insert_with(Instant::now).elapsed() < LINGER {
+                continue;
+            }
+            rest.sleepers.fetch_add(1, Ordering::SeqCst);
+            if left.is_empty() && !rest.closed.load(Ordering::SeqCst) {
+                thread::park();
+            }
+            rest.sleepers.fetch_sub(1, Ordering::SeqCst);
+            if rest.closed.load(Ordering::SeqCst) {
+                return false;
+            }
+            since = None;
+        }
+    }
+}
+
+impl Done {
     /// Until helpers have finished so many units.
     fn wait_for(&self, units: usize) {
         let mut looks = 0;
-        while self.finished.0.load(Ordering::Acquire) as usize != units {
+        while self.units.load(Ordering::Acquire) as usize != units {
             looks += 1;
             if looks < PATIENCE { spin_loop() } else { thread::yield_now() }
         }
     }
 
-    /// Looks out for work, then sleeps until somebody wakes this thread. May return without reason.
-    fn rest(&self) {
-        let since = Instant::now();
-        while since.elapsed() < LINGER {
-            for _ in 0..LOOKS {
-                if !self.left.0.is_empty() {
-                    return;
-                }
-                spin_loop();
-            }
-        }
-        self.sleepers.0.fetch_add(1, Ordering::SeqCst);
-        if self.left.0.is_empty() && !self.closed.load(Ordering::SeqCst) {
-            thread::park();
-        }
-        self.sleepers.0.fetch_sub(1, Ordering::SeqCst);
+    fn keep_panic(&self, payload: Box<dyn Any + Send>) {
+        *self.payload.lock().unwrap_or_else(PoisonError::into_inner) = Some(payload);
+        self.panicked.store(true, Ordering::Relaxed);
+    }
+
+    /// What a helper panicked with, if one did; all that it did happened before.
+    fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        let panicked = self.panicked.load(Ordering::Relaxed);
+        panicked.then(|| {
+            self.panicked.store(false, Ordering::Relaxed);
+            self.payload.lock().unwrap_or_else(PoisonError::into_inner).take()
+        })?
     }
 }

@@ -1,6 +1,7 @@
 //! Rows of an output, shared out among the threads of a team.
 
 use super::Team;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -48,6 +49,33 @@ impl Team {
     }
 }
 
+impl Team {
+    /// Calls `work(units, y, scratch)` on ranges that together are `0..units`, with an equal part of the scratch for
+    /// every thread, a multiple of 64 bytes.
+    ///
+    /// Panics with what `work` panicked with.
+    ///
+    /// # Safety
+    /// Calls with different units touch different cells of `y`.
+    pub(crate) unsafe fn share_cells(
+        &self,
+        units: usize,
+        y: &mut [u8],
+        scratch: &mut [u8],
+        work: &(impl Fn(Range<usize>, &[Cell<u8>], &mut [u8]) + Sync),
+    ) {
+        let each = scratch.len() / self.members() / 64 * 64;
+        let (y, scratch) = (Exclusive::new(y), Exclusive::new(scratch));
+        self.share(units, &|member, units| {
+            // SAFETY: no two threads touch the same cell, says the caller.
+            let y = unsafe { y.cells() };
+            // SAFETY: calls that run at the same time have different members.
+            let scratch = unsafe { scratch.part(member * each..(member + 1) * each) };
+            work(units, y, scratch);
+        });
+    }
+}
+
 /// Bytes that nobody else has, to be cut into parts by several threads.
 struct Exclusive<'a> {
     start: *mut u8,
@@ -73,5 +101,14 @@ impl<'a> Exclusive<'a> {
         assert!(range.start <= range.end && range.end <= self.len, "a part is inside");
         // SAFETY: inside by the assertion, and nobody else's by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+
+    /// All of the bytes.
+    ///
+    /// # Safety
+    /// As long as the result is used, no other thread touches the same cells.
+    unsafe fn cells(&self) -> &[Cell<u8>] {
+        // SAFETY: these are the bytes that `new` was given; others may see cells that are written.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.len) }
     }
 }

@@ -45,9 +45,6 @@ fn four(v: NodeView<'_>, t: &crate::graph::Tensor) -> Result<[usize; 4], PlanErr
     dims.try_into().map_err(|_| v.unsupported(format!("'{}' should have rank 4, it has {rank}", t.name)))
 }
 
-/// Rows that a tile of any kernel holds: parts of threads start at a multiple.
-const GRAIN: usize = 12;
-
 /// What a product costs whose multiply-adds cost `each`: besides them every pixel costs what a thousand would, and
 /// outputs come in sixteens.
 pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
@@ -57,7 +54,7 @@ pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
 
 /// Threads take output pixels.
 pub(super) fn pixels(shape: &ConvShape, cost: u64) -> Split {
-    Split { rows: shape.rows(), grain: GRAIN, row_len: shape.oc, macs: shape.macs(), cost }
+    Split { rows: shape.rows(), row_len: shape.oc, macs: shape.macs(), cost }
 }
 
 fn plan_shape(
@@ -69,7 +66,7 @@ fn plan_shape(
     let (types, macs) = (types(v)?, shape.macs());
     let cost = if shape.is_depthwise() { macs.saturating_mul(6) } else { cost(&shape, types.cost()) };
     let pixels = pixels(&shape, cost);
-    let lines = Split { rows: shape.n * shape.oh, grain: 1, row_len: shape.ow * shape.oc, macs, cost };
+    let lines = Split { rows: shape.n * shape.oh, row_len: shape.ow * shape.oc, macs, cost };
     match types {
         Types::Dynamic => dynamic::plan_product(p, v, shape, clamp, pixels),
         Types::Integer => {
@@ -131,7 +128,7 @@ pub(super) fn plan_transpose(
         groups: op.groups,
     };
     let (types, macs) = (types(v)?, shape.macs());
-    let lines = Split { rows: n * oh, grain: 1, row_len: ow * oc, macs, cost: macs * types.cost() };
+    let lines = Split { rows: n * oh, row_len: ow * oc, macs, cost: macs * types.cost() };
     match types {
         Types::Integer => {
             let y = v.affine(v.out())?;

@@ -1,11 +1,12 @@
 //! Operators that only move elements. They see sizes of elements, not types.
 
 use super::super::{PlanError, Planned};
-use super::{Call, Kernel, NodeView, values, values_mut};
+use super::{Call, ELEMENTS, Kernel, NodeView, RowsCall, moving, values, values_mut};
 use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Split, Tensor, Transpose, infer};
-use crate::run::{Io, Pool, RunError, Views};
+use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::broadcast::{Broadcast, expand};
 use ottava_kernels::copy;
+use std::ops::Range;
 
 /// Calls a function that is generic over an unsigned integer as wide as the tensor's elements.
 macro_rules! by_size {
@@ -53,10 +54,13 @@ pub(super) fn plan_transpose(v: NodeView<'_>, op: &Transpose) -> Result<Planned,
 }
 
 fn transpose_step<T: bytemuck::Pod>(v: NodeView<'_>, order: copy::Transpose) -> Result<Planned, PlanError> {
-    call(v, format!("transpose-{}", v.out().dtype), move |io| {
-        let Views { inputs: [x], outputs: [y], .. } = io.one();
-        order.run::<T>(values(x, order.len()), values_mut(y));
-    })
+    let (name, [rows, row_len]) = (format!("transpose-{}", v.out().dtype), order.rows());
+    let (stride, cost) = (row_len * size_of::<T>(), moving(order.len() * size_of::<T>()).saturating_mul(8));
+    let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
+        order.run::<T>(values(x, order.len()), values_mut(y), rows);
+    };
+    let kernel = RowsCall { name, cost, rows, grain: ELEMENTS.div_ceil(row_len.max(1)), stride, inputs: [0], run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
 /// A tensor cut along an axis: how many blocks, and the bytes of one.
@@ -67,7 +71,7 @@ fn blocks(dims: &[usize], axis: usize, size: usize) -> (usize, usize) {
 
 pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanError> {
     let y = v.out();
-    let (count, stride) = blocks(&v.dims(y)?, op.axis, y.dtype.size());
+    let (rows, stride) = blocks(&v.dims(y)?, op.axis, y.dtype.size());
     let mut parts = Vec::new();
     for i in 0..v.node.inputs.len() {
         let x = v.tensor(i)?;
@@ -75,18 +79,40 @@ pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanE
         parts.push(blocks(&v.dims(x)?, op.axis, x.dtype.size()).1);
     }
     let inputs: Vec<_> = v.node.present_inputs().collect();
-    let run = move |io: &mut Io<'_>| {
+    let concat = ConcatStep { name: format!("concat-{}", y.dtype), rows, stride, parts };
+    Ok(Planned::step(concat, &inputs, &v.node.outputs))
+}
+
+/// Rows of several tensors, one behind the other.
+struct ConcatStep {
+    name: String,
+    rows: usize,
+    /// Bytes of a row of the output, and of each input.
+    stride: usize,
+    parts: Vec<usize>,
+}
+
+impl Kernel for ConcatStep {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn cost(&self) -> u64 {
+        moving(2 * self.rows * self.stride)
+    }
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let mut at = 0;
-        for (i, &len) in parts.iter().enumerate() {
-            let Views { inputs: [x], outputs: [y], .. } = io.views([i], [0]);
+        for (i, &len) in self.parts.iter().enumerate() {
+            let Views { inputs: [x], outputs: [y], scratch } = io.views([i], [0]);
+            let rows = Rows { count: self.rows, grain: 1, stride: self.stride, y, scratch_len: 0, scratch };
             if len > 0 {
-                copy::copy_blocks(x, &mut y[at..], count, len, len, stride);
+                pool.split(moving(2 * self.rows * len), rows, &|rows, y, _| {
+                    copy::copy_blocks(&x[rows.start * len..], &mut y[at..], rows.len(), len, len, self.stride);
+                });
             }
             at += len;
         }
-    };
-    let kernel = Call { name: format!("concat-{}", y.dtype), run };
-    Ok(Planned::step(kernel, &inputs, &v.node.outputs))
+        Ok(())
+    }
 }
 
 pub(super) fn plan_split(v: NodeView<'_>, op: &Split) -> Result<Planned, PlanError> {

@@ -2,24 +2,62 @@
 
 use super::super::{Kernel, PlanError, Planned, Planner};
 use super::weights::{Packing, Split, packed_for};
-use super::{Call, NodeView, PackedWeights, values, values_mut};
+use super::{ELEMENTS, NodeView, PackedWeights, moving, values, values_mut};
 use crate::graph::{Clamp, DType, IntegerConv, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
-use ottava_kernels::dynamic::quantize_dynamically;
+use ottava_kernels::dynamic::{extremes, join, source};
 use ottava_kernels::integer::{Zeros, conv_sums, matmul_sums};
-use ottava_kernels::quantize::Int8;
-use ottava_kernels::{ConvShape, DynamicQConv, Filter, Source};
+use ottava_kernels::quantize::{Int8, quantize};
+use ottava_kernels::{ConvShape, DynamicQConv, Filter, Isa, Source};
 
 pub(super) fn plan_quantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
-    let isa = p.isa;
-    let run = move |io: &mut Io<'_>| {
-        let Views { inputs: [x], outputs: [q, scale, zero], .. } = io.views([0], [0, 1, 2]);
-        let source = quantize_dynamically(isa, values(x, q.len()), q);
+    let len = v.dims(v.tensor(0)?)?.iter().product();
+    Ok(Planned::step(QuantizeStep { isa: p.isa, len }, &[v.input(0)?], &v.node.outputs))
+}
+
+/// Finds scale and zero point, then quantizes with them.
+struct QuantizeStep {
+    isa: Isa,
+    len: usize,
+}
+
+impl QuantizeStep {
+    /// Elements whose extremes are found together.
+    const BLOCK: usize = 4096;
+    /// Bytes of a pair of extremes.
+    const PAIR: usize = size_of::<[f32; 2]>();
+}
+
+impl Kernel for QuantizeStep {
+    fn name(&self) -> String {
+        format!("dynamic-quantize {}", self.isa)
+    }
+    fn cost(&self) -> u64 {
+        moving(self.len * 5)
+    }
+    fn scratch_len(&self, _threads: usize) -> usize {
+        self.len.div_ceil(Self::BLOCK) * Self::PAIR
+    }
+    fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
+        let Views { inputs: [x], outputs: [q, scale, zero], scratch } = io.views([0], [0, 1, 2]);
+        let (isa, x) = (self.isa, values::<f32>(x, self.len));
+        let found = &mut scratch[..self.scratch_len(1)];
+        let (count, grain, scratch_len) = (self.len.div_ceil(Self::BLOCK), 1, 0);
+        let blocks = Rows { count, grain, stride: Self::PAIR, y: found, scratch_len, scratch: &mut [] };
+        pool.split(moving(self.len * 4), blocks, &|blocks, found, _| {
+            let x = x[blocks.start * Self::BLOCK..].chunks(Self::BLOCK);
+            x.zip(values_mut::<[f32; 2]>(found)).for_each(|(x, found)| *found = extremes(isa, x));
+        });
+        let source = source(values::<[f32; 2]>(found, count).iter().fold([0.0; 2], |a, &b| join(a, b)));
+        let elements =
+            Rows { count: self.len, grain: ELEMENTS, stride: 1, y: q, scratch_len, scratch: &mut [] };
+        pool.split(self.cost(), elements, &|rows, q, _| {
+            quantize::<u8>(isa, &x[rows], source.scale, source.zero_point, q);
+        });
         scale.copy_from_slice(&source.scale.to_ne_bytes());
         zero.copy_from_slice(&[source.zero_point]);
-    };
-    let kernel = Call { name: format!("dynamic-quantize {isa}"), run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+        Ok(())
+    }
 }
 
 /// A convolution or product with constant i8 weights, f32 out. Inputs: x, weights, bias, scale, zero point.
@@ -99,11 +137,7 @@ impl Kernel for ProductStep {
             scale: if self.scale.is_some() { values::<f32>(scale, 1)[0] } else { 1.0 },
             zero_point: if self.zero.is_some() { zero[0] } else { 0 },
         };
-        let Split { rows: count, grain, row_len, .. } = self.split;
-        let scratch_len = self.kernel.scratch_len().next_multiple_of(64);
-        let rows = Rows { count, grain, stride: row_len * 4, y, scratch_len, scratch };
-        let packed = self.packed.bytes.bytes();
-        pool.split(self.cost(), rows, &|rows, y, scratch| self.kernel.run(packed, x, source, y, rows, scratch));
+        self.split.run(pool, &self.kernel.of(source), self.packed.bytes.bytes(), x, y, scratch);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Operators that look along axes: sums, means, extremes, softmax.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Call, NodeView, around, values, values_mut};
+use super::{Call, NodeView, RowsCall, around, values, values_mut};
 use crate::graph::{ArgMax, Clamp, DType, Reduce, ReduceKind, Softmax};
 use crate::run::{Io, Views};
 use ottava_kernels::pool::Extremum;
@@ -10,6 +10,7 @@ use ottava_kernels::reduce::{
     reduce_min, reduce_sum_u8,
 };
 use ottava_kernels::softmax::{QSoftmax, softmax_f32};
+use std::ops::Range;
 
 fn call(
     v: NodeView<'_>,
@@ -74,21 +75,30 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
 pub(super) fn plan_softmax(p: &Planner<'_>, v: NodeView<'_>, op: &Softmax) -> Result<Planned, PlanError> {
     let (x, y) = (v.tensor(0)?, v.out());
     let dims = around(v, &v.dims(x)?, op.axis)?;
-    let len = dims.iter().product();
     let (isa, log) = (p.isa, op.log);
     let name = format!("{}softmax-{}", if log { "log-" } else { "" }, x.dtype);
+    let [rows, row_len] = [dims[0], dims[1] * dims[2]];
+    let part = move |rows: Range<usize>| [rows.len(), dims[1], dims[2]];
     match (x.dtype, y.dtype) {
-        (DType::F32, DType::F32) => call(v, format!("{name} {isa}"), move |io| {
-            let Views { inputs: [x], outputs: [y], .. } = io.one();
-            softmax_f32(isa, dims, log, values(x, len), values_mut(y));
-        }),
+        (DType::F32, DType::F32) => {
+            let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
+                let x = values(&x[rows.start * row_len * 4..], rows.len() * row_len);
+                softmax_f32(isa, part(rows), log, x, values_mut(y));
+            };
+            let (name, cost, stride) = (format!("{name} {isa}"), (rows * row_len) as u64 * 200, row_len * 4);
+            let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
+            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+        }
         (DType::U8, DType::U8) if !log => {
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
             let softmax = QSoftmax::new(xq.scale, yq.scale, yq.zero);
-            call(v, name, move |io| {
-                let Views { inputs: [x], outputs: [y], .. } = io.one();
-                softmax.run(dims, &x[..len], y);
-            })
+            let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
+                let x = &x[rows.start * row_len..][..rows.len() * row_len];
+                softmax.run(part(rows), x, y);
+            };
+            let (cost, stride) = ((rows * row_len) as u64 * 600, row_len);
+            let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
+            Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
         }
         _ => Err(v.no_kernel()),
     }

@@ -1,11 +1,12 @@
 //! Layer normalization and attention, over floats.
 
 use super::super::{Kernel, PlanError, Planned, Planner};
-use super::{Call, NodeView, values, values_mut};
+use super::{NodeView, RowsCall, moving, values, values_mut};
 use crate::graph::{Attention, LayerNorm, Tensor};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::attention::{self, AttentionShape, Strides};
 use ottava_kernels::layer_norm::{Affine, Norm, layer_norm};
+use std::ops::Range;
 
 pub(super) fn plan_layer_norm(
     p: &Planner<'_>,
@@ -27,16 +28,19 @@ pub(super) fn plan_layer_norm(
         inputs.push(id);
     }
     let (isa, norm) = (p.isa, Norm { epsilon: op.epsilon, rms: op.rms });
-    let run = move |io: &mut Io<'_>| {
-        let [s, b] = slots.map(|slot| slot.unwrap_or(0));
-        let Views { inputs: [x, scale, bias], outputs: [y], .. } = io.views([0, s, b], [0]);
+    let rows = dims[..op.axis].iter().product();
+    let run = move |rows: Range<usize>, [x, scale, bias]: [&[u8]; 3], y: &mut [u8]| {
         let given = |slot: Option<usize>| if slot.is_some() { len } else { 0 };
         let affine = Affine { scale: values(scale, given(slots[0])), bias: values(bias, given(slots[1])) };
         let y = values_mut::<f32>(y);
-        layer_norm(isa, norm, len, affine, values(x, y.len()), y);
+        layer_norm(isa, norm, len, affine, values(&x[rows.start * len * 4..], y.len()), y);
     };
-    let name = if op.rms { "rms-norm" } else { "layer-norm" };
-    Ok(Planned::step(Call { name: format!("{name}-f32 {isa}"), run }, &inputs, &v.node.outputs))
+    let name = format!("{}-f32 {isa}", if op.rms { "rms-norm" } else { "layer-norm" });
+    // Three times over a row.
+    let cost = moving(rows * len * 24);
+    let used = [0, slots[0].unwrap_or(0), slots[1].unwrap_or(0)];
+    let kernel = RowsCall { name, cost, rows, grain: 1, stride: len * 4, inputs: used, run };
+    Ok(Planned::step(kernel, &inputs, &v.node.outputs))
 }
 
 /// Batch, heads, rows and depth of an operand, and where they lie.

@@ -18,12 +18,18 @@ pub(super) trait Weighted: Send + Sync + 'static {
     fn layout(&self) -> u32;
     fn packed_len(&self) -> usize;
     fn accepts(&self, packed: &[u8]) -> bool;
+    /// Parts of threads start at rows that are multiples of this.
+    fn grain(&self) -> usize;
     fn scratch_len(&self) -> usize;
     fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]);
+    /// The convolution, if threads better share out its output channels than its rows.
+    fn by_columns(&self) -> Option<&QConv> {
+        None
+    }
 }
 
 macro_rules! integer {
-    ($($kernel:ty, $size:expr;)*) => {$(
+    ($($kernel:ty, $size:expr, $grain:expr, { $($more:item)* })*) => {$(
         impl Weighted for $kernel {
             fn output_size(&self) -> usize {
                 $size(self)
@@ -40,23 +46,31 @@ macro_rules! integer {
             fn accepts(&self, packed: &[u8]) -> bool {
                 self.accepts(packed)
             }
+            fn grain(&self) -> usize {
+                $grain(self)
+            }
             fn scratch_len(&self) -> usize {
                 self.scratch_len()
             }
             fn run(&self, packed: &[u8], x: &[u8], y: &mut [u8], rows: Range<usize>, scratch: &mut [u8]) {
                 self.run(packed, x, y, rows, scratch);
             }
+            $($more)*
         }
     )*};
 }
 integer! {
-    QConv, QConv::output_size;
-    QDepthwise, |_| 1;
-    QConvTranspose, |_| 1;
+    QConv, QConv::output_size, QConv::grain, {
+        fn by_columns(&self) -> Option<&QConv> {
+            QConv::by_columns(self).then_some(self)
+        }
+    }
+    QDepthwise, |_| 1, |_| 1, {}
+    QConvTranspose, |_| 1, |_| 1, {}
 }
 
 macro_rules! float {
-    ($($kernel:ty),*) => {$(
+    ($($kernel:ty, $grain:expr;)*) => {$(
         impl Weighted for $kernel {
             fn output_size(&self) -> usize {
                 4
@@ -73,6 +87,9 @@ macro_rules! float {
             fn accepts(&self, _packed: &[u8]) -> bool {
                 false
             }
+            fn grain(&self) -> usize {
+                $grain(self)
+            }
             fn scratch_len(&self) -> usize {
                 self.scratch_len() * 4
             }
@@ -83,20 +100,41 @@ macro_rules! float {
         }
     )*};
 }
-float!(FConv, FDepthwise, FConvTranspose);
+float! {
+    FConv, FConv::grain;
+    FDepthwise, |_| 1;
+    FConvTranspose, |_| 1;
+}
 
 /// How threads share out the output of a step.
 pub(super) struct Split {
     /// Rows of the output: whatever the kernel's `run` counts.
     pub rows: usize,
-    /// A part starts at a multiple of this.
-    pub grain: usize,
     /// Elements of a row.
     pub row_len: usize,
     /// Multiply-adds of the whole.
     pub macs: u64,
     /// See [`Kernel::cost`].
     pub cost: u64,
+}
+
+impl Split {
+    /// Computes the whole output. `scratch`: what [`scratch_of`] says, for every thread.
+    pub fn run(&self, pool: &Pool, kernel: &impl Weighted, packed: &[u8], x: &[u8], y: &mut [u8], scratch: &mut [u8]) {
+        if let Some(team) = pool.sharing(self.cost)
+            && let Some(conv) = kernel.by_columns()
+        {
+            return conv.share_columns(team, packed, x, y, scratch);
+        }
+        let (count, grain, stride) = (self.rows, kernel.grain(), self.row_len * kernel.output_size());
+        let rows = Rows { count, grain, stride, y, scratch_len: scratch_of(kernel), scratch };
+        pool.split(self.cost, rows, &|rows, y, scratch| kernel.run(packed, x, y, rows, scratch));
+    }
+}
+
+/// Scratch of one thread: whole lines of cache, so that every thread's part is aligned.
+fn scratch_of(kernel: &impl Weighted) -> usize {
+    kernel.scratch_len().next_multiple_of(64)
 }
 
 /// How a kernel wants its weights.
@@ -168,11 +206,6 @@ impl<K: Weighted> WeightStep<K> {
     pub fn planned(self, v: NodeView<'_>) -> Result<super::Planned, super::PlanError> {
         Ok(super::Planned::step(self, &[v.input(0)?], &v.node.outputs))
     }
-
-    /// Scratch of one thread: whole lines, so that every thread's part is aligned.
-    fn scratch(&self) -> usize {
-        self.kernel.scratch_len().next_multiple_of(64)
-    }
 }
 
 impl<K: Weighted> Kernel for WeightStep<K> {
@@ -189,24 +222,15 @@ impl<K: Weighted> Kernel for WeightStep<K> {
         self.packed.bytes.bytes().len()
     }
     fn scratch_len(&self, threads: usize) -> usize {
-        self.scratch() * threads
+        scratch_of(&self.kernel) * threads
     }
     fn packed(&self) -> Option<&PackedWeights> {
         (self.packed.layout != 0).then_some(&self.packed)
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let Views { inputs: [x], outputs: [y], scratch } = io.one();
-        let Split { rows: count, grain, row_len, .. } = self.split;
-        let rows = Rows {
-            count,
-            grain,
-            stride: row_len * self.kernel.output_size(),
-            y,
-            scratch_len: self.scratch(),
-            scratch,
-        };
         let packed = self.packed.bytes.bytes();
-        pool.split(self.cost(), rows, &|rows, y, scratch| self.kernel.run(packed, x, y, rows, scratch));
+        self.split.run(pool, &self.kernel, packed, x, y, scratch);
         Ok(())
     }
 }
