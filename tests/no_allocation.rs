@@ -119,14 +119,15 @@ fn check(model: &Model) {
         });
         assert_eq!(count, 0, "one thread, {isa}");
     }
-    // Handing a run over to the pool goes through a queue that grows by a block of 63 places now and then; nothing
-    // else may allocate.
     let mut session = model.session(&SessionOptions { threads: 2, ..Default::default() }).unwrap();
     session.run().unwrap();
-    let count = allocations(all, || {
-        for _ in 0..630 {
-            session.run().unwrap();
-        }
-    });
-    assert!(count <= 22, "two threads: {count} allocations in 630 runs");
+    let mut count = || {
+        allocations(all, || {
+            for _ in 0..300 {
+                session.run().unwrap();
+            }
+        })
+    };
+    // The second thread may still be starting at first.
+    assert!((0..5).any(|_| count() == 0), "two threads");
 }

@@ -188,58 +188,85 @@ impl Attention {
         self.key_panels().len().saturating_add(self.value_panels().len()).saturating_add(scores)
     }
 
-    /// Computes rows `rows` of the output `[batch * queries][heads * value_depth]`, `y` starting at the first of them.
+    /// Where the outputs lie that are `[batch][queries][heads][value_depth]`.
+    pub fn by_query(&self) -> Strides {
+        let AttentionShape { heads, queries, value_depth, .. } = self.shape;
+        Strides { batch: queries * heads * value_depth, head: value_depth, row: heads * value_depth }
+    }
+
+    /// Where the outputs lie that are `[batch][heads][queries][value_depth]`: of some heads, they lie together.
+    pub fn by_head(&self) -> Strides {
+        let AttentionShape { heads, queries, value_depth, .. } = self.shape;
+        Strides { batch: heads * queries * value_depth, head: queries * value_depth, row: value_depth }
+    }
+
+    /// Computes the outputs `rows` of `[batch * heads * queries]`, which lie as `place` says, `y` starting at the first
+    /// of them. Keys and values are packed once for every head that these queries belong to.
     ///
     /// Panics if a slice is too short.
     pub fn run(
         &self,
         [q, k, v]: [&[f32]; 3],
         mask: Option<&[f32]>,
-        y: &mut [f32],
+        (y, place): (&mut [f32], Strides),
         rows: Range<usize>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
-        assert!(rows.end <= s.batch * s.queries, "no such queries");
-        let width = s.heads * s.value_depth;
+        assert!(rows.end <= s.batch * s.heads * s.queries, "no such queries");
+        if rows.is_empty() {
+            return;
+        }
+        let start = self.offset(place, rows.start);
         let mut at = rows.start;
         while at < rows.end {
-            let (batch, first) = (at / s.queries, at % s.queries);
+            let (batch, head) = (at / s.queries / s.heads, at / s.queries % s.heads);
+            let first = at % s.queries;
             let queries = first..s.queries.min(first + rows.end - at);
-            let y = &mut y[(at - rows.start) * width..][..queries.len() * width];
+            let y = &mut y[self.offset(place, at) - start..];
             at += queries.len();
-            for head in 0..s.heads {
-                let kv_head = head / (s.heads / s.kv_heads);
-                let (panels, scores) =
-                    scratch.split_at_mut(self.key_panels().len() + self.value_panels().len());
-                let (keys, values) = panels.split_at_mut(self.key_panels().len());
-                self.pack_keys(&k[batch * s.k.batch + kv_head * s.k.head..], keys);
-                self.pack_values(&v[batch * s.v.batch + kv_head * s.v.head..], values);
-                let q = &q[batch * s.q.batch + head * s.q.head..];
-                let mask = mask.map(|m| &m[batch * s.mask.batch + head * s.mask.head..]);
-                for from in queries.clone().step_by(BLOCK) {
-                    let count = BLOCK.min(queries.end - from);
-                    let scores = &mut scores[..count * s.keys];
-                    self.product(
-                        &q[from * s.q.row..],
-                        s.q.row,
-                        count,
-                        (self.key_panels(), keys),
-                        scores,
-                        s.keys,
-                    );
-                    let how = Weighing {
-                        keys: s.keys,
-                        scale: s.scale,
-                        mask: mask.map(|m| (&m[from * s.mask.row..], s.mask.row)),
-                        visible: s.causal.map(|offset| offset.saturating_add(from + 1)),
-                    };
-                    if s.keys > 0 {
-                        weigh(self.isa, how, scores);
-                    }
-                    let y = &mut y[(from - first) * width + head * s.value_depth..];
-                    self.product(scores, s.keys, count, (self.value_panels(), values), y, width);
+            let kv_head = head / (s.heads / s.kv_heads);
+            let (panels, scores) = scratch.split_at_mut(self.key_panels().len() + self.value_panels().len());
+            let (keys, values) = panels.split_at_mut(self.key_panels().len());
+            self.pack_keys(&k[batch * s.k.batch + kv_head * s.k.head..], keys);
+            self.pack_values(&v[batch * s.v.batch + kv_head * s.v.head..], values);
+            let q = &q[batch * s.q.batch + head * s.q.head..];
+            let mask = mask.map(|m| &m[batch * s.mask.batch + head * s.mask.head..]);
+            for from in queries.clone().step_by(BLOCK) {
+                let count = BLOCK.min(queries.end - from);
+                let scores = &mut scores[..count * s.keys];
+                self.product(&q[from * s.q.row..], s.q.row, count, (self.key_panels(), keys), scores, s.keys);
+                let how = Weighing {
+                    keys: s.keys,
+                    scale: s.scale,
+                    mask: mask.map(|m| (&m[from * s.mask.row..], s.mask.row)),
+                    visible: s.causal.map(|offset| offset.saturating_add(from + 1)),
+                };
+                if s.keys > 0 {
+                    weigh(self.isa, how, scores);
                 }
+                let y = &mut y[(from - first) * place.row..];
+                self.product(scores, s.keys, count, (self.value_panels(), values), y, place.row);
+            }
+        }
+    }
+
+    /// Where row `row` of `[batch * heads * queries]` lies.
+    fn offset(&self, place: Strides, row: usize) -> usize {
+        let (head, query) = (row / self.shape.queries, row % self.shape.queries);
+        head / self.shape.heads * place.batch + head % self.shape.heads * place.head + query * place.row
+    }
+
+    /// Moves outputs that lie [`by_head`](Self::by_head): `rows` of `[batch * queries]`, `y` starting at the first of
+    /// them.
+    ///
+    /// Panics if a slice is too short.
+    pub fn gather(&self, by_head: &[f32], y: &mut [f32], rows: Range<usize>) {
+        let AttentionShape { heads, queries, value_depth, .. } = self.shape;
+        for (row, y) in rows.zip(y.chunks_exact_mut((heads * value_depth).max(1))) {
+            let first = row / queries * heads * queries + row % queries;
+            for (head, y) in y.chunks_exact_mut(value_depth.max(1)).enumerate() {
+                y.copy_from_slice(&by_head[(first + head * queries) * value_depth..][..value_depth]);
             }
         }
     }
@@ -374,18 +401,23 @@ mod tests {
                             let attention = Attention::new(isa, s);
                             let mut scratch = vec![f32::NAN; attention.scratch_len()];
                             let width = heads * value_depth;
-                            for part in [1, 13, batch * queries] {
-                                let mut y = vec![f32::NAN; batch * queries * width];
-                                for from in (0..batch * queries).step_by(part) {
-                                    let to = (from + part).min(batch * queries);
-                                    attention.run(
-                                        [&q, &k, &v],
-                                        mask,
-                                        &mut y[from * width..],
-                                        from..to,
-                                        &mut scratch,
-                                    );
+                            let mut run = |y: &mut [f32], place, rows| {
+                                attention.run([&q, &k, &v], mask, (y, place), rows, &mut scratch);
+                            };
+                            let mut whole = vec![f32::NAN; batch * queries * width];
+                            run(&mut whole, attention.by_query(), 0..batch * heads * queries);
+                            for part in [1, 13, queries, batch * heads * queries] {
+                                let mut heads_first = vec![f32::NAN; batch * queries * width];
+                                for from in (0..batch * heads * queries).step_by(part) {
+                                    let to = (from + part).min(batch * heads * queries);
+                                    let y = &mut heads_first[from * value_depth..to * value_depth];
+                                    run(y, attention.by_head(), from..to);
                                 }
+                                let mut y = vec![f32::NAN; batch * queries * width];
+                                let (a, b) = y.split_at_mut(batch * queries / 2 * width);
+                                attention.gather(&heads_first, a, 0..batch * queries / 2);
+                                attention.gather(&heads_first, b, batch * queries / 2..batch * queries);
+                                assert_eq!(y, whole, "{isa} {s:?}");
                                 for (y, e) in y.iter().zip(&expected) {
                                     assert!((f64::from(*y) - e).abs() < 1e-5, "{isa} {s:?}: {y} for {e}");
                                 }

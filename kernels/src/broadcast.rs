@@ -47,12 +47,8 @@ impl<const N: usize> Broadcast<N> {
 
     /// Merges every dimension into the one inside it where all operands step through both alike.
     fn merged(out: &[usize], strides: &[[usize; MAX_WALK_RANK]; N]) -> Broadcast<N> {
-        let mut walk = Broadcast {
-            rank: 0,
-            dims: [1; MAX_WALK_RANK],
-            strides: [[0; MAX_WALK_RANK]; N],
-            base: [0; N],
-        };
+        let mut walk =
+            Broadcast { rank: 0, dims: [1; MAX_WALK_RANK], strides: [[0; MAX_WALK_RANK]; N], base: [0; N] };
         for (axis, &dim) in out.iter().enumerate().filter(|&(_, &d)| d != 1) {
             let last = walk.rank.wrapping_sub(1);
             let merges = walk.rank > 0 && (0..N).all(|i| walk.strides[i][last] == strides[i][axis] * dim);

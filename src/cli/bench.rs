@@ -32,7 +32,7 @@ pub(super) struct Bench {
     /// Set an input to one value instead of random ones
     #[arg(long = "fill", value_name = "NAME=V", value_parser = named_value)]
     fills: Vec<(String, f64)>,
-    /// Also time every layer, on one thread, beside what a core can do at most
+    /// Also time every layer, beside what a core can do at most
     #[arg(long)]
     per_layer: bool,
     /// Print one JSON object

@@ -4,8 +4,10 @@ use ottava_kernels::team::{Rows, Team};
 use std::io;
 use std::ops::Range;
 
-/// The cost of the smallest unit that a thread takes, in multiply-adds of the fastest kernels, of which a core does some
-/// 300 in a nanosecond: several times what taking it costs.
+/// The cost from which a step is shared out, in multiply-adds of the fastest kernels, of which a core does some 300 in a
+/// nanosecond: about twice what handing over costs.
+const SHARED_COST: u64 = 250_000;
+/// The cost of a unit.
 const UNIT_COST: u64 = 100_000;
 /// Units for each thread at most: enough for one that comes late, and for threads of different speed.
 const UNITS: u64 = 16;
@@ -37,7 +39,7 @@ impl Pool {
 
     /// True if a step of this cost is shared out.
     pub fn shares(&self, cost: u64) -> bool {
-        self.team.is_some() && cost >= tune().0
+        self.team.is_some() && cost >= SHARED_COST
     }
 
     /// Calls `work(rows, y, scratch)` on parts of the output that cover it. `cost`: multiply-adds of the whole.
@@ -56,13 +58,8 @@ impl Pool {
     /// The team and the most units for a step of this cost, if it is shared out.
     pub fn sharing(&self, cost: u64) -> Option<(&Team, usize)> {
         let team = self.team.as_ref().filter(|_| self.shares(cost))?;
-        Some((team, (cost / tune().1).clamp(2, tune().2 * team.members() as u64) as usize))
+        // As many for each.
+        let each = (cost / (UNIT_COST * team.members() as u64)).clamp(1, UNITS);
+        Some((team, each as usize * team.members()))
     }
-}
-fn tune() -> (u64, u64, u64) {
-    static T: std::sync::OnceLock<(u64, u64, u64)> = std::sync::OnceLock::new();
-    *T.get_or_init(|| {
-        let e = |n: &str, d: u64| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-        (e("T_SHARE", 300_000), e("T_UNIT", 100_000), e("T_UNITS", 16))
-    })
 }

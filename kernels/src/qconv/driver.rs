@@ -7,9 +7,9 @@ use super::lines::{self, Lines};
 use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Tile};
 use super::walk::{Slice, Source, Target, Walk};
+use crate::team::Team;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::ladder;
-use crate::team::Team;
 use crate::{Isa, SLACK, scalar};
 use std::cell::Cell;
 use std::ops::Range;

@@ -5,9 +5,8 @@
 
 use super::driver::Correlation;
 use super::geometry::Geometry;
-use super::{QConv, operation};
 use super::requantize::Epilogue;
-use super::walk::Target;
+use super::{QConv, operation};
 use crate::{ConvShape, Filter, Isa};
 use std::ops::Range;
 

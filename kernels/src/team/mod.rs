@@ -28,10 +28,9 @@ use std::time::{Duration, Instant};
 /// How long a helper looks out for work before it sleeps. Waking it takes longer than this, and costs the caller about
 /// a tenth of it.
 const LINGER: Duration = Duration::from_micros(30);
-/// Looks between two at the clock.
-const LOOKS: usize = 32;
-/// Looks of a caller at helpers that are late before it offers them its processor.
-const PATIENCE: usize = 1 << 12;
+/// Looks of a thread that waits before it offers its processor to others between looks, some microseconds: they may be
+/// what it waits for.
+const LOOKS: usize = 256;
 /// The most units of one piece of work.
 const MAX_UNITS: usize = u16::MAX as usize;
 
@@ -65,6 +64,8 @@ struct Board {
 struct Offer {
     /// The units that nobody has taken yet.
     left: Left,
+    /// How many a thread takes first.
+    share: AtomicU32,
     /// Points to the `&Work` of the units while some of them are not finished.
     work: AtomicPtr<&'static Work<'static>>,
 }
@@ -119,15 +120,15 @@ impl Left {
         range(self.0.load(Ordering::SeqCst)).is_empty()
     }
 
-    /// Takes a share for one of `members` from one end, larger ones first: a thread that arrives late finds enough.
-    fn take(&self, end: End, members: usize) -> Option<Range<usize>> {
+    /// Takes units from one end, as many of those that are left as `share` says.
+    fn take(&self, end: End, share: impl Fn(usize) -> usize) -> Option<Range<usize>> {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             let Range { start, end: stop } = range(seen);
             if start >= stop {
                 return None;
             }
-            let share = share_of(stop - start, members);
+            let share = share(stop - start).clamp(1, stop - start);
             let (mine, rest) = match end {
                 End::Front => (start..start + share, start + share..stop),
                 End::Back => (stop - share..stop, start..stop - share),
@@ -145,7 +146,9 @@ impl Left {
     }
 }
 
-/// Three quarters of an equal share, at least one unit.
+/// Three quarters of an equal share, at least one unit. A thread first takes that of all units, then again and again that
+/// of those that are left: threads of equal speed meet in the middle every time, so that each finds in its cache what it
+/// wrote a step before, and one that comes late finds enough.
 fn share_of(units: usize, members: usize) -> usize {
     (units * 3 / (4 * members)).max(1)
 }
@@ -191,17 +194,20 @@ impl Team {
         assert!(units <= MAX_UNITS, "units fit half a word");
         let Board { offer: Line(offer), done: Line(done), busy, .. } = &*self.board;
         if units <= 1 || self.helpers.is_empty() || busy.swap(true, Ordering::Acquire) {
-            return if units > 0 { work(0, 0..units) };
+            return if units > 0 {
+                work(0, 0..units)
+            };
         }
         done.units.store(0, Ordering::Relaxed);
         offer.work.store(ptr::from_ref(&work).cast_mut().cast(), Ordering::Relaxed);
         let first = share_of(units, self.members());
+        offer.share.store(first as u32, Ordering::Relaxed);
         offer.left.publish(first..units);
         self.wake();
         let mut own = first;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             work(0, 0..first);
-            while let Some(range) = offer.left.take(End::Front, self.members()) {
+            while let Some(range) = offer.left.take(End::Front, |left| share_of(left, self.members())) {
                 own += range.len();
                 work(0, range);
             }
@@ -235,7 +241,9 @@ impl Board {
     /// What a helper does all its life.
     fn help(&self, member: usize, members: usize) {
         loop {
-            if let Some(units) = self.offer.0.left.take(End::Back, members) {
+            // The share may be that of other work: then it is just not the best.
+            let share = |_| self.offer.0.share.load(Ordering::Relaxed) as usize;
+            if let Some(units) = self.offer.0.left.take(End::Back, share) {
                 self.work(member, members, units);
             }
             if !self.await_work() {
@@ -258,7 +266,7 @@ impl Board {
                 done.keep_panic(payload);
             }
             // These are of the same work, since that has unfinished units: ours.
-            match offer.left.take(End::Back, members) {
+            match offer.left.take(End::Back, |left| share_of(left, members)) {
                 Some(more) => units = more,
                 None => break,
             }
@@ -269,16 +277,20 @@ impl Board {
     /// Looks out for work, and sleeps when none comes. False if none will come any more.
     fn await_work(&self) -> bool {
         let (left, rest) = (&self.offer.0.left, &self.rest.0);
-        let mut since = None;
+        let found = |left: &Left| {
+            spin_loop();
+            !left.is_empty()
+        };
         loop {
-            for _ in 0..LOOKS {
-                if !left.is_empty() {
+            if (0..LOOKS).any(|_| found(left)) {
+                return true;
+            }
+            let since = Instant::now();
+            while since.elapsed() < LINGER {
+                if found(left) {
                     return true;
                 }
-                spin_loop();
-            }
-            if since.get_or_insert_with(Instant::now).elapsed() < LINGER {
-                continue;
+                thread::yield_now();
             }
             rest.sleepers.fetch_add(1, Ordering::SeqCst);
             if left.is_empty() && !rest.closed.load(Ordering::SeqCst) {
@@ -288,7 +300,6 @@ impl Board {
             if rest.closed.load(Ordering::SeqCst) {
                 return false;
             }
-            since = None;
         }
     }
 }
@@ -299,7 +310,7 @@ impl Done {
         let mut looks = 0;
         while self.units.load(Ordering::Acquire) as usize != units {
             looks += 1;
-            if looks < PATIENCE { spin_loop() } else { thread::yield_now() }
+            if looks < LOOKS { spin_loop() } else { thread::yield_now() }
         }
     }
 

@@ -59,7 +59,8 @@ fn transpose_step<T: bytemuck::Pod>(v: NodeView<'_>, order: copy::Transpose) -> 
     let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
         order.run::<T>(values(x, order.len()), values_mut(y), rows);
     };
-    let kernel = RowsCall { name, cost, rows, grain: ELEMENTS.div_ceil(row_len.max(1)), stride, inputs: [0], run };
+    let kernel =
+        RowsCall { name, cost, rows, grain: ELEMENTS.div_ceil(row_len.max(1)), stride, inputs: [0], run };
     Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
@@ -106,7 +107,14 @@ impl Kernel for ConcatStep {
             let rows = Rows { count: self.rows, grain: 1, stride: self.stride, y, scratch_len: 0, scratch };
             if len > 0 {
                 pool.split(moving(2 * self.rows * len), rows, &|rows, y, _| {
-                    copy::copy_blocks(&x[rows.start * len..], &mut y[at..], rows.len(), len, len, self.stride);
+                    copy::copy_blocks(
+                        &x[rows.start * len..],
+                        &mut y[at..],
+                        rows.len(),
+                        len,
+                        len,
+                        self.stride,
+                    );
                 });
             }
             at += len;

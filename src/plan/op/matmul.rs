@@ -75,6 +75,9 @@ impl Kernel for MatMulStep {
     fn macs(&self) -> u64 {
         self.batches.len() as u64 * self.dims.iter().map(|&d| d as u64).product::<u64>()
     }
+    fn cost(&self) -> u64 {
+        self.macs().saturating_mul(4)
+    }
     fn scratch_len(&self, threads: usize) -> usize {
         threads * (self.matmul.scratch_len() * 4).next_multiple_of(64)
     }

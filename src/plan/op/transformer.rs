@@ -137,6 +137,12 @@ impl AttentionStep {
     fn scratch(&self) -> usize {
         self.attention.scratch_len().saturating_mul(4).next_multiple_of(64)
     }
+
+    /// Bytes of the outputs as several threads compute them: head by head.
+    fn gathered(&self) -> usize {
+        let AttentionShape { batch, heads, queries, value_depth, .. } = self.shape;
+        (batch * heads * queries * value_depth * 4).next_multiple_of(64)
+    }
 }
 
 impl Kernel for AttentionStep {
@@ -150,24 +156,36 @@ impl Kernel for AttentionStep {
         self.macs().saturating_mul(4)
     }
     fn scratch_len(&self, threads: usize) -> usize {
-        self.scratch().saturating_mul(threads)
+        let gathered = if threads > 1 { self.gathered() } else { 0 };
+        self.scratch().saturating_mul(threads).saturating_add(gathered)
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
         let mask = if self.masked { 3 } else { 0 };
         let Views { inputs: [q, k, v, mask], outputs: [y], scratch } = io.views([0, 1, 2, mask], [0]);
-        let s = &self.shape;
+        let AttentionShape { batch, heads, queries, value_depth, .. } = self.shape;
         let operands = [values(q, self.lens[0]), values(k, self.lens[1]), values(v, self.lens[2])];
         let mask = self.masked.then(|| values::<f32>(mask, mask.len() / 4));
-        let rows = Rows {
-            count: s.batch * s.queries,
-            grain: 12,
-            stride: s.heads * s.value_depth * 4,
-            y,
-            scratch_len: self.scratch(),
-            scratch,
-        };
+        let (attention, count, scratch_len) = (&self.attention, batch * heads * queries, self.scratch());
+        if pool.sharing(self.cost()).is_none() {
+            let (y, scratch) = ((values_mut(y), attention.by_query()), values_mut(scratch));
+            attention.run(operands, mask, y, 0..count, scratch);
+            return Ok(());
+        }
+        // Threads take heads (parts of them only if there are few): their keys and values are packed once.
+        let parts = pool.count().div_ceil((batch * heads).max(1));
+        let grain = queries.div_ceil(parts).max(1);
+        let (gathered, scratch) = scratch.split_at_mut(self.gathered());
+        let gathered = &mut gathered[..count * value_depth * 4];
+        let rows = Rows { count, grain, stride: value_depth * 4, y: gathered, scratch_len, scratch };
         pool.split(self.cost(), rows, &|rows, y, scratch| {
-            self.attention.run(operands, mask, values_mut(y), rows, values_mut(scratch));
+            let y = (values_mut(y), attention.by_head());
+            attention.run(operands, mask, y, rows, values_mut(scratch));
+        });
+        let (count, stride) = (batch * queries, heads * value_depth * 4);
+        let rows = Rows { count, grain: 1, stride, y, scratch_len: 0, scratch: &mut [] };
+        let gathered = values(gathered, gathered.len() / 4);
+        pool.split(moving(2 * count * stride), rows, &|rows, y, _| {
+            attention.gather(gathered, values_mut(y), rows);
         });
         Ok(())
     }

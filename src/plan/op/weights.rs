@@ -120,7 +120,15 @@ pub(super) struct Split {
 
 impl Split {
     /// Computes the whole output. `scratch`: what [`scratch_of`] says, for every thread.
-    pub fn run(&self, pool: &Pool, kernel: &impl Weighted, packed: &[u8], x: &[u8], y: &mut [u8], scratch: &mut [u8]) {
+    pub fn run(
+        &self,
+        pool: &Pool,
+        kernel: &impl Weighted,
+        packed: &[u8],
+        x: &[u8],
+        y: &mut [u8],
+        scratch: &mut [u8],
+    ) {
         if let Some(team) = pool.sharing(self.cost)
             && let Some(conv) = kernel.by_columns()
         {
