@@ -74,7 +74,7 @@ impl Bench {
         let first_ms = milliseconds(start);
         let timing = measure(self.seconds, &mut || session.run())?;
         let layers = if self.per_layer {
-            Some(layers::measure(&mut session, options.isa, self.seconds)?)
+            Some(layers::measure(&mut session, options.isa, options.threads, self.seconds)?)
         } else {
             None
         };

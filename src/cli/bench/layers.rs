@@ -18,19 +18,24 @@ pub(super) struct LayerTime {
     shape: Vec<usize>,
     macs: u64,
     median_ms: f64,
-    /// Share of the multiply-adds that a core does at most in this time, in registers. None where there are none, or
-    /// no vectors.
+    /// Share of the multiply-adds that the threads' cores do at most in this time, in registers. None where there are
+    /// none, or no vectors.
     limit_share: Option<f64>,
 }
 
-/// Times every layer that computes something, on the caller's thread, for about `seconds`.
-pub(super) fn measure(session: &mut Session, isa: Isa, seconds: f64) -> Result<Vec<LayerTime>> {
+/// Times every layer that computes something for about `seconds`. `threads`: those of the session.
+pub(super) fn measure(
+    session: &mut Session,
+    isa: Isa,
+    threads: usize,
+    seconds: f64,
+) -> Result<Vec<LayerTime>> {
     let steps = session.steps().to_vec();
     let times = measure_steps(seconds, steps.len(), &mut |see| session.run_timed(see))?;
     let limit = Limit::measure(isa, Duration::from_millis(100));
     let share = |step: &StepInfo, ms: f64| {
         let most = limit.map(|l| if step.dtype == DType::F32 { l.float } else { l.int8 })?;
-        (step.macs > 0).then(|| step.macs as f64 / (ms / 1e3) / most)
+        (step.macs > 0).then(|| step.macs as f64 / (ms / 1e3) / (most * threads as f64))
     };
     // A view is no step, so it was told no time.
     let timed = steps.into_iter().zip(times).filter(|&(_, ms)| ms > 0.0);
