@@ -2,7 +2,7 @@
 
 use crate::Output;
 use crate::multiversion::multiversion;
-use crate::round::Requant;
+use crate::round::{clamp_f32, round_to_i32};
 use std::ops::Range;
 
 /// Geometry of a pooling.
@@ -230,8 +230,8 @@ pub struct QAverage {
 
 multiversion! {
     /// Average of each window as ONNX Runtime has it: the reals `(x - x_zero_point) * x_scale`, summed in f32 row by
-    /// row, left to right, over the count, over `y_scale`, rounded. For these output rows; `y` starts at the first of
-    /// them. A window without a pixel gives the zero point.
+    /// row, left to right, over the count, over `y_scale`, plus the zero point, rounded. For these output rows; `y`
+    /// starts at the first of them. A window without a pixel gives the zero point.
     ///
     /// Panics if a slice is too short.
     pub fn avg_pool_u8(
@@ -241,12 +241,16 @@ multiversion! {
 
 #[inline(always)]
 fn avg_pool_u8_body(shape: &PoolShape, op: &QAverage, x: &[u8], y: &mut [u8], rows: Range<usize>) {
-    pool(&RealMean { op, out: Requant::new(op.out) }, shape, x, y, rows);
+    let Output { zero_point, min, max } = op.out;
+    let [zero_point, min, max] = [zero_point, min, max].map(f32::from);
+    pool(&RealMean { op, zero_point, min, max }, shape, x, y, rows);
 }
 
 struct RealMean<'a> {
     op: &'a QAverage,
-    out: Requant,
+    zero_point: f32,
+    min: f32,
+    max: f32,
 }
 
 impl Fold<u8> for RealMean<'_> {
@@ -262,7 +266,8 @@ impl Fold<u8> for RealMean<'_> {
     }
     #[inline(always)]
     fn end(&self, sum: f32, window: &Window) -> u8 {
-        self.out.apply(sum / window.count.max(1) as f32 / self.op.y_scale)
+        let v = sum / window.count.max(1) as f32 / self.op.y_scale + self.zero_point;
+        round_to_i32(clamp_f32(v, self.min, self.max)) as u8
     }
 }
 
@@ -424,7 +429,7 @@ mod tests {
                     assert_eq!(y[0][i], taps.iter().map(|&t| bytes[t]).max().unwrap_or(0), "{isa} {s:?}");
                     let reals = taps.iter().map(|&t| (f32::from(bytes[t]) - 33.0) * 0.35);
                     let sum = reals.fold(0f32, |sum, real| sum + real);
-                    let average = (sum / count / 0.5).round_ties_even() + 40.0;
+                    let average = (sum / count / 0.5 + 40.0).round_ties_even();
                     assert_eq!(y[1][i], average.clamp(5.0, 250.0) as u8, "{isa} {s:?}");
                     let sum: f64 = taps.iter().map(|&t| f64::from(bytes[t]) - f64::from(centre)).sum();
                     // f64::round takes halves away from 0.

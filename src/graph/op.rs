@@ -407,6 +407,11 @@ ops! {
 }
 
 impl Op {
+    /// True for operators that give all elements of their first input in another order or shape.
+    pub fn rearranges(&self) -> bool {
+        matches!(self, Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Transpose(_))
+    }
+
     /// True for operators that move or choose elements of their first input (`Concat`: of all inputs) and compute
     /// none: what integers stand for does not matter to them, as long as greater ones stand for greater reals.
     pub fn moves_values(&self) -> bool {
@@ -415,9 +420,8 @@ impl Op {
             Op::Reduce(op) => matches!(op.kind, ReduceKind::Max | ReduceKind::Min),
             Op::Resize(op) => op.mode == ResizeMode::Nearest,
             Op::Concat(_) | Op::Split(_) | Op::Slice(_) | Op::Pad(_) | Op::Gather(_) => true,
-            Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Transpose(_) => true,
             Op::Expand(_) | Op::Tile(_) => true,
-            _ => false,
+            other => other.rearranges(),
         }
     }
 }

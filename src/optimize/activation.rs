@@ -1,7 +1,8 @@
 //! Relu and Clip move into the node before them.
 //!
-//! Matches `Unary(Relu | Clip)` that alone reads the output of a Conv, ConvTranspose, Linear or Binary. These
-//! clamp their result as a last step, so the same comparisons are made on the same values. Bytes of one scale and
+//! Matches `Unary(Relu | Clip)` that alone reads the output of a Conv, ConvTranspose, Linear or Binary, at once or behind
+//! nodes that only rearrange elements. These operators clamp their result as a last step, so the same comparisons are
+//! made on the same values. Bytes of one scale and
 //! zero point are clamped to the bytes of the bounds, before as behind: rounding is monotone.
 
 use super::edit::Edit;
@@ -13,15 +14,28 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         let Some(bounds) = bounds(&edit.node(i).op) else { continue };
         let alike = |x: &TensorId| clamps_alike(edit.graph, *x, edit.node(i).outputs[0]);
         let Some(x) = edit.node(i).input(0).filter(alike) else { continue };
-        let Some(p) = edit.sole_producer(x).filter(|&p| clamp_of(&edit.node(p).op).is_some()) else {
-            continue;
-        };
+        let Some(last) = edit.sole_producer(x) else { continue };
+        let Some(p) = clamping(&edit, last) else { continue };
         if let Some(clamp) = clamp_mut(&mut edit.node_mut(p).op) {
             *clamp = clamp.then(bounds);
         }
-        edit.absorb(p, i);
+        edit.absorb(last, i);
     }
     edit.finish()
+}
+
+/// The node that clamps, of those in front of node `i` that only rearrange, and are read by one only; itself if it does.
+fn clamping(edit: &Edit, mut i: usize) -> Option<usize> {
+    loop {
+        let node = edit.node(i);
+        if clamp_of(&node.op).is_some() {
+            return Some(i);
+        }
+        let x = node
+            .input(0)
+            .filter(|x| node.op.rearranges() && clamps_alike(edit.graph, *x, node.outputs[0]))?;
+        i = edit.sole_producer(x)?;
+    }
 }
 
 /// True if clamping `x` into `y` compares reals, or integers that stand for the same ones in both.

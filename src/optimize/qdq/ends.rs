@@ -1,5 +1,6 @@
 //! Where integers and floats meet for good.
 
+use super::fuse::leaves_as_float;
 use super::weights::{self, Product};
 use super::{Codes, affine};
 use crate::graph::{DType, Data, Graph, Op};
@@ -42,12 +43,8 @@ pub(super) fn float_products(graph: &mut Graph) -> bool {
     let codes = Codes::of(graph);
     let mut changed = false;
     for i in 0..graph.nodes.len() {
-        let able = match &graph.nodes[i].op {
-            Op::Conv(op) => op.groups == 1,
-            Op::Linear(_) => true,
-            _ => false,
-        };
-        if !able || graph.tensor(graph.nodes[i].outputs[0]).dtype != DType::F32 {
+        if !leaves_as_float(&graph.nodes[i].op) || graph.tensor(graph.nodes[i].outputs[0]).dtype != DType::F32
+        {
             continue;
         }
         let node = graph.nodes[i].clone();

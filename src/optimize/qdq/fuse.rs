@@ -2,7 +2,8 @@
 //!
 //! Matches a Quantize that alone reads what a node computed from dequantized tensors and constants, where the plan
 //! has a kernel from bytes to bytes for the node: it then reads the bytes and gives the Quantize's. Integer kernels
-//! compute the real that the float node would have computed, and round it once, as Quantize does.
+//! compute the real that the float node would have computed, and round it once, as Quantize does. Where several
+//! Quantize read a node that is cheap, each gets a node of its own; products leave as floats instead (`ends`).
 
 use super::super::edit::{Names, f32s};
 use super::weights::{self, Product};
@@ -11,7 +12,8 @@ use crate::graph::*;
 use ottava_kernels::reduce::MAX_QUANTIZED_TERMS;
 
 pub(super) fn run(graph: &mut Graph) -> bool {
-    let (codes, producers, reads) = (Codes::of(graph), graph.producers(), reads(graph));
+    let (codes, producers, mut reads) = (Codes::of(graph), graph.producers(), reads(graph));
+    let quantized = only_quantized(graph, &reads);
     let mut slots: Vec<Vec<Node>> = graph.nodes.drain(..).map(|n| vec![n]).collect();
     let mut alias: Vec<(TensorId, TensorId)> = Vec::new();
     let mut changed = false;
@@ -34,11 +36,16 @@ pub(super) fn run(graph: &mut Graph) -> bool {
             changed = true;
             continue;
         }
-        let Some(p) = producers[real.index()].filter(|_| reads[real.index()] == 1) else { continue };
+        let Some(p) = producers[real.index()].filter(|_| quantized[real.index()]) else { continue };
         let Some(node) = slots[p].last().filter(|n| n.outputs == [real]).cloned() else { continue };
+        let shared = reads[real.index()] > 1;
+        if shared && leaves_as_float(&node.op) {
+            continue;
+        }
         if let Some(made) = integer(graph, &codes, &node, out) {
-            slots[p] = made;
             slots[i].clear();
+            slots[if shared { i } else { p }] = made;
+            reads[real.index()] -= 1;
             changed = true;
         }
     }
@@ -49,6 +56,26 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         read.filter(|t| **t == old).for_each(|t| *t = new);
     }
     changed
+}
+
+/// For each tensor whether nobody but Quantize, to bytes, reads it.
+fn only_quantized(graph: &Graph, reads: &[usize]) -> Vec<bool> {
+    let mut quantizes = vec![0; graph.tensors.len()];
+    for node in graph.nodes.iter().filter(|n| matches!(n.op, Op::Quantize(_))) {
+        if let Some(x) = node.input(0).filter(|_| is_activation(graph, node.outputs[0])) {
+            quantizes[x.index()] += 1;
+        }
+    }
+    quantizes.iter().zip(reads).map(|(q, reads)| *q > 0 && q == reads).collect()
+}
+
+/// Products whose exact sums can be floats: cheaper than computing them twice.
+pub(super) fn leaves_as_float(op: &Op) -> bool {
+    match op {
+        Op::Conv(op) => op.groups == 1,
+        Op::Linear(_) => true,
+        _ => false,
+    }
 }
 
 fn requantize(name: String, from: TensorId, to: TensorId) -> Node {

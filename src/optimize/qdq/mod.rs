@@ -5,6 +5,7 @@
 //! computed in integers with the scales at hand, it is, and the three nodes are one. Nothing is calibrated and no
 //! scale changes: the network keeps its own arithmetic. What can't be computed in integers stays float.
 
+mod bias;
 mod ends;
 mod float_weights;
 mod fuse;
@@ -14,13 +15,15 @@ mod signs;
 mod sink;
 mod weights;
 
-use crate::graph::{DType, Graph, Node, Op, TensorId};
+use super::edit::Names;
+use crate::graph::{DType, Data, Graph, Node, Op, Tensor, TensorId};
 
 /// Each prepares for those behind it.
 const STEPS: &[fn(&mut Graph) -> bool] = &[
     ends::quantize_constants,
     signs::run,
     products::run,
+    bias::run,
     sink::run,
     rise::run,
     float_weights::run,
@@ -104,4 +107,13 @@ fn reads(graph: &Graph) -> Vec<usize> {
     let mut reads: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
     graph.outputs.iter().for_each(|out| reads[out.index()] += 1);
     reads
+}
+
+/// The integer that stands for 0.0 in `x`, which is u8, as a constant.
+fn zero_code(graph: &mut Graph, names: &mut Names, x: TensorId) -> Option<TensorId> {
+    let (_, zero) = affine(graph, x)?;
+    let name = names.unique(graph, &format!("{}.zero", graph.tensor(x).name));
+    let quant = graph.tensor(x).quant.clone()?;
+    let data = Data::from_bytes(&[u8::try_from(zero).ok()?]);
+    Some(graph.add_tensor(Tensor::constant(name, DType::U8, &[], data).with_quant(quant)))
 }

@@ -1,11 +1,12 @@
 //! Quantize moves before nodes that only move values.
 //!
-//! Matches a Quantize that alone reads what a node made by reordering elements or by taking the greatest of them:
-//! rounding is monotone and looks at one element only, so the same integers come out.
+//! Matches a Quantize that alone reads what a node made by moving elements, by choosing some of them or by taking the
+//! greatest: rounding is monotone and looks at one element only, so the same integers come out. What is joined is
+//! quantized part by part.
 
-use super::super::edit::Names;
-use super::reads;
-use crate::graph::{DType, Graph, Node, Op, PoolKind, Tensor};
+use super::super::edit::{Names, f32s};
+use super::{reads, zero_code};
+use crate::graph::{DType, Graph, Node, Op, PadMode, Tensor, TensorId};
 
 pub(super) fn run(graph: &mut Graph) -> bool {
     let (producers, reads) = (graph.producers(), reads(graph));
@@ -19,20 +20,24 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         let before = producers[real.index()].filter(|_| reads[real.index()] == 1);
         let (Op::Quantize(_), Some(p)) = (&quantize.op, before) else { continue };
         let [mover] = &slots[p][..] else { continue };
-        let Some(x) = mover.input(0).filter(|_| rearranges(&mover.op)) else { continue };
-        let (from, to) = (graph.tensor(x).clone(), graph.tensor(quantize.outputs[0]).clone());
-        if from.dtype != DType::F32 || from.data.is_some() {
+        let (mover, out) = (mover.clone(), quantize.outputs[0]);
+        if mover.outputs != [real] || !moves(graph, &mover, graph.tensor(out).dtype) {
             continue;
         }
-        // There is no maximum over integers of 16 bits.
-        if matches!(mover.op, Op::Pool(_)) && !to.dtype.is_8bit() {
-            continue;
+        let data = if matches!(mover.op, Op::Concat(_)) { mover.inputs.len() } else { 1 };
+        let mut moved = Node { outputs: quantize.outputs.clone(), ..mover };
+        let mut made = Vec::with_capacity(data + 1);
+        for input in moved.inputs.iter_mut().take(data) {
+            let Some(x) = *input else { continue };
+            let early = quantized(graph, &mut names, x, out);
+            made.push(Node { inputs: vec![Some(x)], outputs: vec![early], ..quantize.clone() });
+            *input = Some(early);
         }
-        let name = names.unique(graph, &format!("{}.q", from.name));
-        let early = graph.add_tensor(Tensor { name, shape: from.shape, ..to });
-        let mut mover = Node { outputs: quantize.outputs.clone(), ..mover.clone() };
-        mover.inputs[0] = Some(early);
-        slots[p] = vec![Node { inputs: vec![Some(x)], outputs: vec![early], ..quantize }, mover];
+        if matches!(moved.op, Op::Pad(_)) && moved.inputs.len() > 2 {
+            moved.inputs[2] = zero_code(graph, &mut names, out);
+        }
+        made.push(moved);
+        slots[p] = made;
         slots[i].clear();
         changed = true;
     }
@@ -40,11 +45,30 @@ pub(super) fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Operators that are cheaper on bytes, however many of their elements are used.
-fn rearranges(op: &Op) -> bool {
-    match op {
-        Op::Pool(op) => op.kind == PoolKind::Max,
-        Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Transpose(_) => true,
-        _ => false,
+/// The integers that Quantize makes of `x`, described as `like`.
+fn quantized(graph: &mut Graph, names: &mut Names, x: TensorId, like: TensorId) -> TensorId {
+    let (from, like) = (graph.tensor(x), graph.tensor(like));
+    let tensor = Tensor { shape: from.shape.clone(), ..like.clone() };
+    let name = format!("{}.q", from.name);
+    let name = names.unique(graph, &name);
+    graph.add_tensor(Tensor { name, ..tensor })
+}
+
+/// Whether the node can move integers of this type in place of the floats that it moves.
+fn moves(graph: &Graph, node: &Node, to: DType) -> bool {
+    let computed = |t: TensorId| graph.tensor(t).dtype == DType::F32 && graph.tensor(t).data.is_none();
+    let zero = |t: TensorId| f32s(graph, t).as_deref() == Some(&[0.0]);
+    if !node.input(0).is_some_and(computed) {
+        return false;
+    }
+    match &node.op {
+        op if op.rearranges() => true,
+        // There is no such kernel for integers of 16 bits.
+        _ if !to.is_8bit() => false,
+        Op::Concat(_) => node.inputs.iter().all(|t| t.is_some_and(computed)),
+        Op::Pad(op) if op.mode == PadMode::Constant => node.input(2).is_none_or(zero) && to == DType::U8,
+        // More elements would be quantized than are used.
+        Op::Gather(_) => false,
+        op => op.moves_values() && node.outputs.len() == 1,
     }
 }

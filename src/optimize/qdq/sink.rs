@@ -5,8 +5,8 @@
 //! out, and bytes are moved instead of floats.
 
 use super::super::edit::{Names, f32s};
-use super::{Codes, affine};
-use crate::graph::{DType, Data, Dequantize, Graph, Node, Op, PadMode, Tensor, TensorId, UnaryKind};
+use super::{Codes, affine, zero_code};
+use crate::graph::{DType, Dequantize, Graph, Node, Op, PadMode, Tensor, TensorId, UnaryKind};
 
 pub(super) fn run(graph: &mut Graph) -> bool {
     let mut codes = Codes::of(graph);
@@ -21,8 +21,8 @@ pub(super) fn run(graph: &mut Graph) -> bool {
         };
         changed = true;
         node.inputs = inputs;
-        // A shape is none of what Dequantize changes.
-        if matches!(node.op, Op::ShapeOf(_)) {
+        // Neither a shape nor an order is what Dequantize changes.
+        if matches!(node.op, Op::ShapeOf(_) | Op::ArgMax(_)) {
             nodes.push(node);
             continue;
         }
@@ -59,7 +59,7 @@ fn integer_inputs(
     let mut inputs = node.inputs.clone();
     inputs[0] = Some(x);
     match &node.op {
-        Op::ShapeOf(_) => {}
+        Op::ShapeOf(_) | Op::ArgMax(_) => {}
         Op::Unary(op) if op.kind == UnaryKind::Relu => {}
         Op::Concat(_) => {
             let quant = affine(graph, x);
@@ -81,13 +81,4 @@ fn integer_inputs(
         _ => return None,
     }
     Some(inputs)
-}
-
-/// The integer that stands for 0.0 in `x`, as a constant.
-fn zero_code(graph: &mut Graph, names: &mut Names, x: TensorId) -> Option<TensorId> {
-    let (_, zero) = affine(graph, x)?;
-    let name = names.unique(graph, &format!("{}.zero", graph.tensor(x).name));
-    let quant = graph.tensor(x).quant.clone()?;
-    let data = Data::from_bytes(&[u8::try_from(zero).ok()?]);
-    Some(graph.add_tensor(Tensor::constant(name, DType::U8, &[], data).with_quant(quant)))
 }

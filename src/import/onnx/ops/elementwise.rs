@@ -3,7 +3,7 @@
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use crate::graph::{
-    Binary, BinaryKind, Cast, Clamp, DType, Shape, Tensor, TensorId, Unary, UnaryKind, Where,
+    Binary, BinaryKind, Cast, Clamp, DType, Data, Quant, Shape, Tensor, TensorId, Unary, UnaryKind, Where,
 };
 
 /// A function of one value and its parameters; the attributes that hold them, with ONNX's defaults.
@@ -264,7 +264,50 @@ pub(super) fn clip(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     {
         return clip_between(cx, x, min, max);
     }
+    if cx.dtype(x).is_8bit()
+        && let Some(clipped) = clip_codes(cx, x, [min, max])?
+    {
+        return Ok(vec![clipped]);
+    }
     clip_by_tensors(cx, x, min, max)
+}
+
+/// Quantized integers between constant ones, as networks write them whose activations use a part of their range: the
+/// reals between the bounds' reals. Constants are clipped at once. `None` for other integers.
+fn clip_codes(
+    cx: &mut Context,
+    x: TensorId,
+    bounds: [Option<TensorId>; 2],
+) -> Result<Option<TensorId>, Stop> {
+    let dtype = cx.dtype(x);
+    let all = if dtype == DType::U8 { [0, 255] } else { [-128, 127] };
+    let mut codes = all;
+    for (code, bound) in codes.iter_mut().zip(bounds) {
+        let Some(bound) = bound else { continue };
+        match cx.tensor(bound).codes().as_deref() {
+            Some(&[value]) if cx.dtype(bound) == dtype => *code = value,
+            _ => return Ok(None),
+        }
+    }
+    // Where the bounds are crossed, ONNX gives the upper one everywhere.
+    let [low, high] = [codes[0].min(codes[1]), codes[1]];
+    if let (Some(values), Some(dims)) = (cx.tensor(x).codes(), cx.shape(x).dims()) {
+        let clipped: Vec<u8> = values.into_iter().map(|v| v.clamp(low, high) as u8).collect();
+        let name = cx.output(0);
+        let made = cx.constant_named(&name, dtype, &dims, Data::from_bytes(&clipped))?;
+        if let Some(quant) = cx.tensor(x).quant.clone() {
+            cx.state.build.describe(made, quant);
+        }
+        return Ok(Some(made));
+    }
+    let Some((scale, zero)) = cx.tensor(x).quant.as_ref().and_then(|q| q.single()) else {
+        return Ok(None);
+    };
+    let real = |q: i32| (q - zero) as f32 * scale;
+    let op = Unary { kind: UnaryKind::Clip, alpha: real(low), beta: real(high) };
+    let made = cx.emit(op, &[Some(x)])?;
+    made.iter().for_each(|&id| cx.state.build.describe(id, Quant::per_tensor(scale, zero)));
+    Ok(made.first().copied())
 }
 
 fn clip_between(
