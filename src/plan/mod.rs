@@ -144,8 +144,8 @@ pub(crate) struct Plan {
     pub places: HashMap<TensorId, Place>,
     /// Multiply-adds of one run.
     pub macs: u64,
-    /// At least one step is worth several threads.
-    pub parallel: bool,
+    /// What the steps cost together that threads share out.
+    pub shared_cost: u64,
 }
 
 /// Packed weights that a file brought, by the tensor of the canonical weights.
@@ -167,13 +167,15 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
     let guards = guard::guards(graph);
     let mut steps = Vec::new();
     let mut macs = 0u64;
-    let mut parallel = false;
+    let mut shared_cost = 0u64;
     for (index, node) in graph.nodes.iter().enumerate() {
         match op::plan(planner, node)? {
             Planned::Alias { from } => layout.alias(from, node.outputs[0])?,
             Planned::Step { kernel, inputs, outputs } => {
                 macs = macs.saturating_add(kernel.macs());
-                parallel |= pool.shares(kernel.cost());
+                if pool.shares(kernel.cost()) {
+                    shared_cost = shared_cost.saturating_add(kernel.cost());
+                }
                 layout.step(steps.len(), &inputs, &outputs, kernel.scratch_len(pool.count()))?;
                 guards[index].iter().for_each(|guard| layout.touch(steps.len(), guard.condition));
                 steps.push((index, kernel, inputs, outputs));
@@ -195,7 +197,7 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
         })
         .collect();
     let Memory { arena_len, constants, places, .. } = memory;
-    Ok(Plan { steps, arena_len, constants, places, macs, parallel })
+    Ok(Plan { steps, arena_len, constants, places, macs, shared_cost })
 }
 
 /// Collects who needs which bytes when.

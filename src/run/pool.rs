@@ -3,28 +3,38 @@
 use ottava_kernels::team::{Rows, Team};
 use std::io;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// The cost from which a step is shared out, in multiply-adds of the fastest kernels, of which a core does some 300 in a
-/// nanosecond: about twice what handing over costs.
-const SHARED_COST: u64 = 250_000;
+/// nanosecond: two microseconds. Handing over costs 0.3 between cores that share a cache, 1 between others.
+const SHARED_COST: u64 = 600_000;
 /// The cost of a unit.
-const UNIT_COST: u64 = 100_000;
+const UNIT_COST: u64 = 300_000;
 /// Units for each thread at most: enough for one that comes late, and for threads of different speed.
 const UNITS: u64 = 16;
+
+/// The cost of a run, about 150 microseconds, that is over before helpers that sleep are there, or nearly.
+const LONG_COST: u64 = 50_000_000;
+/// Short runs that begin so soon behind each other are many: helpers that are awake already are there for the next one.
+const OFTEN: Duration = Duration::from_micros(200);
 
 /// The threads of a session.
 pub(crate) struct Pool {
     /// `None`: the caller's thread alone.
     team: Option<Team>,
+    /// Helpers that sleep are woken in this run.
+    wakes: bool,
+    /// When the last short run ended.
+    ended: Option<Instant>,
 }
 
 impl Pool {
     /// The caller's thread alone.
-    pub const SERIAL: Pool = Pool { team: None };
+    pub const SERIAL: Pool = Pool { team: None, wakes: false, ended: None };
 
     /// A pool of `count` threads, the caller's among them (0 and 1: that alone).
     pub fn new(count: usize) -> io::Result<Pool> {
-        Ok(Pool { team: if count > 1 { Some(Team::new(count)?) } else { None } })
+        Ok(Pool { team: if count > 1 { Some(Team::new(count)?) } else { None }, ..Pool::SERIAL })
     }
 
     /// Threads that take part.
@@ -32,9 +42,21 @@ impl Pool {
         self.team.as_ref().map_or(1, Team::members)
     }
 
-    /// Helpers that sleep get up, so that they are there for the first step that is shared out.
-    pub fn wake(&self) {
-        self.team.iter().for_each(Team::wake);
+    /// A run begins whose [shared](Self::shares) steps cost so much together. Helpers that sleep get up if they will be
+    /// there in time, or be there for the runs that seem to follow.
+    pub fn begin(&mut self, cost: u64) {
+        let often = |pool: &Pool| pool.ended.is_some_and(|ended| ended.elapsed() < OFTEN);
+        self.wakes = cost >= LONG_COST || cost > 0 && often(self);
+        if let Some(team) = self.team.as_ref().filter(|_| self.wakes) {
+            team.wake();
+        }
+    }
+
+    /// That run is over.
+    pub fn end(&mut self, cost: u64) {
+        if self.team.is_some() && (1..LONG_COST).contains(&cost) {
+            self.ended = Some(Instant::now());
+        }
     }
 
     /// True if a step of this cost is shared out.
@@ -58,6 +80,12 @@ impl Pool {
     /// The team and the most units for a step of this cost, if it is shared out.
     pub fn sharing(&self, cost: u64) -> Option<(&Team, usize)> {
         let team = self.team.as_ref().filter(|_| self.shares(cost))?;
+        match (team.sleepers(), self.wakes) {
+            (0, _) => {}
+            (_, true) => team.wake(),
+            (sleepers, false) if sleepers + 1 < team.members() => {}
+            _ => return None,
+        }
         // As many for each.
         let each = (cost / (UNIT_COST * team.members() as u64)).clamp(1, UNITS);
         Some((team, each as usize * team.members()))

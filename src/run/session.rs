@@ -201,11 +201,11 @@ impl Session {
     pub fn run(&mut self) -> Result<()> {
         let Session { bound, arena, pool, .. } = self;
         let (plan, arena) = (&bound[0].plan, arena.as_mut());
-        if plan.parallel {
-            pool.wake();
-        }
+        pool.begin(plan.shared_cost);
         let mut steps = plan.steps.iter();
-        Ok(steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop))?)
+        let ran = steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
+        pool.end(plan.shared_cost);
+        Ok(ran?)
     }
 
     /// One inference on the caller's thread; after each node `see` gets each of its output tensors with its bytes
@@ -250,6 +250,7 @@ impl Session {
     /// As [`Session::run`].
     pub fn run_timed(&mut self, see: &mut dyn FnMut(usize, Duration)) -> Result<()> {
         let (plan, arena) = (&self.bound[0].plan, self.arena.as_mut());
+        self.pool.begin(plan.shared_cost);
         let mut last = Instant::now();
         for step in &plan.steps {
             step.run(arena, &plan.constants, &self.pool)?;
@@ -258,6 +259,7 @@ impl Session {
             // What `see` takes is nobody's time.
             last = Instant::now();
         }
+        self.pool.end(plan.shared_cost);
         Ok(())
     }
 

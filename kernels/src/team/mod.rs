@@ -5,8 +5,8 @@
 //! thread's share stays together, and so do the lines of cache that it reads and writes. No helper is waited for
 //! unless it has taken units, so the caller is never slower than alone by more than publishing costs (some 100 ns).
 //!
-//! A helper that finds nothing to do looks out for a few microseconds, since the next piece of work is mostly near, and
-//! then sleeps. Nothing is allocated.
+//! A helper that finds nothing to do looks out for some microseconds, since the next piece of work is mostly near, and
+//! then sleeps until the caller wakes it. Nothing is allocated.
 
 mod rows;
 #[cfg(test)]
@@ -25,12 +25,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a helper looks out for work before it sleeps. Waking it takes longer than this, and costs the caller about
-/// a tenth of it.
-const LINGER: Duration = Duration::from_micros(30);
-/// Looks of a thread that waits before it offers its processor to others between looks, some microseconds: they may be
-/// what it waits for.
-const LOOKS: usize = 256;
+/// How long a helper looks out for work before it sleeps. It does not yield meanwhile: a thread that has yielded to
+/// others gets its processor back after milliseconds, one that has slept when it is woken.
+const LINGER: Duration = Duration::from_micros(25);
+/// Looks between two at the clock.
+const LOOKS: usize = 64;
+/// Looks of a caller at helpers that are late, some 100 microseconds, before it offers its processor to them.
+const PATIENCE: usize = 1 << 12;
 /// The most units of one piece of work.
 const MAX_UNITS: usize = u16::MAX as usize;
 
@@ -112,12 +113,11 @@ fn range(word: u32) -> Range<usize> {
 impl Left {
     /// The units are there from now on, with all that was written before.
     fn publish(&self, units: Range<usize>) {
-        // In one order with `sleepers`: either the caller sees a sleeper, or that sees these units.
-        self.0.store(word(units), Ordering::SeqCst);
+        self.0.store(word(units), Ordering::Release);
     }
 
     fn is_empty(&self) -> bool {
-        range(self.0.load(Ordering::SeqCst)).is_empty()
+        range(self.0.load(Ordering::Relaxed)).is_empty()
     }
 
     /// Takes units from one end, as many of those that are left as `share` says.
@@ -173,21 +173,22 @@ impl Team {
         self.helpers.len() + 1
     }
 
-    /// True if every helper is awake.
-    pub fn is_awake(&self) -> bool {
-        self.board.rest.0.sleepers.load(Ordering::SeqCst) == 0
+    /// Helpers that sleep.
+    pub fn sleepers(&self) -> usize {
+        self.board.rest.0.sleepers.load(Ordering::Relaxed) as usize
     }
 
     /// Wakes helpers that sleep, so that they are there when work comes.
     pub fn wake(&self) {
-        if !self.is_awake() {
+        if self.sleepers() > 0 {
             self.helpers.iter().for_each(|helper| helper.thread().unpark());
         }
     }
 
     /// Calls `work(member, range)` on ranges that together are `0..units`, each unit once; `member` (below
     /// [`members`](Self::members)) is another one in every call that runs at the same time. Returns when all are
-    /// finished. If the team is busy, as it is inside of `work`, the caller does all itself.
+    /// finished. Helpers that sleep go on sleeping. If the team is busy, as it is inside of `work`, the caller does all
+    /// itself.
     ///
     /// Panics if there are more than 65535 units, or with what `work` panicked with.
     pub fn share(&self, units: usize, work: &Work<'_>) {
@@ -203,7 +204,6 @@ impl Team {
         let first = share_of(units, self.members());
         offer.share.store(first as u32, Ordering::Relaxed);
         offer.left.publish(first..units);
-        self.wake();
         let mut own = first;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             work(0, 0..first);
@@ -228,7 +228,7 @@ impl Team {
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.board.rest.0.closed.store(true, Ordering::SeqCst);
+        self.board.rest.0.closed.store(true, Ordering::Relaxed);
         for helper in self.helpers.drain(..) {
             helper.thread().unpark();
             // A helper's panics are caught; there is nothing to learn from how it ended.
@@ -277,27 +277,22 @@ impl Board {
     /// Looks out for work, and sleeps when none comes. False if none will come any more.
     fn await_work(&self) -> bool {
         let (left, rest) = (&self.offer.0.left, &self.rest.0);
-        let found = |left: &Left| {
-            spin_loop();
-            !left.is_empty()
-        };
         loop {
-            if (0..LOOKS).any(|_| found(left)) {
-                return true;
-            }
             let since = Instant::now();
             while since.elapsed() < LINGER {
-                if found(left) {
-                    return true;
+                for _ in 0..LOOKS {
+                    if !left.is_empty() {
+                        return true;
+                    }
+                    spin_loop();
                 }
-                thread::yield_now();
             }
-            rest.sleepers.fetch_add(1, Ordering::SeqCst);
-            if left.is_empty() && !rest.closed.load(Ordering::SeqCst) {
+            rest.sleepers.fetch_add(1, Ordering::Relaxed);
+            if left.is_empty() && !rest.closed.load(Ordering::Relaxed) {
                 thread::park();
             }
-            rest.sleepers.fetch_sub(1, Ordering::SeqCst);
-            if rest.closed.load(Ordering::SeqCst) {
+            rest.sleepers.fetch_sub(1, Ordering::Relaxed);
+            if rest.closed.load(Ordering::Relaxed) {
                 return false;
             }
         }
@@ -310,7 +305,7 @@ impl Done {
         let mut looks = 0;
         while self.units.load(Ordering::Acquire) as usize != units {
             looks += 1;
-            if looks < LOOKS { spin_loop() } else { thread::yield_now() }
+            if looks < PATIENCE { spin_loop() } else { thread::yield_now() }
         }
     }
 

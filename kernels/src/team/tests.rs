@@ -41,6 +41,7 @@ fn one_piece_of_work_after_the_other() {
         if i % 1000 == 0 {
             // Long enough for helpers to fall asleep.
             thread::sleep(2 * LINGER);
+            team.wake();
         }
     }
 }
@@ -50,6 +51,7 @@ fn helpers_take_part_and_sleep_afterwards() {
     let team = Team::new(2).unwrap();
     let helped = AtomicBool::new(false);
     for _ in 0..1000 {
+        team.wake();
         team.share(8, &|member, _| {
             helped.fetch_or(member == 1, Ordering::SeqCst);
             thread::sleep(Duration::from_micros(100));
@@ -60,7 +62,7 @@ fn helpers_take_part_and_sleep_afterwards() {
     }
     assert!(helped.load(Ordering::SeqCst), "the helper never came");
     let patience = Instant::now();
-    while team.is_awake() {
+    while team.sleepers() == 0 {
         assert!(patience.elapsed() < Duration::from_secs(60), "the helper does not sleep");
         thread::yield_now();
     }
