@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Parts, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
-use super::layout::{COLUMNS, LINE, Layout, PANEL_HEADER, Packed};
+use super::layout::{COLUMNS, LINE, Layout, PANEL_HEADER, Packed, QUAD};
 use super::lines::{self, Lines};
 use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Tile};
@@ -40,9 +40,22 @@ fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
     None
 }
 
+/// How many panels tiles take at once: as many as they can. If these do not fit the first cache and there are rows enough
+/// for high tiles, two: every byte of weights that comes from the second cache then meets twice as many rows.
+fn band(ladder: &Ladder, geometry: &Geometry) -> usize {
+    const FIRST_CACHE: usize = 40 << 10;
+    let widest = ladder.rungs.len();
+    let lines = geometry.taps().iter().product::<usize>() * geometry.tap_len().div_ceil(QUAD);
+    let streamed = lines.saturating_mul(widest * LINE) > FIRST_CACHE;
+    match ladder.rungs.get(1) {
+        Some(two) if streamed && geometry.rows() >= two.tiles.len() => 2,
+        _ => widest,
+    }
+}
+
 impl Correlation {
     pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
-        let band = ladder(isa, false).map_or(1, |ladder| ladder.rungs.len());
+        let band = ladder(isa, false).map_or(1, |ladder| band(ladder, &geometry));
         let layout = Layout::new(&geometry, x_zero_point, band);
         let (windows, lines) = (Arc::new(geometry.windows()), lines::pay(&geometry));
         Correlation { isa, geometry, windows, lines, layout, x_zero_point, out }
