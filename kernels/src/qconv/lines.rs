@@ -1,8 +1,8 @@
 //! The lines of an image under a line of output, copied with their borders: few channels make a kernel row of bytes
 //! so short that cutting taps at the edges would cost more than copying every line once.
 //!
-//! A ring of as many lines as the kernel is high. Line `iy` lies in slot `iy mod height`; what is left and right of
-//! the image is the zero point and never changes. All windows of an output line are equally far apart then, at the
+//! A ring of as many lines as the kernel is high: each next line takes the slot of the oldest. What is left and right
+//! of the image is the zero point and never changes. All windows of an output line are equally far apart then, at the
 //! edges too.
 
 use super::geometry::{Geometry, Span};
@@ -22,11 +22,18 @@ pub(crate) struct Lines<'a> {
     image: usize,
     /// The lines that are in the ring.
     held: Range<isize>,
+    /// The slot of the first of them.
+    slot: usize,
+}
+
+/// Columns of a line with its borders.
+fn line_columns(g: &Geometry) -> usize {
+    (g.out[1].max(1) - 1) * g.strides[1] + g.kernel[1]
 }
 
 /// Bytes of a line with its borders.
 fn line_len(g: &Geometry) -> usize {
-    (g.out[1].max(1) - 1) * g.strides[1] * g.x[3] + g.kernel[1] * g.x[3]
+    line_columns(g) * g.x[3]
 }
 
 /// True where copying pays: taps are kernel rows that edges cut, and lines are long enough for tiles not to go over
@@ -50,7 +57,7 @@ impl<'a> Lines<'a> {
         // SAFETY: any bytes are valid numbers.
         let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
         let offsets = &mut offsets[..geometry.kernel[0]];
-        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0 }
+        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0, slot: 0 }
     }
 
     /// Finds the windows of the positions `span`. Good until the next call for another line.
@@ -73,14 +80,23 @@ impl<'a> Lines<'a> {
     fn hold(&mut self, image: usize, lines: Range<isize>) {
         let g = self.geometry;
         let [_, height, width, channels] = g.x;
-        let (len, high) = (line_len(g), g.kernel[0] as isize);
+        let (len, high) = (line_len(g), g.kernel[0]);
         // Columns that both the image and the windows have: where they start in a line, in the ring's and the image's.
         let to = g.origin[1].min(0).unsigned_abs();
         let from = g.origin[1].max(0) as usize;
-        let columns = width.saturating_sub(from).min((len / channels).saturating_sub(to));
-        let kept = if image == self.image { self.held.clone() } else { 0..0 };
+        let columns = width.saturating_sub(from).min(line_columns(g).saturating_sub(to));
+        // Windows go down: lines stay as long as the first one does, in the slots that they have.
+        let kept = match image == self.image && self.held.contains(&lines.start) {
+            true => self.held.clone(),
+            false => lines.start..lines.start,
+        };
+        self.slot += (lines.start - kept.start) as usize;
+        if self.slot >= high {
+            self.slot -= high;
+        }
         for (tap, line) in lines.clone().enumerate() {
-            let start = line.rem_euclid(high) as usize * len;
+            let slot = self.slot + tap;
+            let start = if slot < high { slot } else { slot - high } * len;
             self.offsets[tap] = start;
             if kept.contains(&line) {
                 continue;
