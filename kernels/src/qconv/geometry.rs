@@ -159,8 +159,13 @@ impl Geometry {
 
     /// True if some window may hang over the left or right edge, so that a tap of several columns is cut.
     pub fn cuts_taps(&self) -> bool {
-        let last = self.origin[1] + ((self.out[1].max(1) - 1) * self.strides[1] + self.kernel[1]) as isize;
-        self.tap_columns() > 1 && (self.origin[1] < 0 || last > self.x[2] as isize)
+        self.tap_columns() > 1 && self.cuts_lines()
+    }
+
+    /// True if some window may hang over the left or right edge.
+    pub fn cuts_lines(&self) -> bool {
+        let last = self.origin[1] + ((self.out[1].max(1) - 1) * self.strides[1] + self.reach()[1]) as isize;
+        self.origin[1] < 0 || last >= self.x[2] as isize
     }
 
     /// Output rows line by line.

@@ -28,7 +28,7 @@ pub(crate) struct Lines<'a> {
 
 /// Columns of a line with its borders.
 fn line_columns(g: &Geometry) -> usize {
-    (g.out[1].max(1) - 1) * g.strides[1] + g.kernel[1]
+    (g.out[1].max(1) - 1) * g.strides[1] + g.reach()[1] + 1
 }
 
 /// Bytes of a line with its borders.
@@ -36,17 +36,22 @@ fn line_len(g: &Geometry) -> usize {
     line_columns(g) * g.x[3]
 }
 
-/// True where copying pays: taps are kernel rows that edges cut, and lines are long enough for tiles not to go over
-/// their ends.
+/// True where copying pays, and lines are long enough for tiles not to go over their ends: taps are kernel rows that
+/// edges cut, or lines are so short that most tiles meet an edge, and pixels so small that looking at each tap of these
+/// costs more than the copies.
 pub(crate) fn pay(g: &Geometry) -> bool {
     const SHORTEST: usize = 4;
+    const SHORT: usize = 16;
+    const SMALL: usize = 64;
     let borders_are_narrow = line_len(g) <= 2 * (g.x[2] + g.kernel[1]) * g.x[3];
-    g.cuts_taps() && g.dilations[0] == 1 && g.out[1] >= SHORTEST && borders_are_narrow
+    let edges_cost = g.cuts_taps() || g.cuts_lines() && g.out[1] <= SHORT && g.group_channels() <= SMALL;
+    edges_cost && g.dilations[0] == 1 && g.out[1] >= SHORTEST && borders_are_narrow
 }
 
 /// Bytes of scratch that [`Lines::new`] needs.
 pub(crate) fn scratch_len(g: &Geometry) -> usize {
-    g.kernel[0] * (line_len(g) + size_of::<usize>()) + SLACK + align_of::<usize>()
+    let taps = g.taps().iter().product::<usize>();
+    g.kernel[0] * line_len(g) + SLACK + taps * size_of::<usize>() + align_of::<usize>()
 }
 
 impl<'a> Lines<'a> {
@@ -56,12 +61,12 @@ impl<'a> Lines<'a> {
         ring.fill(x_zero_point);
         // SAFETY: any bytes are valid numbers.
         let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
-        let offsets = &mut offsets[..geometry.kernel[0]];
+        let offsets = &mut offsets[..geometry.taps().iter().product()];
         Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0, slot: 0 }
     }
 
-    /// Finds the windows of the positions `span`. Good until the next call for another line.
-    pub fn find(&mut self, span: &Span, rows: &mut Rows) {
+    /// Finds the windows of the positions `span`, for the input channels from `channel` on. Good until the next call for another line.
+    pub fn find(&mut self, span: &Span, channel: usize, rows: &mut Rows) {
         let g = self.geometry;
         let top = g.top(span.y);
         let lines = top..top + g.kernel[0] as isize;
@@ -69,8 +74,8 @@ impl<'a> Lines<'a> {
             self.hold(span.n, lines);
         }
         let step = g.strides[1] * g.x[3];
-        assert!((span.x.end - 1) * step + g.kernel[1] * g.x[3] <= line_len(g), "the span is within a line");
-        rows.first = self.ring[span.x.start * step..].as_ptr();
+        assert!(span.x.end <= g.out[1] && channel < g.x[3].max(1), "the span is within a line");
+        rows.first = self.ring[span.x.start * step + channel..].as_ptr();
         rows.step = step;
         rows.offsets = self.offsets.as_ptr();
         rows.pointers = std::ptr::null();
@@ -94,10 +99,13 @@ impl<'a> Lines<'a> {
         if self.slot >= high {
             self.slot -= high;
         }
+        let taps = g.taps()[1];
         for (tap, line) in lines.clone().enumerate() {
             let slot = self.slot + tap;
             let start = if slot < high { slot } else { slot - high } * len;
-            self.offsets[tap] = start;
+            for (i, offset) in self.offsets[tap * taps..][..taps].iter_mut().enumerate() {
+                *offset = start + i * g.dilations[1] * channels;
+            }
             if kept.contains(&line) {
                 continue;
             }

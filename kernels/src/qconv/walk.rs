@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
         let (mr, line) = (self.mr, self.spans.rest_of_line());
         let indirection = match source {
             Source::Lines(lines) => {
-                lines.find(&line, &mut self.rows);
+                lines.find(&line, group * channels, &mut self.rows);
                 self.alike = line.x.len();
                 None
             }
