@@ -458,3 +458,19 @@ fn nodes_over_constants_are_computed() {
     let folded = after.nodes[0].input(1).and_then(|t| after.tensor(t).data.clone());
     assert_eq!(folded, Some(Data::from_slice(&[4f32, 10., 18.])));
 }
+
+#[test]
+fn a_power_of_two_is_a_product() {
+    for (power, len, kind) in
+        [(2.0, 1, BinaryKind::Mul), (3.0, 1, BinaryKind::Pow), (2.0, 3, BinaryKind::Pow)]
+    {
+        let mut n = Nchw::new();
+        let x = n.input(&[4, 3]);
+        let power = n.b.f32s("power", &[len], &vec![power; len]);
+        let y = n.node(binary(BinaryKind::Pow), &[x, power]);
+        let after = optimized(n.finish(&[y]));
+        let found =
+            after.nodes.iter().find_map(|n| if let Op::Binary(op) = &n.op { Some(op.kind) } else { None });
+        assert_eq!(found, Some(kind));
+    }
+}

@@ -21,6 +21,7 @@ mod matmul;
 mod padding;
 mod qdq;
 mod recurrent;
+mod square;
 
 use crate::graph::{Graph, GraphError, infer};
 pub use halves::{narrow, widen};
@@ -35,6 +36,7 @@ const PASSES: &[fn(&mut Graph) -> bool] = &[
     batch_norm::run,
     affine::run,
     functions::run,
+    square::run,
     layer_norm::run,
     activation::run,
     padding::run,
