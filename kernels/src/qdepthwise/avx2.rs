@@ -27,6 +27,7 @@ impl Vectors for Avx2 {
     const TAPS: usize = 2;
     const PIXELS: usize = 2;
     const WIDE_WEIGHTS: bool = true;
+    const STREAMS: bool = false;
 
     fn weights([a, b, ..]: [i16; 4]) -> [u8; 4] {
         let ([a0, a1], [b0, b1]) = (a.to_le_bytes(), b.to_le_bytes());

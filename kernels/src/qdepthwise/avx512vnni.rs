@@ -26,6 +26,7 @@ impl Vectors for Avx512Vnni {
     const TAPS: usize = 4;
     const PIXELS: usize = 4;
     const WIDE_WEIGHTS: bool = false;
+    const STREAMS: bool = true;
 
     fn weights(taps: [i16; 4]) -> [u8; 4] {
         taps.map(|w| w as u8)

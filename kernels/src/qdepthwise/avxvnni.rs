@@ -18,6 +18,7 @@ impl Vectors for AvxVnni {
     const TAPS: usize = 4;
     const PIXELS: usize = 2;
     const WIDE_WEIGHTS: bool = false;
+    const STREAMS: bool = false;
 
     fn weights(taps: [i16; 4]) -> [u8; 4] {
         taps.map(|w| w as u8)

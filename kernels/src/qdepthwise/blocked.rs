@@ -19,6 +19,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::QDepthwise;
+use super::stream::{self, Line};
 use crate::{Filter, Output};
 use std::ops::Range;
 
@@ -39,6 +40,8 @@ pub(crate) trait Vectors {
     const PIXELS: usize;
     /// Words of weights have 16 bits for each: they need no parts.
     const WIDE_WEIGHTS: bool;
+    /// There are registers for a [stream](super::stream).
+    const STREAMS: bool;
     /// The weights of one word; each fits i8 unless there is more room for it.
     fn weights(taps: [i16; 4]) -> [u8; 4];
     unsafe fn load(from: *const u8) -> Self::Word;
@@ -84,6 +87,8 @@ struct Layout {
     tile: usize,
     /// Input columns of a tile.
     columns: usize,
+    /// Blocks whose weights have one part are gone through as a stream.
+    streams: bool,
 }
 
 impl Layout {
@@ -108,6 +113,12 @@ impl Layout {
             block_bytes: BLOCK_HEADER + 8 * V::BYTES + parts * shape.kernel[1] * column,
             tile,
             columns: ((tile - 1) * shape.strides[1]).saturating_add(reach + 1),
+            streams: V::STREAMS
+                && together == 1
+                && groups == 1
+                && shape.kernel[1] == stream::COLUMNS
+                && shape.dilations[1] == 1
+                && shape.strides[1] <= 2,
         }
     }
 }
@@ -177,10 +188,10 @@ pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &
 
 /// Where the bytes of one kernel row are: a row of the image, or the border, whose columns are all the same.
 #[derive(Clone, Copy)]
-struct RowSource {
-    start: *const u8,
+pub(super) struct RowSource {
+    pub start: *const u8,
     /// Bytes from one column to the next.
-    step: usize,
+    pub step: usize,
 }
 
 /// What all parts of one call share.
@@ -216,20 +227,19 @@ pub(crate) unsafe fn run<V: Vectors>(
         let (image, oy) = (row / s.oh, row % s.oh);
         for (b, packed) in packed.chunks_exact(layout.block_bytes).enumerate() {
             let c0 = b * V::BYTES;
+            if layout.streams && packed[0] <= 1 {
+                let y = &mut y[i * s.ow * conv.y_stride + c0..];
+                let channels = (s.c - c0).min(V::BYTES);
+                // SAFETY: the caller has the instruction set, and image rows are inside `x`.
+                unsafe {
+                    stream_line::<V>(&call, packed, sources(conv, x, border, [image, oy, c0], 0), channels, y)
+                };
+                continue;
+            }
             for left in (0..s.ow).step_by(layout.tile) {
                 let width = layout.tile.min(s.ow - left);
                 for g in 0..layout.groups {
-                    let sources = [0, 1, 2, 3].map(|t| {
-                        // Rows behind the last have weights of 0: any bytes do.
-                        let ky = (g * V::TAPS + t).min(s.kernel[0] - 1);
-                        match (oy * s.strides[0] + ky * s.dilations[0]).checked_sub(s.pad[0]) {
-                            Some(iy) if iy < s.h => {
-                                let at = (image * s.h + iy) * s.w * s.c + c0;
-                                RowSource { start: x[at..].as_ptr(), step: s.c }
-                            }
-                            _ => border,
-                        }
-                    });
+                    let sources = sources(conv, x, border, [image, oy, c0], g * V::TAPS);
                     let to = &mut columns[g * 4 * V::BYTES..];
                     // SAFETY: see `fill_columns`; image rows are inside `x`.
                     unsafe { fill_columns::<V>(&call, sources, left, width, to) };
@@ -239,6 +249,73 @@ pub(crate) unsafe fn run<V: Vectors>(
                 // SAFETY: the instruction set is the caller's promise.
                 unsafe { dot_tile::<V>(&call, packed, columns, width, s.c - c0, y) };
             }
+        }
+    }
+}
+
+/// Where the bytes of four kernel rows from `first` on are, under line `oy` of an image, from channel `c0` on.
+#[inline(always)]
+fn sources(
+    conv: &QDepthwise,
+    x: &[u8],
+    border: RowSource,
+    [image, oy, c0]: [usize; 3],
+    first: usize,
+) -> [RowSource; 4] {
+    let s = &conv.shape;
+    let mut sources = [border; 4];
+    for (t, source) in sources.iter_mut().enumerate() {
+        // Rows behind the last have weights of 0: any bytes do.
+        let ky = (first + t).min(s.kernel[0] - 1);
+        if let Some(iy) = (oy * s.strides[0] + ky * s.dilations[0]).checked_sub(s.pad[0])
+            && iy < s.h
+        {
+            let at = (image * s.h + iy) * s.w * s.c + c0;
+            *source = RowSource { start: x[at..].as_ptr(), step: s.c };
+        }
+    }
+    sources
+}
+
+/// One output line of one block as a stream; `y` starts with its first output.
+///
+/// Safety: the processor has `V`'s instruction set; every source that is a row of the image has `w * c` bytes (less the
+/// block's start) and [`SLACK`](crate::SLACK) behind the image.
+#[inline(always)]
+unsafe fn stream_line<V: Vectors>(
+    call: &Call<'_, V>,
+    packed: &[u8],
+    sources: [RowSource; 4],
+    channels: usize,
+    y: &mut [u8],
+) {
+    let (conv, s) = (call.conv, &call.conv.shape);
+    let packed = &packed[BLOCK_HEADER..];
+    assert!(packed.len() >= 4 * (2 + stream::COLUMNS) * V::BYTES && channels <= V::BYTES);
+    assert!(y.len() >= (s.ow - 1) * conv.y_stride + channels);
+    let bias = packed.as_ptr();
+    let (multipliers, weights) = (bias.wrapping_add(4 * V::BYTES), bias.wrapping_add(8 * V::BYTES));
+    // SAFETY: by the asserts there are bias, multipliers and weights, and room for the outputs; the rest is the
+    // caller's promise.
+    unsafe {
+        let border = [V::load(call.border.start); 4];
+        let (y, y_stride) = (y.as_mut_ptr(), conv.y_stride);
+        let image = [s.pad[1], s.w];
+        let line = Line {
+            sources,
+            image,
+            border,
+            bias,
+            multipliers,
+            weights,
+            bounds: &call.bounds,
+            y,
+            y_stride,
+            channels,
+        };
+        match s.strides[1] {
+            1 => stream::line::<V, 1>(&line, s.ow),
+            _ => stream::line::<V, 2>(&line, s.ow),
         }
     }
 }
@@ -304,7 +381,7 @@ unsafe fn store_column<V: Vectors>(words: [V::Word; 4], to: *mut u8) {
 
 /// Safety: `from` is followed by four vectors.
 #[inline(always)]
-unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {
+pub(super) unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {
     // SAFETY: the caller's promise.
     unsafe {
         [

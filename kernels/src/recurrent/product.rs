@@ -63,11 +63,12 @@ pub struct Product {
 #[derive(Clone, Debug)]
 enum Kind {
     Float(FConv),
-    /// Sums of `block` rows at a time.
-    Dynamic {
+    /// All rows share scale and zero point: reals come out of the product.
+    Together(Box<DynamicQConv>),
+    /// Sums of `block` rows at a time, which become reals with the scale and zero point of each.
+    Apart {
         sums: Box<DynamicQConv>,
         block: usize,
-        shared: bool,
     },
 }
 
@@ -77,15 +78,15 @@ const BLOCK: usize = 16;
 impl Product {
     /// A product of `rows` rows of `k` with `n` rows of weights.
     pub fn new(isa: Isa, arithmetic: Arithmetic, rows: usize, k: usize, n: usize) -> Product {
+        let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
         let kind = match arithmetic {
-            Arithmetic::Float => {
-                let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
-                Kind::Float(FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n))
+            Arithmetic::Float => Kind::Float(FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n)),
+            Arithmetic::Dynamic { shared } if shared || rows == 1 => {
+                Kind::Together(Box::new(DynamicQConv::reals(isa, ConvShape::linear(rows, k, n), unbounded)))
             }
-            Arithmetic::Dynamic { shared } => {
-                let block = if shared { rows } else { rows.min(BLOCK) };
-                let sums = Box::new(DynamicQConv::sums(isa, ConvShape::linear(block, k, n)));
-                Kind::Dynamic { sums, block, shared }
+            Arithmetic::Dynamic { .. } => {
+                let block = rows.min(BLOCK);
+                Kind::Apart { sums: Box::new(DynamicQConv::sums(isa, ConvShape::linear(block, k, n))), block }
             }
         };
         Product { kind, rows, k, n }
@@ -95,7 +96,8 @@ impl Product {
     pub fn kernel(&self) -> String {
         match &self.kind {
             Kind::Float(product) => product.kernel().to_string(),
-            Kind::Dynamic { sums, .. } => format!("dynamic {}", sums.kernel()),
+            Kind::Together(product) => format!("dynamic {}", product.kernel()),
+            Kind::Apart { sums, .. } => format!("dynamic {}", sums.kernel()),
         }
     }
 
@@ -108,7 +110,8 @@ impl Product {
     pub fn packed_len(&self) -> usize {
         match &self.kind {
             Kind::Float(product) => (product.packed_len() * 4).next_multiple_of(64),
-            Kind::Dynamic { sums, .. } => sums.packed_len() + 3 * self.column_bytes(),
+            Kind::Together(product) => product.packed_len(),
+            Kind::Apart { sums, .. } => sums.packed_len() + 3 * self.column_bytes(),
         }
     }
 
@@ -127,20 +130,22 @@ impl Product {
                 let packed = &mut floats_mut(packed)[..product.packed_len()];
                 product.pack(&values[..len], &bias[..n], packed);
             }
-            (Kind::Dynamic { sums, .. }, Rows::Bytes { values, scales, zero_points }) => {
-                let (values, scales) = (&values[..len], &scales[..n]);
-                let zero_points = if zero_points.is_empty() { zero_points } else { &zero_points[..n] };
-                let filter = Filter { weights: values, zero_points, bias: &[], multiplier: scales };
+            (Kind::Together(product), Rows::Bytes { values, scales, zero_points }) => {
+                let filter = filter(&values[..len], &scales[..n], zero_points);
+                product.pack(&filter, &bias[..n], &mut packed[..product.packed_len()]);
+            }
+            (Kind::Apart { sums, .. }, Rows::Bytes { values, scales, zero_points }) => {
+                let filter = filter(&values[..len], &scales[..n], zero_points);
                 let (to, rest) = packed.split_at_mut(sums.packed_len());
                 sums.pack(&filter, &[], to);
                 let column = self.column_bytes() / 4;
                 let rest = floats_mut(rest);
-                for (i, row) in values.chunks_exact(self.k.max(1)).enumerate() {
-                    let zero = i32::from(zero_points.get(i).copied().unwrap_or(0));
+                for (i, row) in filter.weights.chunks_exact(self.k.max(1)).enumerate() {
+                    let zero = i32::from(filter.zero_point(i));
                     let sum: i32 = row.iter().map(|&w| i32::from(w) - zero).sum();
                     rest[i] = f32::from_bits(sum as u32);
                 }
-                rest[column..][..n].copy_from_slice(scales);
+                rest[column..][..n].copy_from_slice(filter.multiplier);
                 rest[2 * column..][..n].copy_from_slice(&bias[..n]);
             }
             _ => panic!("weights are of the kind that the product was made for"),
@@ -151,9 +156,10 @@ impl Product {
     pub fn scratch_len(&self) -> usize {
         match &self.kind {
             Kind::Float(product) => (product.scratch_len() * 4).next_multiple_of(64),
-            Kind::Dynamic { sums, block, .. } => {
-                self.block_bytes(*block) + sums.scratch_len().next_multiple_of(64)
+            Kind::Together(product) => {
+                self.block_bytes(self.rows) + product.scratch_len().next_multiple_of(64)
             }
+            Kind::Apart { sums, block } => self.block_bytes(*block) + sums.scratch_len().next_multiple_of(64),
         }
     }
 
@@ -175,25 +181,23 @@ impl Product {
         scratch: &mut [u8],
     ) {
         let (n, k) = (self.n, self.k);
-        let (sums, block, shared) = match &self.kind {
+        let (sums, block) = match &self.kind {
             Kind::Float(product) => {
                 let packed = &floats(packed)[..product.packed_len()];
                 return product.run(packed, x, y, rows, floats_mut(scratch));
             }
-            Kind::Dynamic { sums, block, shared } => (sums, *block, *shared),
+            Kind::Together(product) => {
+                let (bytes, scratch) = scratch.split_at_mut(self.block_bytes(self.rows));
+                let source = quantize_dynamically(isa, &x[..self.rows * k], &mut bytes[..self.rows * k]);
+                let packed = &packed[..product.packed_len()];
+                return product.run(packed, bytes, source, bytes_mut(y), rows, scratch);
+            }
+            Kind::Apart { sums, block } => (sums, *block),
         };
         let (packed, columns) = packed.split_at(sums.packed_len());
         let columns = Columns::of(floats(columns), self.column_bytes() / 4, n);
         let (bytes, scratch) = scratch.split_at_mut(self.block_bytes(block));
         let raw = Source { scale: 1.0, zero_point: 0 };
-        if shared {
-            let source = quantize_dynamically(isa, &x[..self.rows * k], &mut bytes[..self.rows * k]);
-            sums.run(packed, bytes, raw, bytes_mut(y), rows.clone(), scratch);
-            for y in y.chunks_exact_mut(n.max(1)).take(rows.len()) {
-                reals(isa, &columns, source, y);
-            }
-            return;
-        }
         let mut sources = [raw; BLOCK];
         for first in rows.clone().step_by(block.max(1)) {
             let count = block.min(rows.end - first);
@@ -208,6 +212,12 @@ impl Product {
             }
         }
     }
+}
+
+/// Rows of weights with their scales and zero points (of as many rows at least, or none).
+fn filter<'a>(weights: &'a [i8], scales: &'a [f32], zero_points: &'a [i16]) -> Filter<'a> {
+    let zero_points = if zero_points.is_empty() { zero_points } else { &zero_points[..scales.len()] };
+    Filter { weights, zero_points, bias: &[], multiplier: scales }
 }
 
 /// What makes reals of sums, per column.
