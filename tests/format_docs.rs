@@ -25,7 +25,7 @@ fn enums() -> Vec<(&'static str, Vec<&'static str>)> {
             vec![$((stringify!($name), $name::ALL.iter().map(|v| v.name()).collect()),)*]
         };
     }
-    names!(UnaryKind BinaryKind ReduceKind PoolKind ScatterKind PadMode ResizeMode ResizeCoord NearestMode
+    names!(UnaryKind BinaryKind ReduceKind PoolKind ScatterKind PadMode ResizeMode ResizeCoord ResampleFilter NearestMode
         RecurrentCell Direction GateKind)
 }
 

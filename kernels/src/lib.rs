@@ -35,6 +35,7 @@ pub mod qdepthwise;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod resample;
 pub mod resize;
 mod round;
 mod scalar;

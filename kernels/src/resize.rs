@@ -38,11 +38,13 @@ pub enum ResizeCoord {
     AlignCorners,
     /// x / scale
     Asymmetric,
+    /// half_pixel, the middle of the output on that of the input also where the scale gives no whole length
+    HalfPixelSymmetric,
 }
 
 impl ResizeCoord {
     /// The input coordinate of output coordinate `o`.
-    fn map(self, o: usize, len: usize, out: usize, scale: f32) -> f32 {
+    pub(crate) fn map(self, o: usize, len: usize, out: usize, scale: f32) -> f32 {
         let o = o as f32;
         match self {
             ResizeCoord::PytorchHalfPixel if out == 1 => 0.0,
@@ -50,6 +52,10 @@ impl ResizeCoord {
             ResizeCoord::AlignCorners if out == 1 => 0.0,
             ResizeCoord::AlignCorners => o * (len as f32 - 1.0) / (out as f32 - 1.0),
             ResizeCoord::Asymmetric => o / scale,
+            ResizeCoord::HalfPixelSymmetric => {
+                let share = out as f32 / (scale * len as f32);
+                (len as f32 / 2.0) * (1.0 - share) + (o + 0.5) / scale - 0.5
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
         Op::MatMul(op) => product::matmul(w, &n, op),
         Op::Pool(op) => window::pool(w, &n, op),
         Op::Resize(op) => window::resize(w, &n, op),
+        Op::Resample(op) => window::resample(w, &n, op),
         Op::Reduce(op) => reduce(w, &n, op),
         Op::Unary(op) => elementwise::unary(w, &n, op),
         Op::Binary(op) => elementwise::binary(w, &n, op),

@@ -258,6 +258,18 @@ text_enum! {
         AlignCorners = "align_corners",
         /// x / scale
         Asymmetric = "asymmetric",
+        /// half_pixel, the middle of the output on that of the input also where the scale gives no whole length
+        HalfPixelSymmetric = "half_pixel_symmetric",
+    }
+}
+
+text_enum! {
+    /// What Resample puts over the samples.
+    ResampleFilter {
+        /// A triangle of two.
+        Linear = "linear",
+        /// Cubic convolution over four.
+        Cubic = "cubic",
     }
 }
 

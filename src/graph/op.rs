@@ -404,6 +404,19 @@ ops! {
     }
     /// Inputs: start, limit, step (i64, one element each). Output: start, start + step, .. before the limit.
     Range = 67 {}
+    /// Resize with as many samples as a filter is wide. Inputs as those of Resize.
+    Resample = 90 {
+        /// Over the samples.
+        filter: ResampleFilter,
+        /// Coordinates.
+        coord: ResizeCoord,
+        /// Of cubic convolution.
+        coefficient: f32,
+        /// The filter is as wide as the scale is small.
+        antialias: bool,
+        /// Samples beyond an end have no weight.
+        exclude_outside: bool,
+    }
 }
 
 impl Op {

@@ -1,9 +1,10 @@
 //! Operators over height and width: pooling and resizing.
 
 use super::super::Stop;
-use super::super::onnx::{Layout, TO_NCHW, Writer, int, ints, text};
+use super::super::onnx::{Layout, TO_NCHW, Writer, float, int, ints, text};
 use super::NodeView;
 use crate::graph::*;
+use crate::import::onnx::proto::AttributeProto;
 
 pub(super) fn pool(w: &mut Writer, n: &NodeView, op: &Pool) -> Result<(), Stop> {
     let pair = |name, v: [usize; 2]| ints(name, v.map(|v| v as i64));
@@ -29,15 +30,31 @@ pub(super) fn pool(w: &mut Writer, n: &NodeView, op: &Pool) -> Result<(), Stop> 
 }
 
 pub(super) fn resize(w: &mut Writer, n: &NodeView, op: &Resize) -> Result<(), Stop> {
-    let (x, y) = (n.input(0)?, n.out());
     let attributes = vec![
         text("mode", op.mode.name()),
         text("coordinate_transformation_mode", op.coord.name()),
         text("nearest_mode", op.nearest.name()),
     ];
+    resized(w, n, attributes, op.mode == ResizeMode::Nearest)
+}
+
+pub(super) fn resample(w: &mut Writer, n: &NodeView, op: &Resample) -> Result<(), Stop> {
+    let attributes = vec![
+        text("mode", op.filter.name()),
+        text("coordinate_transformation_mode", op.coord.name()),
+        float("cubic_coeff_a", op.coefficient),
+        int("antialias", op.antialias.into()),
+        int("exclude_outside", op.exclude_outside.into()),
+    ];
+    resized(w, n, attributes, false)
+}
+
+/// `moves`: values are moved, and may be integers.
+fn resized(w: &mut Writer, n: &NodeView, attributes: Vec<AttributeProto>, moves: bool) -> Result<(), Stop> {
+    let (x, y) = (n.input(0)?, n.out());
     let spatial = n.tensor(0)?.shape.rank() == 4;
     let layout = if spatial { Layout::Nchw } else { Layout::Plain };
-    let x = if op.mode == ResizeMode::Nearest { w.stored(x, layout)? } else { w.real(x, layout)? };
+    let x = if moves { w.stored(x, layout)? } else { w.real(x, layout)? };
     let mut inputs = vec![x, String::new(), String::new()];
     // Sizes and scales are those of the axes in their new order.
     for (from, to) in [(2, 2), (1, 3)] {
@@ -64,7 +81,7 @@ pub(super) fn resize(w: &mut Writer, n: &NodeView, op: &Resize) -> Result<(), St
         inputs.truncate(to);
         inputs.push(name);
     }
-    if op.mode == ResizeMode::Nearest {
+    if moves {
         let to = w.make(y, layout);
         w.push("Resize", &inputs, to, attributes);
         return Ok(());

@@ -55,6 +55,12 @@ fn output(site: &Site) -> Rule<DType> {
             }
             give(site, x, &[])
         }
+        Op::Resample(_) => {
+            if site.optional(2)?.is_some() {
+                one_of(site, 2, &[F32])?;
+            }
+            same(site, &[F32])
+        }
         Op::Resize(_) => {
             if site.optional(2)?.is_some() {
                 one_of(site, 2, &[F32])?;

@@ -33,7 +33,7 @@ pub(super) fn push(walk: &mut Walk, node: &Node) -> bool {
         Op::Unsqueeze(op) => unsqueeze(walk, node, &op.axes).is_some(),
         Op::Slice(_) => slice(walk, node).is_some(),
         Op::Pad(_) | Op::Tile(_) => ordered(walk, node, &[1]).is_some(),
-        Op::Resize(_) => ordered(walk, node, &[1, 2]).is_some(),
+        Op::Resize(_) | Op::Resample(_) => ordered(walk, node, &[1, 2]).is_some(),
         Op::ShapeOf(op) => shape_of(walk, node, op).is_some(),
         Op::Linear(_) => linear(walk, node).is_some(),
         Op::MatMul(op) => matmul(walk, node, op).is_some(),

@@ -11,6 +11,7 @@ mod matmul;
 mod pool;
 mod recurrent;
 mod reduce;
+mod resample;
 mod resize;
 mod transformer;
 mod unary;
@@ -54,6 +55,7 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Slice(_) => copy::plan_slice(v),
         Op::Pad(op) => copy::plan_pad(v, op),
         Op::Resize(op) => resize::plan(p, v, op),
+        Op::Resample(op) => resample::plan(p, v, op),
         Op::Transpose(op) => copy::plan_transpose(v, op),
         Op::Expand(_) => copy::plan_expand(v, false),
         Op::Tile(_) => copy::plan_expand(v, true),

@@ -39,7 +39,8 @@ fn elements(pass: &Pass) -> usize {
 /// takes the place of the one before. The last pass writes the node's output.
 fn between(passes: &[Pass]) -> [usize; 2] {
     let inner = &passes[..passes.len().saturating_sub(1)];
-    [0, 1].map(|from| inner.iter().skip(from).step_by(2).map(elements).max().unwrap_or(0).next_multiple_of(16))
+    [0, 1]
+        .map(|from| inner.iter().skip(from).step_by(2).map(elements).max().unwrap_or(0).next_multiple_of(16))
 }
 
 struct ResampleStep {
@@ -79,9 +80,10 @@ impl Kernel for ResampleStep {
                 y: bytemuck::cast_slice_mut(&mut to[..elements(pass)]),
                 scratch_len: 0,
                 scratch: &mut [],
-                cost: pass.macs().saturating_mul(4),
             };
-            pool.split(rows, &|rows, y, _| pass.run(self.isa, from, values_mut(y), rows));
+            pool.split(pass.macs().saturating_mul(4), rows, &|rows, y, _| {
+                pass.run(self.isa, from, values_mut(y), rows)
+            });
         }
         Ok(())
     }

@@ -7,17 +7,31 @@ use ottava_kernels::Isa;
 use ottava_kernels::resize::{NearestMode, Resize, ResizeCoord, ResizeMode, Sample};
 use std::ops::Range;
 
+/// Scales that the model states are used as they are; those that follow from sizes are ratios of lengths.
+pub(super) fn scales(v: NodeView<'_>, xd: &[usize], yd: &[usize]) -> Result<Vec<f32>, PlanError> {
+    match v.node.input(2) {
+        Some(_) => v.floats(2),
+        None => Ok(xd.iter().zip(yd).map(|(&a, &b)| b as f32 / a as f32).collect()),
+    }
+}
+
+pub(super) fn coord(coord: graph::ResizeCoord) -> ResizeCoord {
+    match coord {
+        graph::ResizeCoord::HalfPixel => ResizeCoord::HalfPixel,
+        graph::ResizeCoord::PytorchHalfPixel => ResizeCoord::PytorchHalfPixel,
+        graph::ResizeCoord::AlignCorners => ResizeCoord::AlignCorners,
+        graph::ResizeCoord::Asymmetric => ResizeCoord::Asymmetric,
+        graph::ResizeCoord::HalfPixelSymmetric => ResizeCoord::HalfPixelSymmetric,
+    }
+}
+
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &graph::Resize) -> Result<Planned, PlanError> {
     let (x, y) = (v.tensor(0)?, v.out());
     if x.dtype != y.dtype || x.quant != y.quant {
         return Err(v.unsupported("resizing keeps element type, scale and zero point; the output has others"));
     }
     let (xd, yd) = (v.dims(x)?, v.dims(y)?);
-    // Scales that the model states are used as they are; those that follow from sizes are ratios of lengths.
-    let scales = match v.node.input(2) {
-        Some(_) => v.floats(2)?,
-        None => xd.iter().zip(&yd).map(|(&a, &b)| b as f32 / a as f32).collect(),
-    };
+    let scales = scales(v, &xd, &yd)?;
     let nearest = match op.nearest {
         graph::NearestMode::RoundPreferFloor => NearestMode::RoundPreferFloor,
         graph::NearestMode::RoundPreferCeil => NearestMode::RoundPreferCeil,
@@ -28,13 +42,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &graph::Resize) -> Resu
         graph::ResizeMode::Nearest => ResizeMode::Nearest(nearest),
         graph::ResizeMode::Linear => ResizeMode::Linear,
     };
-    let coord = match op.coord {
-        graph::ResizeCoord::HalfPixel => ResizeCoord::HalfPixel,
-        graph::ResizeCoord::PytorchHalfPixel => ResizeCoord::PytorchHalfPixel,
-        graph::ResizeCoord::AlignCorners => ResizeCoord::AlignCorners,
-        graph::ResizeCoord::Asymmetric => ResizeCoord::Asymmetric,
-    };
-    let resize = Resize::new(&xd, &yd, &scales, mode, coord);
+    let resize = Resize::new(&xd, &yd, &scales, mode, coord(op.coord));
     let resize = resize.ok_or_else(|| v.unsupported(format!("{xd:?} can't be resized to {yd:?}")))?;
     let name = format!("resize-{}-{} {}", op.mode.name(), x.dtype, p.isa);
     let (isa, x_len) = (p.isa, xd.iter().product());

@@ -4,7 +4,9 @@ use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use super::axis;
 use super::spatial::{self, TO_NHWC};
-use crate::graph::{DType, Data, Gather, NearestMode, Resize, ResizeCoord, ResizeMode, TensorId};
+use crate::graph::{
+    DType, Data, Gather, NearestMode, Op, Resample, ResampleFilter, Resize, ResizeCoord, ResizeMode, TensorId,
+};
 
 /// What the output's size is.
 enum Target {
@@ -25,23 +27,9 @@ enum Aspect {
 
 pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
-    let op = Resize {
-        mode: mode(&mut attrs)?,
-        coord: if cx.opset() < 11 { ResizeCoord::Asymmetric } else { coord(&mut attrs)? },
-        nearest: if cx.opset() < 11 { NearestMode::Floor } else { nearest(&mut attrs)? },
-    };
-    if cx.opset() >= 11 {
-        // Parameters of modes that are refused above.
-        attrs.ignore(&["cubic_coeff_a", "extrapolation_value"]);
-        if attrs.flag("exclude_outside", false)? {
-            return Err(Stop::because("attribute 'exclude_outside' is 1, which is not supported"));
-        }
-    }
+    let sampling = sampling(cx, &mut attrs)?;
     let (mut axes, mut aspect) = (None, None);
     if cx.opset() >= 18 {
-        if attrs.flag("antialias", false)? {
-            return Err(Stop::because("attribute 'antialias' is 1, which is not supported"));
-        }
         aspect = match attrs.text_or("keep_aspect_ratio_policy", "stretch")? {
             "stretch" => None,
             "not_larger" => Some(Aspect::NotLarger),
@@ -71,9 +59,60 @@ pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         Some(axes) => on_all_axes(cx, x, target, axes)?,
         None => target,
     };
-    match (cx.opset(), &target) {
-        (10, Target::Scales(scales)) => first_version(cx, op, x, *scales),
-        _ => resized(cx, op, x, target),
+    match (cx.opset(), &target, sampling) {
+        (10, Target::Scales(scales), Sampling::Pair(op)) => first_version(cx, op, x, *scales),
+        (_, _, sampling) => resized(cx, sampling, x, target),
+    }
+}
+
+/// Which samples an output is made of.
+enum Sampling {
+    /// One or two along each axis.
+    Pair(Resize),
+    /// As many as a filter is wide.
+    Wide(Resample),
+}
+
+impl Sampling {
+    fn coord(&self) -> ResizeCoord {
+        match self {
+            Sampling::Pair(op) => op.coord,
+            Sampling::Wide(op) => op.coord,
+        }
+    }
+}
+
+impl From<Sampling> for Op {
+    fn from(sampling: Sampling) -> Op {
+        match sampling {
+            Sampling::Pair(op) => op.into(),
+            Sampling::Wide(op) => op.into(),
+        }
+    }
+}
+
+/// The attributes that say how values are found.
+fn sampling(cx: &Context, attrs: &mut Attrs) -> Result<Sampling, Stop> {
+    if cx.opset() < 11 {
+        let (coord, nearest) = (ResizeCoord::Asymmetric, NearestMode::Floor);
+        return Ok(Sampling::Pair(Resize { mode: mode(attrs)?, coord, nearest }));
+    }
+    let (coord, nearest) = (coord(attrs)?, nearest(attrs)?);
+    let coefficient = attrs.float_or("cubic_coeff_a", -0.75)?;
+    let exclude_outside = attrs.flag("exclude_outside", false)?;
+    let antialias = cx.opset() >= 18 && attrs.flag("antialias", false)?;
+    // Of coordinates that are refused.
+    attrs.ignore(&["extrapolation_value"]);
+    let wide = |filter| Sampling::Wide(Resample { filter, coord, coefficient, antialias, exclude_outside });
+    if attrs.text_or("mode", "nearest")? == "cubic" {
+        return Ok(wide(ResampleFilter::Cubic));
+    }
+    match mode(attrs)? {
+        ResizeMode::Linear if antialias || exclude_outside => Ok(wide(ResampleFilter::Linear)),
+        ResizeMode::Nearest if antialias => {
+            Err(Stop::because("attribute 'antialias' is 1, which the mode 'nearest' has no use for"))
+        }
+        mode => Ok(Sampling::Pair(Resize { mode, coord, nearest })),
     }
 }
 
@@ -90,7 +129,7 @@ fn first_version(cx: &mut Context, op: Resize, x: TensorId, scales: TensorId) ->
             ));
         }
     };
-    resized(cx, Resize { nearest, ..op }, x, Target::Scales(scales))
+    resized(cx, Sampling::Pair(Resize { nearest, ..op }), x, Target::Scales(scales))
 }
 
 /// The operator before Resize: scales as an attribute first, as an input in operator set 9.
@@ -130,6 +169,7 @@ fn coord(attrs: &mut Attrs) -> Result<ResizeCoord, Stop> {
         "pytorch_half_pixel" => Ok(ResizeCoord::PytorchHalfPixel),
         "align_corners" => Ok(ResizeCoord::AlignCorners),
         "asymmetric" => Ok(ResizeCoord::Asymmetric),
+        "half_pixel_symmetric" => Ok(ResizeCoord::HalfPixelSymmetric),
         other => Err(unsupported("coordinate_transformation_mode", other)),
     }
 }
@@ -226,7 +266,7 @@ fn on_all_axes(cx: &mut Context, x: TensorId, target: Target, axes: &[i64]) -> R
 }
 
 /// Images are resized in NHWC, others as they are.
-fn resized(cx: &mut Context, op: Resize, x: TensorId, target: Target) -> Result<Vec<TensorId>, Stop> {
+fn resized(cx: &mut Context, op: Sampling, x: TensorId, target: Target) -> Result<Vec<TensorId>, Stop> {
     let image = cx.rank(x) == 4;
     match target {
         Target::Sizes(id) => {
@@ -236,7 +276,7 @@ fn resized(cx: &mut Context, op: Resize, x: TensorId, target: Target) -> Result<
         }
         Target::Scales(id) => {
             cx.need_float(id)?;
-            if op.coord == ResizeCoord::AlignCorners {
+            if op.coord() == ResizeCoord::AlignCorners {
                 whole_lengths(cx, x, id)?;
             }
             let id = if image { in_nhwc_order(cx, id)? } else { id };
@@ -262,7 +302,7 @@ fn whole_lengths(cx: &Context, x: TensorId, scales: TensorId) -> Result<(), Stop
 
 fn placed(
     cx: &mut Context,
-    op: Resize,
+    op: Sampling,
     x: TensorId,
     target: &[Option<TensorId>; 2],
     image: bool,
