@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use ottava::graph::Graph;
 use ottava::import::{self, ImportOptions};
 use ottava::quantize::{self, Options};
-use ottava::{Limits, Model, Result, Session, SessionOptions, optimize};
+use ottava::{Model, Result, Session, SessionOptions, optimize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SHARED: &[&str] = &[
 
 /// Name and float graph of every model that is there.
 fn models() -> Result<Vec<(String, Graph)>> {
-    let options = ImportOptions { external_data: None, limits: Limits::default() };
+    let options = ImportOptions::default();
     let built_in = import::onnx::from_bytes(include_bytes!("../assets/mnist_cnn.onnx").to_vec(), &options)?;
     let mut models = vec![("mnist_cnn".to_string(), built_in)];
     let dir = std::env::var_os("OTTAVA_SHARED").map(PathBuf::from);

@@ -70,6 +70,9 @@ pub struct Method {
     pub exclude_outside: bool,
 }
 
+/// Most weights of an axis: a file must not make a table of them large.
+const MAX_TAPS: usize = 1 << 24;
+
 /// One axis: `y[outer][out][inner]` of `x[outer][len][inner]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pass {
@@ -87,7 +90,7 @@ pub struct Pass {
 
 /// The passes that resample a dense tensor from `dims` to `out`, none if nothing changes. `scales` are output over input
 /// lengths, as the model states them. `None` if the numbers of dimensions differ, a dimension is 0, a scale is not
-/// positive, or smaller than the lengths can mean, or a number overflows.
+/// positive, or smaller than the lengths can mean, a number overflows, or an axis needs too many weights.
 pub fn passes(dims: &[usize], out: &[usize], scales: &[f32], method: Method) -> Option<Vec<Pass>> {
     if out.len() != dims.len() || scales.len() != dims.len() || dims.contains(&0) || out.contains(&0) {
         return None;
@@ -120,7 +123,7 @@ impl Pass {
             return None;
         }
         let count = count as usize;
-        let taps = out.checked_mul(count)?;
+        let taps = out.checked_mul(count).filter(|&taps| taps <= MAX_TAPS)?;
         let (mut at, mut weights) = (Vec::with_capacity(taps), Vec::with_capacity(taps));
         for o in 0..out {
             let c = f64::from(method.coord.map(o, len, out, scale));
@@ -271,6 +274,7 @@ mod tests {
         assert!(passes(&[4, 1], &[8], &[2.0], CUBIC).is_none());
         let wide = Method { antialias: true, ..CUBIC };
         assert!(passes(&[4], &[1 << 40], &[1e-30], wide).is_none(), "a filter wider than the input");
+        assert!(passes(&[1], &[1 << 40], &[1e12], CUBIC).is_none(), "a table of weights larger than memory");
         assert!(passes(&[usize::MAX, 2], &[usize::MAX, 4], &[1.0, 2.0], CUBIC).is_none());
         assert_eq!(passes(&[4, 2], &[4, 2], &[1.0; 2], CUBIC), Some(vec![]));
     }

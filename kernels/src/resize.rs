@@ -82,6 +82,9 @@ struct Tap {
 /// Most source rows that one output row may be mixed from.
 const MAX_SOURCES: usize = 16;
 
+/// Longest axis.
+const MAX_LEN: usize = 1 << 24;
+
 /// Source rows of one output row: offset and weight.
 struct Sources {
     rows: [(usize, f32); MAX_SOURCES],
@@ -105,7 +108,8 @@ pub struct Resize {
 impl Resize {
     /// Resamples a dense tensor to `out`. `scales` are output over input lengths, as the model states them.
     /// `None` if the numbers of dimensions differ, a dimension is 0, a scale is not positive, more than five axes
-    /// are interpolated, or the number of elements overflows.
+    /// are interpolated, an axis is longer than 2^24 (each sample has a place in a table, and a file must not make that
+    /// large), or the number of elements overflows.
     pub fn new(
         dims: &[usize],
         out: &[usize],
@@ -118,6 +122,9 @@ impl Resize {
         }
         dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
         out.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        if out.iter().any(|&n| n > MAX_LEN) {
+            return None;
+        }
         if scales.iter().any(|&s| !(s > 0.0 && s.is_finite())) {
             return None;
         }

@@ -4,7 +4,7 @@ mod layers;
 
 use super::failure::Failure;
 use super::model;
-use super::options::{LoadArgs, RunArgs, ShapeArgs};
+use super::options::{LoadArgs, RunArgs, ShapeArgs, Shapes};
 use super::output::{say, say_json};
 use super::random::{self, Random};
 use super::show;
@@ -13,6 +13,7 @@ use crate::report::{Timing, measure};
 use clap::Args;
 use layers::LayerTime;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   ottava bench model.8va
   ottava bench model.onnx --threads 1 --shape input_ids=1x128 --fill attention_mask=1
+  ottava bench model.8va --shape x=1x16 --shape x=1x64 --shape x=1x256
   ottava bench model.8va --per-layer
   ottava bench model.8va --isa scalar --json")]
 pub(super) struct Bench {
@@ -59,13 +61,27 @@ struct Report {
     weights_bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<LayerTime>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<Turn>,
+}
+
+/// The same session with other shapes.
+#[derive(Serialize)]
+struct Turn {
+    shapes: BTreeMap<String, Vec<usize>>,
+    /// Until the session was ready for them.
+    plan_ms: f64,
+    #[serde(flatten)]
+    timing: Timing,
 }
 
 impl Bench {
     pub fn execute(&self) -> Result<(), Failure> {
-        let options = self.run.session(&self.load, self.shape.shapes.clone())?;
+        let turns = self.shape.turns()?;
+        let first = turns.first().cloned().unwrap_or_default();
+        let options = self.run.session(&self.load, first.clone())?;
         let start = Instant::now();
-        let model = model::load(&self.model, &self.load)?.model;
+        let model = model::load(&self.model, &self.load, &|| Ok(first.clone()))?.model;
         let mut session = model.session(&options)?;
         let load_ms = milliseconds(start);
         self.feed(&mut session)?;
@@ -78,22 +94,40 @@ impl Bench {
         } else {
             None
         };
+        let (macs, arena_bytes) = (session.macs(), session.arena_bytes());
+        let turns = turns.iter().skip(1).map(|shapes| self.turn(&mut session, shapes));
+        let turns = turns.collect::<Result<Vec<Turn>, Failure>>()?;
         let report = Report {
             timing,
             threads: options.threads,
             isa: options.isa.name(),
-            macs: session.macs(),
+            macs,
             load_ms,
             first_ms,
-            arena_bytes: session.arena_bytes(),
+            arena_bytes,
             weights_bytes: session.weights_bytes(),
             layers,
+            turns,
         };
         if self.json {
             return say_json(&report);
         }
         say(report.table())?;
+        if !report.turns.is_empty() {
+            say(turn_table(&report.turns))?;
+        }
         report.layers.as_deref().map_or(Ok(()), |layers| say(layers::table(layers)))
+    }
+
+    /// Times the session with these shapes.
+    fn turn(&self, session: &mut Session, shapes: &Shapes) -> Result<Turn, Failure> {
+        let named: Vec<_> = shapes.iter().map(|(name, dims)| (&name[..], &dims[..])).collect();
+        let start = Instant::now();
+        session.reshape(&named)?;
+        let plan_ms = milliseconds(start);
+        self.feed(session)?;
+        let timing = measure(self.seconds, &mut || session.run())?;
+        Ok(Turn { shapes: shapes.iter().cloned().collect(), plan_ms, timing })
     }
 
     fn feed(&self, session: &mut Session) -> Result<(), Failure> {
@@ -120,6 +154,17 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+fn turn_table(turns: &[Turn]) -> comfy_table::Table {
+    let mut table = show::table(&["shapes", "median", "fastest", "plan"], 1);
+    for turn in turns {
+        let shapes = turn.shapes.iter().map(|(name, dims)| format!("{name} {}", show::shape(dims)));
+        let times = [turn.timing.median_ms, turn.timing.min_ms, turn.plan_ms].map(show::time);
+        let shapes = shapes.collect::<Vec<_>>().join(", ");
+        table.add_row(std::iter::once(shapes).chain(times));
+    }
+    table
 }
 
 impl Report {

@@ -5,7 +5,7 @@ use super::output::progress;
 use crate::data::Dataset;
 use crate::graph::DType;
 use crate::quantize::{Calibration, Options, Quantized, with_calibration};
-use crate::report::feed;
+use crate::report::{feed, fit};
 use crate::{Model, Session};
 
 /// Learns ranges on all samples with a session of the float model, then quantizes.
@@ -18,7 +18,8 @@ pub(super) fn calibrate(
     let bar = progress("calibrating", data.len());
     let mut calibration = Calibration::new(model.graph(), options.method);
     for sample in 0..data.len() {
-        feed(session, &data.sample(sample)?)?;
+        let sample = fit(session, data, sample)?;
+        feed(session, &sample)?;
         session.run_observed(&mut |tensor, bytes| calibration.observe(tensor, bytes))?;
         bar.inc(1);
     }

@@ -33,7 +33,8 @@ pub(super) struct Compare {
     a: PathBuf,
     /// The other model
     b: PathBuf,
-    /// An .npy array whose first axis is samples, an .npz keyed by input name, or a folder of images
+    /// An .npy array whose first axis is samples, an .npz keyed by input name, a folder of images, or a folder of .npz
+    /// files, each one sample with shapes of its own
     #[arg(long, value_name = "DATA")]
     data: PathBuf,
     /// What is right, sample by sample: an .npy array, or a folder of mask images
@@ -151,7 +152,7 @@ impl Compare {
     }
 
     fn ready(&self, path: &Path) -> Result<Ready, Failure> {
-        let loaded = model::load(path, &self.load)?;
+        let loaded = model::load(path, &self.load, &|| Ok(Vec::new()))?;
         let source = loaded.source(&self.data, &self.load)?;
         let Loaded { model, file_bytes } = loaded;
         let images = self.images.images();

@@ -1,7 +1,7 @@
 //! `ottava convert`: to `.8va` or ONNX, without changing numbers.
 
 use super::failure::Failure;
-use super::options::{LoadArgs, isa_names};
+use super::options::{LoadArgs, ShapeArgs, isa_names};
 use super::output::{say, say_json};
 use super::{model, show};
 use crate::SessionOptions;
@@ -16,7 +16,10 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   ottava convert model.onnx -o model.8va
   ottava convert model.8va -o packed.8va --pack avx512vnni
-  ottava convert model.8va -o model.onnx")]
+  ottava convert model.8va -o model.onnx
+  ottava convert loop.onnx -o loop.8va --shape x=20x3
+
+A loop along a free dimension is unrolled: --shape gives the length, for good. All other free dimensions stay free.")]
 pub(super) struct Convert {
     /// .8va, .onnx or .tflite
     model: PathBuf,
@@ -29,6 +32,8 @@ pub(super) struct Convert {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -64,7 +69,7 @@ impl Convert {
             let what = "an ONNX file can't hold packed weights; leave --pack out or write OUT.8va";
             return Err(Failure::refused(format!("{}: {what}", self.output.display())));
         }
-        let loaded = model::load(&self.model, &self.load)?;
+        let loaded = model::load(&self.model, &self.load, &|| Ok(self.shape.shapes.clone()))?;
         let packed = match &self.pack {
             None => Vec::new(),
             Some(isa) => {

@@ -78,7 +78,7 @@ struct Report {
 
 impl Inspect {
     pub fn execute(&self) -> Result<(), Failure> {
-        let loaded = model::load(&self.model, &self.load)?;
+        let loaded = model::load(&self.model, &self.load, &|| Ok(self.shape.shapes.clone()))?;
         let options = self.run.session(&self.load, self.shape.shapes.clone())?;
         let planned = loaded.model.session(&options);
         let report = report(&loaded, planned.as_ref().ok(), planned.as_ref().err().map(|e| e.to_string()));

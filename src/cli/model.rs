@@ -1,10 +1,11 @@
 //! From a path to a model, whatever its kind.
 
 use super::failure::Failure;
-use super::options::LoadArgs;
+use super::options::{LoadArgs, Shapes};
 use crate::data::Source;
 use crate::format::{self, PackedSection};
 use crate::graph::{Graph, Tensor};
+use crate::import::ImportError;
 use crate::{Error, Model, export, import, optimize};
 use std::fs::File;
 use std::io::Read;
@@ -30,8 +31,13 @@ pub(super) fn input_names(graph: &Graph) -> Vec<String> {
     graph.inputs.iter().map(|id| graph.tensor(*id).name.clone()).collect()
 }
 
-/// Reads a model; the kind is told by content. What is no `.8va` file is imported and optimized.
-pub(super) fn load(path: &Path, args: &LoadArgs) -> Result<Loaded, Failure> {
+/// Reads a model; the kind is told by content. What is no `.8va` file is imported and optimized; if it can't be with
+/// free dimensions, with those that `shapes` gives.
+pub(super) fn load(
+    path: &Path,
+    args: &LoadArgs,
+    shapes: &dyn Fn() -> Result<Shapes, Failure>,
+) -> Result<Loaded, Failure> {
     let io = |e| Error::io(path, e);
     let file = File::open(path).map_err(io)?;
     let file_bytes = file.metadata().map_err(io)?.len();
@@ -40,7 +46,13 @@ pub(super) fn load(path: &Path, args: &LoadArgs) -> Result<Loaded, Failure> {
     let model = if format::is_8va(&start) {
         Model::open(path, &args.limits())?
     } else {
-        let graph = import::load(path, &args.import())?;
+        let graph = match import::load(path, &args.import(Vec::new())) {
+            Err(open @ Error::Import(ImportError::Unsupported { .. })) => match shapes()? {
+                none if none.is_empty() => return Err(open.into()),
+                shapes => import::load(path, &args.import(shapes))?,
+            },
+            other => other?,
+        };
         Model::from_graph(optimize::float(graph).map_err(Error::from)?)?
     };
     Ok(Loaded { model, file_bytes })

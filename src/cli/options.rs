@@ -52,8 +52,8 @@ impl LoadArgs {
     }
 
     /// How models of other kinds are taken in.
-    pub fn import(&self) -> ImportOptions {
-        ImportOptions { external_data: self.external_data.clone(), limits: self.limits() }
+    pub fn import(&self, shapes: Shapes) -> ImportOptions {
+        ImportOptions { external_data: self.external_data.clone(), limits: self.limits(), shapes }
     }
 }
 
@@ -101,12 +101,45 @@ impl RunArgs {
     }
 }
 
+/// Shapes of inputs by name.
+pub(super) type Shapes = Vec<(String, Vec<usize>)>;
+
 /// Shapes that a model leaves open.
 #[derive(Args)]
 pub(super) struct ShapeArgs {
     /// Shape of an input with free dimensions, which are 1 otherwise: input=1x3x224x224; a scalar: sr=
     #[arg(long = "shape", value_name = "NAME=AxBxC", value_parser = named_shape)]
+    // Spelled out: a Vec under another name would be one value to the parser.
     pub shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl ShapeArgs {
+    /// A name that is given several times has so many shapes in turn; one that is given once has the same each time.
+    pub fn turns(&self) -> Result<Vec<Shapes>, Failure> {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &self.shapes {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let given =
+            |name: &str| self.shapes.iter().filter(|(n, _)| n == name).map(|(_, dims)| dims).collect();
+        let all: Vec<(&str, Vec<&Vec<usize>>)> = names.into_iter().map(|name| (name, given(name))).collect();
+        let count = all.iter().map(|(_, shapes)| shapes.len()).max().unwrap_or(1);
+        if let Some((name, shapes)) = all.iter().find(|(_, shapes)| ![1, count].contains(&shapes.len())) {
+            let found = shapes.len();
+            let what =
+                format!("--shape: '{name}' has {found} shapes, others have {count}: give one or {count}");
+            return Err(Failure::refused(what));
+        }
+        let turn = |i: usize| {
+            let shape = |(name, shapes): &(&str, Vec<&Vec<usize>>)| {
+                (name.to_string(), shapes[if shapes.len() == 1 { 0 } else { i }].clone())
+            };
+            all.iter().map(shape).collect()
+        };
+        Ok((0..count).map(turn).collect())
+    }
 }
 
 /// Where the channels of images go.
@@ -206,6 +239,20 @@ mod tests {
         assert_eq!(named_shape("sr="), Ok(("sr".into(), vec![])));
         assert_eq!(named_shape("a=b=2"), Ok(("a=b".into(), vec![2])));
         assert!(["x", "x=1x", "x=-1", "x=99999999999999999999"].iter().all(|t| named_shape(t).is_err()));
+    }
+
+    #[test]
+    fn shapes_come_in_turn() {
+        let turns = |given: &[(&str, &[usize])]| {
+            let shapes = given.iter().map(|(name, dims)| (name.to_string(), dims.to_vec())).collect();
+            ShapeArgs { shapes }.turns().map_err(|e| e.to_string())
+        };
+        assert_eq!(turns(&[]), Ok(vec![vec![]]));
+        let [x, y, one] = [("x", vec![1]), ("x", vec![2]), ("y", vec![3])].map(|(n, d)| (n.to_string(), d));
+        let two = turns(&[("x", &[1]), ("y", &[3]), ("x", &[2])]);
+        assert_eq!(two, Ok(vec![vec![x, one.clone()], vec![y, one]]));
+        let uneven = turns(&[("x", &[1]), ("x", &[2]), ("x", &[3]), ("y", &[1]), ("y", &[2])]);
+        assert!(uneven.unwrap_err().contains("'y' has 2 shapes"));
     }
 
     #[test]

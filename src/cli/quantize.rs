@@ -102,7 +102,7 @@ impl Quantize {
     pub fn execute(&self) -> Result<(), Failure> {
         let start = Instant::now();
         let quantize_options = self.options()?;
-        let loaded = model::load(&self.model, &self.load)?;
+        let loaded = model::load(&self.model, &self.load, &|| Ok(Vec::new()))?;
         if model::count_nodes(loaded.model.graph()).0 > 0 {
             let why = "is quantized already: start from the float model, or use `ottava convert`";
             return Err(Failure::refused(format!("{} {why}", self.model.display())));

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::model;
-use super::options::{LoadArgs, RunArgs};
+use super::options::{LoadArgs, RunArgs, Shapes};
 use super::output::{say, say_json};
 use super::show;
 use crate::data::{Archive, Array, DataError, InputSpec, NamedArray, read_npz, write_npz};
@@ -53,7 +53,7 @@ impl Run {
             let what = format!("{given} --inputs and {wanted} --outputs: give one of each per inference");
             return Err(Failure::refused(what));
         }
-        let model = model::load(&self.model, &self.load)?.model;
+        let model = model::load(&self.model, &self.load, &|| self.shapes())?.model;
         let names = model::input_names(model.graph());
         let mut session: Option<Session> = None;
         let mut times = Vec::new();
@@ -87,6 +87,16 @@ impl Run {
         say(table)?;
         say(format!("{} per inference", show::time(median_ms)))
     }
+
+    /// The shapes of the first arrays.
+    fn shapes(&self) -> Result<Shapes, Failure> {
+        let (Some(first), limit) = (self.inputs.first(), self.load.limits().file_bytes) else {
+            return Ok(Vec::new());
+        };
+        let names = read_npz(first, &[], limit)?.names;
+        let arrays = read_npz(first, &names, limit)?.arrays;
+        Ok(arrays.iter().map(|a| (a.name().to_string(), a.shape().to_vec())).collect())
+    }
 }
 
 /// Puts the arrays of a file into the inputs. Each input must have its array; others may be there too.
@@ -106,7 +116,7 @@ fn feed(session: &mut Session, archive: Archive, path: &Path) -> Result<(), Fail
 }
 
 /// Free dimensions are what the arrays have.
-fn free_shapes(model: &Model, arrays: &[Array]) -> Vec<(String, Vec<usize>)> {
+fn free_shapes(model: &Model, arrays: &[Array]) -> Shapes {
     let graph = model.graph();
     let free = graph.inputs.iter().map(|id| graph.tensor(*id)).filter(|t| t.shape.dims().is_none());
     free.filter_map(|t| {

@@ -45,7 +45,7 @@ impl Verify {
 
     fn check(&self) -> Result<(), Failure> {
         let options = self.run.session(&self.load, self.shape.shapes.clone())?;
-        let model = model::load(&self.model, &self.load)?.model;
+        let model = model::load(&self.model, &self.load, &|| Ok(self.shape.shapes.clone()))?.model;
         model.session(&options)?;
         let unchecked = model.check_packed(&options)?;
         if unchecked > 0 && !self.json {

@@ -1,5 +1,6 @@
 //! A data set as a model's inputs take it, sample by sample.
 
+use super::archives::ArchiveFolder;
 use super::images::{ImageFolder, ImageOptions};
 use super::pixels::{Layout, PixelEncoder};
 use super::{Array, DataError, Element, InputSpec, npy, npz};
@@ -26,14 +27,18 @@ enum Content {
     Arrays(Vec<Array>),
     /// Every image is a sample.
     Images,
+    /// Every archive is a sample.
+    Archives(ArchiveFolder),
 }
 
 impl Source {
-    /// Opens a `.npy` file, a `.npz` archive (told by content) or a folder of images. Of an archive the arrays
+    /// Opens a `.npy` file, a `.npz` archive (told by content), or a folder of images or of `.npz` archives, each of which
+    /// is a sample with shapes of its own. Of an archive the arrays
     /// named like `inputs` are read into memory, `limit` bytes at most; that of a `.npy` file stays in the file.
     pub fn open(path: &Path, inputs: &[String], limit: u64) -> Result<Source, DataError> {
         let (names, content) = if path.is_dir() {
-            (Vec::new(), Content::Images)
+            let archives = ArchiveFolder::open(path, limit)?;
+            (Vec::new(), archives.map_or(Content::Images, Content::Archives))
         } else {
             let mut start = Vec::new();
             let file = File::open(path).map_err(|e| DataError::io(path, e))?;
@@ -57,8 +62,8 @@ impl Source {
         Source { path, names, content: Content::Arrays(arrays) }
     }
 
-    /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has. Inputs that
-    /// the data say nothing about are left out.
+    /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has (where samples have
+    /// shapes of their own, the first one). Inputs that the data say nothing about are left out.
     pub fn shapes(&self, graph: &Graph, options: &ImageOptions) -> Vec<(String, Vec<usize>)> {
         let alone = graph.inputs.len() == 1;
         let inputs = graph.inputs.iter().map(|&id| graph.tensor(id));
@@ -66,6 +71,10 @@ impl Source {
             let shape = match &self.content {
                 Content::Arrays(arrays) => sample_shape(&t.shape, find(arrays, &t.name, alone)?.shape()),
                 Content::Images => image_shape(&t.shape, options),
+                Content::Archives(folder) => {
+                    let first = folder.arrays(0, std::slice::from_ref(&t.name)).ok()?;
+                    Some(first.first()?.shape().to_vec())
+                }
             };
             Some((t.name.clone(), shape?))
         });
@@ -118,6 +127,7 @@ pub struct Dataset {
 enum Columns {
     Arrays(Vec<Column>),
     Images(ImageFolder, usize),
+    Archives(ArchiveFolder, Vec<InputSpec>),
 }
 
 /// The samples of one input.
@@ -142,6 +152,7 @@ impl Dataset {
                 let folder = ImageFolder::open(&path, input, options)?;
                 (folder.len(), Columns::Images(folder, input.byte_len()))
             }
+            (Content::Archives(folder), inputs) => (folder.len(), Columns::Archives(folder, inputs.to_vec())),
             (Content::Arrays(arrays), _) if names.len() > 1 || inputs.len() == 1 => {
                 let missing = |input: &InputSpec| DataError::MissingInput {
                     path: path.clone(),
@@ -171,6 +182,15 @@ impl Dataset {
         self.samples = self.samples.min(samples.max(1));
     }
 
+    /// The shapes of one sample, by input; `None` if all samples have the same, those of the inputs that this data set
+    /// was made for. `index` is below [`Dataset::len`].
+    pub fn shapes(&self, index: usize) -> Result<Option<Vec<(String, Vec<usize>)>>, DataError> {
+        match &self.columns {
+            Columns::Archives(folder, inputs) => folder.shapes(index, inputs).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Reads one sample; `index` is below [`Dataset::len`].
     pub fn sample(&mut self, index: usize) -> Result<Sample, DataError> {
         match &mut self.columns {
@@ -179,6 +199,7 @@ impl Dataset {
                 folder.read(index, &mut out)?;
                 Ok(vec![out])
             }
+            Columns::Archives(folder, inputs) => folder.read(index, inputs),
             Columns::Arrays(columns) => columns.iter_mut().map(|c| c.read(index)).collect(),
         }
     }
@@ -425,7 +446,7 @@ mod tests {
             Shape(vec![dims[0], Dim::Fixed(3), dims[1], dims[2]]),
         ));
         graph.inputs.push(id);
-        let source = Source::open(&std::env::temp_dir(), &[], 0).unwrap();
+        let source = Source::open(Path::new(env!("CARGO_MANIFEST_DIR")), &[], 0).unwrap();
         let size = ImageOptions { size: Some((24, 32)), ..ImageOptions::default() };
         assert_eq!(source.shapes(&graph, &size), [("x".to_string(), vec![1, 3, 24, 32])]);
         assert_eq!(source.shapes(&graph, &ImageOptions::default()), []);

@@ -3,6 +3,7 @@
 //! A [`Dataset`] hands out samples as the bytes that a model's inputs take. Nothing here trusts a count that a file
 //! states: what is read is bounded by the bytes that are there.
 
+mod archives;
 mod array;
 mod dataset;
 mod error;

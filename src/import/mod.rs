@@ -123,6 +123,9 @@ pub struct ImportOptions {
     /// The folder that tensors may be read from which are stored outside of the model file. `None`: such
     /// tensors are refused, so that a model from a stranger reads no other file.
     pub external_data: Option<PathBuf>,
+    /// Shapes of inputs by name, for ONNX models that run a loop along a free dimension: it is unrolled, so its length
+    /// must be known now. The graph has these shapes for good. What names no input is passed over.
+    pub shapes: Vec<(String, Vec<usize>)>,
     /// Upper bounds on the file and on its graph.
     pub limits: Limits,
 }

@@ -114,12 +114,10 @@ pub fn compare(
     task: Task,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Comparison, CompareError> {
-    check_outputs(a.session, b.session)?;
     let samples = a.data.len();
     if samples != b.data.len() {
         return Err(CompareError::Samples { a: samples, b: b.data.len() });
     }
-    let shape = a.session.outputs().first().map(|o| o.shape.clone()).unwrap_or_default();
     let mut scorer = task.scorer();
     let mut norm = ErrorNorm::default();
     let mut times = [Vec::new(), Vec::new()];
@@ -128,7 +126,7 @@ pub fn compare(
         let mut answers = [Vec::new(), Vec::new()];
         let mut mask = None;
         for (i, Contestant { session, data }) in sides.iter_mut().enumerate() {
-            let bytes = data.sample(sample)?;
+            let bytes = fit(session, data, sample)?;
             if i == 0 {
                 mask = attention_mask(session, &bytes);
             }
@@ -141,6 +139,8 @@ pub fn compare(
             times[i].push(before.elapsed().as_secs_f64() * 1e3);
             answers[i] = outputs(session)?;
         }
+        check_outputs(sides[0].session, sides[1].session)?;
+        let shape = sides[0].session.outputs().first().map(|o| o.shape.clone()).unwrap_or_default();
         let [a, b] = &answers;
         a.iter().zip(b).for_each(|(a, b)| norm.add(a, b));
         let (Some(first_a), Some(first_b)) = (a.first(), b.first()) else { continue };
@@ -159,6 +159,18 @@ pub fn compare(
         sqnr_db: norm.sqnr_db(),
         max_abs_error: norm.max_abs(),
     })
+}
+
+/// One sample of the data, with the session reshaped for it if it has shapes of its own.
+///
+/// # Errors
+/// The sample can't be read, or the model can't run it.
+pub fn fit(session: &mut Session, data: &mut Dataset, sample: usize) -> Result<Sample, CompareError> {
+    if let Some(shapes) = data.shapes(sample)? {
+        let shapes: Vec<_> = shapes.iter().map(|(name, dims)| (&name[..], &dims[..])).collect();
+        session.reshape(&shapes)?;
+    }
+    Ok(data.sample(sample)?)
 }
 
 /// Puts a sample into a session's inputs.

@@ -1,6 +1,6 @@
 //! Where two models part: tensors of the same name, sample by sample.
 
-use super::compare::{CompareError, Contestant, feed};
+use super::compare::{CompareError, Contestant, feed, fit};
 use super::error_norm::ErrorNorm;
 use super::values::to_f32;
 use crate::graph::{Graph, TensorId};
@@ -34,13 +34,13 @@ pub fn compare_layers(a: Contestant, b: Contestant, samples: usize) -> Result<Ve
         computed(a.session.graph()).filter_map(|(id, name)| Some((id, *ids.get(name)?))).collect();
     for sample in 0..samples.min(a.data.len()) {
         let mut reference: HashMap<TensorId, Vec<f32>> = HashMap::new();
-        let bytes = a.data.sample(sample)?;
+        let bytes = fit(a.session, a.data, sample)?;
         observe(a.session, &bytes, &mut |id, values| {
             if let Some(twin) = names_a.get(&id) {
                 reference.insert(*twin, values);
             }
         })?;
-        let bytes = b.data.sample(sample)?;
+        let bytes = fit(b.session, b.data, sample)?;
         observe(b.session, &bytes, &mut |id, values| {
             if let Some(wanted) = reference.get(&id).filter(|r| r.len() == values.len()) {
                 norms.entry(id).or_default().add(wanted, &values);

@@ -9,7 +9,7 @@ mod scorer;
 mod timing;
 mod values;
 
-pub use compare::{CompareError, Comparison, Contestant, Side, Task, compare, feed};
+pub use compare::{CompareError, Comparison, Contestant, Side, Task, compare, feed, fit};
 pub use embedding::{Mask, cosine, pooled, spearman};
 pub use error_norm::ErrorNorm;
 pub use layers::{Layer, compare_layers};

@@ -2,8 +2,10 @@
 
 use crate::build::*;
 use ottava::graph::{Graph, Op};
-use ottava::import::onnx::proto::*;
+use ottava::import::ImportOptions;
+use ottava::import::onnx::{from_bytes, proto::*};
 use ottava::{Model, Session, SessionOptions, optimize};
+use prost::Message;
 
 fn bool_value(name: &str) -> ValueInfoProto {
     value(name, data_type::BOOL, &[])
@@ -169,6 +171,51 @@ fn scans_run_along_a_dimension() {
     session.run().unwrap();
     assert_eq!(session.output::<f32>(0).unwrap(), [106.0, 160.0]);
     assert_eq!(session.output::<f32>(1).unwrap(), [-103.0, -105.0, -106.0, -130.0, -150.0, -160.0]);
+}
+
+#[test]
+fn a_free_length_to_scan_along_is_given_at_import() {
+    // Running sums of the rows of x; rows of y come along, whose length is the same dimension.
+    let mut step = Builder::new(16);
+    step.graph().input.extend(["s", "r", "q"].map(|name| value(name, data_type::FLOAT, &[2])));
+    let step = step.node("Add", "s r", "p", &[]).node("Add", "p q", "t", &[]).node("Neg", "t", "u", &[]);
+    let attrs = [body("body", step.output("t").output("u")), int("num_scan_inputs", 2)];
+    let model = |name: &str| {
+        let mut model = Builder::new(16).input("s", &[2]);
+        for (x, dim) in [("x", "length"), ("y", name)] {
+            let mut input = value(x, data_type::FLOAT, &[-1, 2]);
+            let tensor = input.r#type.as_mut().and_then(|t| t.tensor_type.as_mut());
+            tensor.unwrap().shape.as_mut().unwrap().dim[0].dim_param = Some(dim.to_string());
+            model.graph().input.push(input);
+        }
+        model.node("Scan", "s x y", "last all", &attrs).output("last").output("all")
+    };
+    let import = |name: &str, shapes: &[(&str, &[usize])]| {
+        let shapes = shapes.iter().map(|(name, dims)| (name.to_string(), dims.to_vec())).collect();
+        let options = ImportOptions { shapes, ..ImportOptions::default() };
+        from_bytes(model(name).model.encode_to_vec(), &options).map_err(|e| e.to_string())
+    };
+    assert!(import("length", &[]).unwrap_err().contains("--shape"));
+    let graph = import("length", &[("x", &[3, 2]), ("what is no input", &[1])]).unwrap();
+    assert!(graph.dims.is_empty(), "the other input's dimension has the same name");
+    let mut session = session(graph, &[]).unwrap();
+    for i in [1, 2] {
+        session.input_mut::<f32>(i).unwrap().copy_from_slice(&[1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
+    }
+    session.run().unwrap();
+    assert_eq!(session.output::<f32>(0).unwrap(), [12.0, 120.0]);
+    assert_eq!(session.output::<f32>(1).unwrap(), [-2.0, -20.0, -6.0, -60.0, -12.0, -120.0]);
+    for (shapes, why) in [
+        (&[("x", &[3, 3][..])][..], "dimension 1 is 2"),
+        (&[("x", &[3])], "rank 2"),
+        (&[("x", &[3, 2]), ("y", &[4, 2])], "'length' 4, but it is 3"),
+        (&[("x", &[1 << 20, 2])], "more than 16384 times"),
+    ] {
+        let refusal = import("length", shapes).unwrap_err();
+        assert!(refusal.contains(why), "{refusal}");
+    }
+    let unequal = import("width", &[("x", &[3, 2]), ("y", &[4, 2])]).unwrap_err();
+    assert!(unequal.contains("different lengths"), "{unequal}");
 }
 
 #[test]

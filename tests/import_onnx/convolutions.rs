@@ -1,7 +1,7 @@
 //! Convolutions, pools and images.
 
 use crate::build::*;
-use ottava::graph::{NearestMode, Op, PoolKind, ResizeCoord};
+use ottava::graph::{NearestMode, Op, PoolKind, ResampleFilter, ResizeCoord};
 use ottava::import::onnx::proto::{AttributeProto, data_type};
 
 /// `op` over an input `x` of `input` with weights `w` that count from 0.
@@ -178,8 +178,19 @@ fn resize_changed_with_every_version() {
     assert!(mixed.node("Resize", "x s", "y", &[]).output("y").refusal().contains("enlarge or reduce"));
     let late = image(10).constant(scales.clone()).node("Upsample", "x s", "y", &[]).output("y");
     assert!(late.refusal().contains("does not exist"));
-    let cubic = image(11).constant(scales).node("Resize", "x - s", "y", &[text("mode", "cubic")]).output("y");
-    assert!(cubic.refusal().contains("cubic"));
+    let attrs = [text("mode", "cubic"), float("cubic_coeff_a", -0.5)];
+    let cubic =
+        image(11).constant(scales.clone()).node("Resize", "x - s", "y", &attrs).output("y").graph_of();
+    let Op::Resample(r) = &only(&cubic, "Resample").op else { unreachable!() };
+    assert_eq!(
+        (r.filter, r.coefficient, output_dims(&cubic)),
+        (ResampleFilter::Cubic, -0.5, vec![1, 2, 8, 18])
+    );
+    let attrs = [text("mode", "linear"), int("antialias", 1)];
+    let soft = image(18).constant(scales.clone()).node("Resize", "x - s", "y", &attrs).output("y").graph_of();
+    assert!(matches!(&only(&soft, "Resample").op, Op::Resample(r) if r.antialias));
+    let early = image(13).constant(scales).node("Resize", "x - s", "y", &attrs).output("y");
+    assert!(early.refusal().contains("'antialias'"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::external::ExternalData;
 use super::narrow::Narrow;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto, data_type};
 use super::tensor::{computed_dtype, constant, type_name};
-use super::{OPSETS, ops, qoperator, sort};
+use super::{OPSETS, lengths, ops, qoperator, sort};
 use crate::custom;
 use crate::graph::{Cast, DType, Dim, Graph, GraphBuilder, Shape, Tensor, TensorId, Transpose};
 use std::cell::Cell;
@@ -74,7 +74,8 @@ fn attempt(
         assume,
         assumed: 0,
     };
-    let given = take_inputs(&mut state, graph)?;
+    let lengths = lengths::fixed(graph, &options.shapes)?;
+    let given = take_inputs(&mut state, graph, &lengths)?;
     let order = sort::order(nodes, &given)?;
     take_constants(&mut state, graph)?;
     let external = options.limits.file_bytes - state.external.left.get();
@@ -119,7 +120,11 @@ fn is_own(domain: &str) -> bool {
 }
 
 /// Adds the graph inputs. Returns the names of all tensors that are there before a node runs.
-fn take_inputs<'a>(state: &mut State, graph: &'a GraphProto) -> Result<HashSet<&'a str>, ImportError> {
+fn take_inputs<'a>(
+    state: &mut State,
+    graph: &'a GraphProto,
+    lengths: &HashMap<String, usize>,
+) -> Result<HashSet<&'a str>, ImportError> {
     let mut given = HashSet::new();
     for tensor in &graph.initializer {
         if tensor.name.is_empty() {
@@ -139,14 +144,18 @@ fn take_inputs<'a>(state: &mut State, graph: &'a GraphProto) -> Result<HashSet<&
         }
         // Constants that are listed as inputs are defaults: they stay constants.
         if given.insert(input.name.as_str()) {
-            let id = take_input(state, input)?;
+            let id = take_input(state, input, lengths)?;
             state.values.insert(input.name.clone(), Some(id));
         }
     }
     Ok(given)
 }
 
-fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, ImportError> {
+fn take_input(
+    state: &mut State,
+    input: &ValueInfoProto,
+    lengths: &HashMap<String, usize>,
+) -> Result<TensorId, ImportError> {
     let fault = |what: String| ImportError::tensor(&input.name, what);
     let dtype = border_dtype(input)?;
     let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
@@ -163,8 +172,13 @@ fn take_input(state: &mut State, input: &ValueInfoProto) -> Result<TensorId, Imp
                 let value = dim.dim_value.unwrap_or_default();
                 return Err(fault(format!("dimension {i} of the input is {value}")));
             }
-            (Some(-1) | None, None | Some("")) => state.build.free_dim(&format!("{}_d{i}", input.name)),
-            (Some(-1) | None, Some(name)) => state.build.free_dim(name),
+            (Some(-1) | None, param) => {
+                let name = lengths::dim_name(&input.name, i, param);
+                match lengths.get(&name) {
+                    Some(&n) => Dim::Fixed(n),
+                    None => state.build.free_dim(&name),
+                }
+            }
             (Some(n), _) => {
                 let n = usize::try_from(n);
                 Dim::Fixed(n.map_err(|_| fault(format!("dimension {i} of the input is too large")))?)

@@ -11,6 +11,7 @@ mod context;
 mod element;
 mod external;
 mod graph;
+mod lengths;
 mod narrow;
 mod ops;
 pub mod proto;

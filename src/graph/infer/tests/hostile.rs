@@ -54,6 +54,14 @@ fn plain() -> Vec<Op> {
         Split { axis: 0, sizes: vec![] }.into(),
         Slice {}.into(),
         Resize { mode, coord, nearest: NearestMode::Floor }.into(),
+        Resample {
+            filter: ResampleFilter::Cubic,
+            coord,
+            coefficient: -0.5,
+            antialias: true,
+            exclude_outside: true,
+        }
+        .into(),
         Reshape { allow_zero: false }.into(),
         Reshape { allow_zero: true }.into(),
         Flatten { axis: 1 }.into(),
@@ -159,7 +167,7 @@ fn usual_inputs(op: &Op) -> usize {
         "BatchNorm" => 5,
         "Slice" | "Where" | "Recurrent" => 3,
         "Conv" | "ConvTranspose" | "Linear" | "MatMul" | "Binary" | "Concat" => 2,
-        "Pad" | "Resize" | "Reshape" | "Expand" | "Gather" | "Fill" | "Tile" => 2,
+        "Pad" | "Resize" | "Resample" | "Reshape" | "Expand" | "Gather" | "Fill" | "Tile" => 2,
         _ => 1,
     }
 }
