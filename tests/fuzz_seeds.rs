@@ -144,7 +144,20 @@ fn recurrent() -> Graph {
     b.finish(&[out[0], lstm[2]]).expect("well formed")
 }
 
-fn seeds() -> [(&'static str, Vec<u8>); 5] {
+/// A running sum that starts from a constant.
+fn state() -> Graph {
+    let mut b = GraphBuilder::new("state");
+    let x = b.input("in", DType::F32, Shape::fixed(&[2]));
+    let sum = b.input("sum", DType::F32, Shape::fixed(&[2]));
+    let start = b.f32s("start", &[2], &[1.0, -1.0]);
+    let add = Binary { kind: BinaryKind::Add, clamp: Clamp::NONE };
+    let next = b.node("add", add.clone(), &[x, sum]).expect("well formed");
+    let out = b.node("twice", add, &[next, next]).expect("well formed");
+    b.state(sum, next, Some(start));
+    b.finish(&[out]).expect("well formed")
+}
+
+fn seeds() -> [(&'static str, Vec<u8>); 6] {
     let file = |graph: &Graph| format::write(graph, &[]).expect("well formed");
     [
         ("smallest", file(&smallest())),
@@ -152,6 +165,7 @@ fn seeds() -> [(&'static str, Vec<u8>); 5] {
         ("quantized", file(&quantized())),
         ("float", file(&float())),
         ("recurrent", file(&recurrent())),
+        ("state", file(&state())),
     ]
 }
 

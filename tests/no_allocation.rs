@@ -5,6 +5,7 @@ mod common;
 use common::integer::one_of_everything;
 use common::recurrent;
 use common::shapes::sequence_network;
+use ottava::graph::{Binary, BinaryKind, Clamp, DType, GraphBuilder, Shape};
 use ottava::{Model, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -66,6 +67,12 @@ fn run_allocates_nothing() {
     assert!(allocations(own, allocate) > 0 && allocations(all, allocate) > 0, "the counters count");
     let everything = Model::from_graph(one_of_everything(96)).unwrap();
     check(&everything);
+    let mut b = GraphBuilder::new("sum");
+    let x = b.input("x", DType::F32, Shape::fixed(&[100]));
+    let sum = b.input("sum", DType::F32, Shape::fixed(&[100]));
+    let next = b.node("add", Binary { kind: BinaryKind::Add, clamp: Clamp::NONE }, &[x, sum]).unwrap();
+    b.state(sum, next, None);
+    check(&Model::from_graph(b.finish(&[]).unwrap()).unwrap());
     for layer in recurrent::layers() {
         check(&Model::from_graph(layer.graph(7, 2)).unwrap());
     }

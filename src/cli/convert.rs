@@ -16,6 +16,7 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   ottava convert model.onnx -o model.8va
   ottava convert model.8va -o packed.8va --pack avx512vnni
+  ottava convert model.onnx -o model.8va --state state=stateN
   ottava convert model.8va -o model.onnx
   ottava convert loop.onnx -o loop.8va --shape x=20x3
 

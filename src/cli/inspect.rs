@@ -6,7 +6,7 @@ use super::options::{LoadArgs, RunArgs, ShapeArgs};
 use super::output::{say, say_json};
 use super::show;
 use crate::Session;
-use crate::graph::{Dim, Graph, TensorId};
+use crate::graph::{Dim, Graph, State, TensorId};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -62,11 +62,22 @@ struct PortInfo {
     zero_point: Option<i32>,
 }
 
+/// An input that an output of the run before feeds.
+#[derive(Serialize)]
+struct StateInfo {
+    #[serde(flatten)]
+    input: PortInfo,
+    output: String,
+    /// Where the first run starts: `zeros` or the name of a constant.
+    initial: String,
+}
+
 #[derive(Serialize)]
 struct Report {
     nodes: Vec<NodeInfo>,
     inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
+    states: Vec<StateInfo>,
     macs: Option<u64>,
     bytes: u64,
     weights_bytes: Option<usize>,
@@ -97,14 +108,14 @@ impl Inspect {
 
 fn report(loaded: &Loaded, session: Option<&Session>, error: Option<String>) -> Report {
     let graph = session.map_or_else(|| loaded.model.graph(), Session::graph);
-    let ports = |ids: &[TensorId]| ids.iter().map(|id| port_info(graph, *id)).collect();
     Report {
         nodes: match session {
             Some(session) => planned_nodes(session),
             None => unplanned_nodes(graph),
         },
-        inputs: ports(&graph.inputs),
-        outputs: ports(&graph.outputs),
+        inputs: graph.caller_inputs().map(|id| port_info(graph, id)).collect(),
+        outputs: graph.caller_outputs().map(|id| port_info(graph, id)).collect(),
+        states: graph.states.iter().map(|s| state_info(graph, s)).collect(),
         macs: session.map(Session::macs),
         bytes: loaded.file_bytes,
         weights_bytes: session.map(Session::weights_bytes),
@@ -163,6 +174,15 @@ fn port_info(graph: &Graph, id: TensorId) -> PortInfo {
     }
 }
 
+fn state_info(graph: &Graph, state: &State) -> StateInfo {
+    let name = |id: TensorId| graph.tensor(id).name.clone();
+    StateInfo {
+        input: port_info(graph, graph.inputs[state.input]),
+        output: name(graph.outputs[state.output]),
+        initial: state.initial.map_or_else(|| "zeros".to_string(), name),
+    }
+}
+
 fn shape_text(shape: &[Extent]) -> String {
     let dims = shape.iter().map(|d| match d {
         Extent::Fixed(n) => n.to_string(),
@@ -190,17 +210,18 @@ impl Report {
 
     fn port_table(&self) -> comfy_table::Table {
         let mut table = show::table(&["", "name", "dtype", "shape", "scale", "zero point"], 4);
-        for (what, ports) in [("input", &self.inputs), ("output", &self.outputs)] {
-            for port in ports {
-                table.add_row([
-                    what.to_string(),
-                    show::shorten(&port.name, 40),
-                    port.dtype.to_string(),
-                    shape_text(&port.shape),
-                    port.scale.map(|s| s.to_string()).unwrap_or_default(),
-                    port.zero_point.map(|z| z.to_string()).unwrap_or_default(),
-                ]);
-            }
+        let inputs = self.inputs.iter().map(|p| ("input", p));
+        let states = self.states.iter().map(|s| ("state", &s.input));
+        let outputs = self.outputs.iter().map(|p| ("output", p));
+        for (what, port) in inputs.chain(states).chain(outputs) {
+            table.add_row([
+                what.to_string(),
+                show::shorten(&port.name, 40),
+                port.dtype.to_string(),
+                shape_text(&port.shape),
+                port.scale.map(|s| s.to_string()).unwrap_or_default(),
+                port.zero_point.map(|z| z.to_string()).unwrap_or_default(),
+            ]);
         }
         table
     }

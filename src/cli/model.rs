@@ -26,9 +26,9 @@ impl Loaded {
     }
 }
 
-/// The names of a model's inputs, in its order.
+/// The names of the inputs that a caller gives, in the model's order.
 pub(super) fn input_names(graph: &Graph) -> Vec<String> {
-    graph.inputs.iter().map(|id| graph.tensor(*id).name.clone()).collect()
+    graph.caller_inputs().map(|id| graph.tensor(id).name.clone()).collect()
 }
 
 /// Reads a model; the kind is told by content. What is no `.8va` file is imported and optimized; if it can't be with
@@ -43,7 +43,7 @@ pub(super) fn load(
     let file_bytes = file.metadata().map_err(io)?.len();
     let mut start = Vec::new();
     file.take(16).read_to_end(&mut start).map_err(io)?;
-    let model = if format::is_8va(&start) {
+    let mut model = if format::is_8va(&start) {
         Model::open(path, &args.limits())?
     } else {
         let graph = match import::load(path, &args.import(Vec::new())) {
@@ -55,6 +55,11 @@ pub(super) fn load(
         };
         Model::from_graph(optimize::float(graph).map_err(Error::from)?)?
     };
+    if !args.states.is_empty() {
+        let mut graph = model.graph().clone();
+        args.states.iter().try_for_each(|(to, from)| graph.add_state(to, from)).map_err(Error::from)?;
+        model = Model::from_graph(graph)?;
+    }
     Ok(Loaded { model, file_bytes })
 }
 

@@ -17,6 +17,9 @@ pub(super) struct LoadArgs {
     /// Folder that an ONNX file's external tensors may be read from; without it they are refused
     #[arg(long, value_name = "DIR", help_heading = "Trust")]
     external_data: Option<PathBuf>,
+    /// A state: input IN gets, from the second run on, what output OUT was in the run before
+    #[arg(long = "state", value_name = "IN=OUT", value_parser = named_state)]
+    pub states: Vec<(String, String)>,
     // Named as the fields of `Limits` are: messages name those.
     /// Largest model or data file in bytes (Limits::file_bytes)
     #[arg(long, value_name = "N", help_heading = "Trust", default_value_t = Limits::default().file_bytes)]
@@ -207,6 +210,12 @@ fn named_shape(text: &str) -> Result<(String, Vec<usize>), String> {
         _ => dims.split('x').map(str::parse).collect::<Result<_, _>>().map_err(|_| "expected NAME=AxBxC")?,
     };
     Ok((name.to_string(), dims))
+}
+
+/// `IN=OUT`; names may contain `=`, so the last one counts.
+fn named_state(text: &str) -> Result<(String, String), String> {
+    let (input, output) = text.rsplit_once('=').ok_or("expected IN=OUT")?;
+    Ok((input.to_string(), output.to_string()))
 }
 
 /// `224` or `224x320`.

@@ -7,7 +7,7 @@ use super::output::{say, say_json};
 use super::show;
 use crate::data::{Archive, Array, DataError, InputSpec, NamedArray, read_npz, write_npz};
 use crate::report::median;
-use crate::{Model, Session};
+use crate::{Error, Model, Session, format};
 use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,14 @@ use std::time::Instant;
 #[command(
     after_help = "The arrays of IN.npz are keyed by the names of the model's inputs and have their types and \
 shapes; those of OUT.npz are keyed by the names of its outputs. `ottava inspect` shows both. Given several of each, \
-one session runs them in turn; where the model has free dimensions, each may have shapes of its own.
+one session runs them in turn; where the model has free dimensions, each may have shapes of its own. States of the \
+model go on from one to the next.
 
 Examples:
   ottava run model.8va --inputs in.npz --outputs out.npz
   ottava run model.onnx --inputs in.npz --outputs out.npz --repeat 100 --json
-  ottava run model.8va --inputs short.npz --inputs long.npz --outputs short_out.npz --outputs long_out.npz"
+  ottava run model.8va --inputs short.npz --inputs long.npz --outputs short_out.npz --outputs long_out.npz
+  ottava run model.8va --inputs next.npz --outputs next_out.npz --load-states s.bin --save-states s.bin"
 )]
 pub(super) struct Run {
     /// .8va, .onnx or .tflite
@@ -34,7 +36,13 @@ pub(super) struct Run {
     /// Arrays to write; as often as --inputs
     #[arg(long, value_name = "OUT.npz", required = true)]
     outputs: Vec<PathBuf>,
-    /// Run each this many times and tell the median time
+    /// Start from states that --save-states wrote, instead of the initial ones
+    #[arg(long, value_name = "FILE")]
+    load_states: Option<PathBuf>,
+    /// Write the states that the last run leaves
+    #[arg(long, value_name = "FILE")]
+    save_states: Option<PathBuf>,
+    /// Run each this many times, from the same states, and tell the median time
     #[arg(long, value_name = "N", default_value = "1")]
     repeat: NonZeroUsize,
     /// Print one JSON object
@@ -67,10 +75,19 @@ impl Run {
                     session.reshape(&shapes)?;
                     session
                 }
-                none => none.insert(model.session(&self.run.session(&self.load, shapes)?)?),
+                none => {
+                    let session = none.insert(model.session(&self.run.session(&self.load, shapes)?)?);
+                    if let Some(path) = &self.load_states {
+                        session.load_states(&std::fs::read(path).map_err(|e| Error::io(path, e))?)?;
+                    }
+                    session
+                }
             };
             feed(session, archive, from)?;
+            let again = self.repeat.get() > 1 && !session.states().is_empty();
+            let states = again.then(|| session.save_states()).transpose()?;
             for _ in 0..self.repeat.get() {
+                states.as_ref().map_or(Ok(()), |saved| session.load_states(saved))?;
                 let start = Instant::now();
                 session.run()?;
                 times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -79,6 +96,9 @@ impl Run {
             for port in session.outputs() {
                 table.add_row([port.name.clone(), port.dtype.to_string(), show::shape(&port.shape)]);
             }
+        }
+        if let (Some(path), Some(session)) = (&self.save_states, &session) {
+            format::replace(path, &session.save_states()?).map_err(|e| Error::io(path, e))?;
         }
         let median_ms = median(&mut times);
         if self.json {

@@ -65,8 +65,8 @@ impl Source {
     /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has (where samples have
     /// shapes of their own, the first one). Inputs that the data say nothing about are left out.
     pub fn shapes(&self, graph: &Graph, options: &ImageOptions) -> Vec<(String, Vec<usize>)> {
-        let alone = graph.inputs.len() == 1;
-        let inputs = graph.inputs.iter().map(|&id| graph.tensor(id));
+        let alone = graph.caller_inputs().count() == 1;
+        let inputs = graph.caller_inputs().map(|id| graph.tensor(id));
         let bound = inputs.filter(|t| t.shape.dims().is_none()).filter_map(|t| {
             let shape = match &self.content {
                 Content::Arrays(arrays) => sample_shape(&t.shape, find(arrays, &t.name, alone)?.shape()),

@@ -11,7 +11,7 @@ fn round(lane: u64, word: u64) -> u64 {
 }
 
 /// XXH64 of `bytes` with seed 0. Four independent lanes: several bytes per cycle.
-pub(super) fn xxh64(bytes: &[u8]) -> u64 {
+pub(crate) fn xxh64(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<32>();
     let mut hash = P5;
     if !blocks.is_empty() {

@@ -103,7 +103,7 @@ impl<'a> Frame<'a> {
             }
         }
         for &section in Section::ALL {
-            if section.flags() == SectionRecord::REQUIRED {
+            if section.always() {
                 self.section(section)?;
             }
         }

@@ -128,6 +128,17 @@ pub(super) struct PackedRecord {
     pub len: u64,
 }
 
+/// An input that an output of the run before feeds.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct StateRecord {
+    pub input: u32,
+    pub output: u32,
+    /// A constant, or [`ABSENT`]: zeros.
+    pub initial: u32,
+    pub reserved: u32,
+}
+
 /// The kinds of section, in the order in which they stand in a file.
 macro_rules! sections {
     ($($name:ident = $code:literal, $text:literal;)*) => {
@@ -157,6 +168,7 @@ sections! {
     ZeroPoints = 9, "ZERO_POINTS";
     Data = 10, "DATA";
     Packed = 11, "PACKED";
+    States = 12, "STATES";
 }
 
 impl Section {
@@ -169,6 +181,11 @@ impl Section {
             Section::Packed => 0,
             _ => SectionRecord::REQUIRED,
         }
+    }
+
+    /// True for sections that a file without entries for them has as well.
+    pub const fn always(self) -> bool {
+        !matches!(self, Section::Packed | Section::States)
     }
 
     /// Position in tables that have one entry per kind.
@@ -194,5 +211,6 @@ mod tests {
         assert_eq!(size_of::<NodeRecord>(), 16);
         assert_eq!(size_of::<AttrRecord>(), 16);
         assert_eq!(size_of::<PackedRecord>(), 24);
+        assert_eq!(size_of::<StateRecord>(), 16);
     }
 }

@@ -15,6 +15,7 @@ mod rules;
 mod save;
 mod write;
 
+pub(crate) use checksum::xxh64;
 pub use error::{FormatError, Place};
 pub use frame::reseal;
 pub use mmap::map;
@@ -22,6 +23,7 @@ pub use read::read;
 #[cfg(feature = "cli")]
 pub(crate) use save::replace;
 pub use save::{open, save};
+pub(crate) use write::fingerprint;
 pub use write::write;
 
 use crate::graph::{AlignedBytes, Data, Graph};

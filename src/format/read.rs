@@ -21,8 +21,9 @@ pub fn read(storage: Storage, limits: &Limits) -> Result<Loaded, FormatError> {
     let bytes = (*storage).as_ref();
     let frame = Frame::check(bytes, limits)?;
     let mut decoder = Decoder::new(&frame, &storage, limits)?;
-    let graph = decoder.graph()?;
+    let mut graph = decoder.graph()?;
     decoder.finish()?;
+    graph.states = states(&frame)?;
     let packed = packed(&frame, &storage, graph.nodes.len())?;
     graph.validate()?;
     rules::check(&graph)?;
@@ -278,6 +279,24 @@ fn view(
         len,
         end,
     })
+}
+
+fn states(frame: &Frame<'_>) -> Result<Vec<State>, FormatError> {
+    let Some(span) = frame.optional(Section::States) else { return Ok(Vec::new()) };
+    let records = span.records::<StateRecord>()?;
+    if records.is_empty() {
+        return Err(span.size_error());
+    }
+    if let Some(i) = records.iter().position(|r| r.reserved != 0) {
+        let offset = span.offset + i * size_of::<StateRecord>();
+        return Err(FormatError::NotZero { what: "a reserved field of a state", offset });
+    }
+    let state = |r: &StateRecord| State {
+        input: r.input as usize,
+        output: r.output as usize,
+        initial: (r.initial != ABSENT).then_some(TensorId(r.initial)),
+    };
+    Ok(records.iter().map(state).collect())
 }
 
 fn packed(frame: &Frame<'_>, storage: &Storage, nodes: usize) -> Result<Vec<PackedSection>, FormatError> {

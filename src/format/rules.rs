@@ -110,7 +110,9 @@ fn check_unique<'a>(what: &'static str, names: impl Iterator<Item = &'a String>)
 fn check_use(graph: &Graph) -> Result<(), FormatError> {
     let mut used = vec![false; graph.tensors.len()];
     let node_ids = graph.nodes.iter().flat_map(|n| n.present_inputs().chain(n.outputs.iter().copied()));
-    for id in node_ids.chain(graph.inputs.iter().copied()).chain(graph.outputs.iter().copied()) {
+    let ends = graph.inputs.iter().chain(&graph.outputs).copied();
+    let initial = graph.states.iter().filter_map(|s| s.initial);
+    for id in node_ids.chain(ends).chain(initial) {
         used[id.index()] = true;
     }
     match used.iter().position(|u| !u) {

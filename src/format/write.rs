@@ -1,5 +1,6 @@
 //! Graph -> bytes. The same graph always becomes the same bytes.
 
+use super::checksum::xxh64;
 use super::layout::*;
 use super::{FormatError, PackedSection, reseal, rules};
 use crate::graph::*;
@@ -19,6 +20,30 @@ pub fn write(graph: &Graph, packed: &[PackedSection]) -> Result<Vec<u8>, FormatE
     Encoder::encode(graph)?.assemble(graph, &packed)
 }
 
+/// A number that names a graph, its constants' values and its metadata: the same for equal graphs, whatever packed
+/// weights a file has beside them. Reads all constants once.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn fingerprint(graph: &Graph) -> Result<u64, FormatError> {
+    let e = Encoder::encode(graph)?;
+    let texts = [&e.strings, &e.words];
+    let mut all = Vec::new();
+    let mut part = |bytes: &[u8]| all.extend(xxh64(bytes).to_le_bytes());
+    texts.iter().for_each(|t| part(bytemuck::cast_slice(&t.ends)));
+    texts.iter().for_each(|t| part(t.text.as_bytes()));
+    part(bytemuck::cast_slice(&e.tensors));
+    part(bytemuck::cast_slice(&e.nodes));
+    part(bytemuck::cast_slice(&e.attrs));
+    part(bytemuck::cast_slice(&e.ids));
+    part(bytemuck::cast_slice(&e.ints));
+    part(bytemuck::cast_slice(&e.floats));
+    part(bytemuck::cast_slice(&e.zero_points));
+    part(bytemuck::cast_slice(&e.states));
+    graph.tensors.iter().filter_map(|t| t.data.as_ref()).for_each(|data| part(data.bytes()));
+    Ok(xxh64(&all))
+}
+
 /// Contents of the sections, filled in the order in which a reader takes them.
 #[derive(Default)]
 struct Encoder {
@@ -31,6 +56,7 @@ struct Encoder {
     ints: Vec<i64>,
     floats: Vec<f32>,
     zero_points: Vec<i32>,
+    states: Vec<StateRecord>,
 }
 
 /// Strings on their way to a section.
@@ -65,6 +91,14 @@ impl Encoder {
         let words = e.collect_words(graph, &attrs)?;
         for (node, attrs) in graph.nodes.iter().zip(&attrs) {
             e.node(node, attrs, &words)?;
+        }
+        for state in &graph.states {
+            e.states.push(StateRecord {
+                input: count(state.input, "graph inputs")?,
+                output: count(state.output, "graph outputs")?,
+                initial: state.initial.map_or(ABSENT, |id| id.0),
+                reserved: 0,
+            });
         }
         for (key, value) in &graph.metadata {
             e.strings.push(key)?;
@@ -172,7 +206,8 @@ impl Encoder {
 
     /// Lays the sections out and puts the file together.
     fn assemble(mut self, graph: &Graph, packed: &[&PackedSection]) -> Result<Vec<u8>, FormatError> {
-        let section_count = Section::ALL.len() - usize::from(packed.is_empty());
+        let absent = [packed.is_empty(), graph.states.is_empty()];
+        let section_count = Section::ALL.len() - absent.into_iter().filter(|a| *a).count();
         let mut file = Assembly::new(section_count);
         file.texts(Section::Strings, &self.strings)?;
         file.texts(Section::Words, &self.words)?;
@@ -194,6 +229,9 @@ impl Encoder {
         file.patch(tensors_at, &self.tensors);
         if !packed.is_empty() {
             file.packed(packed)?;
+        }
+        if !self.states.is_empty() {
+            file.records(Section::States, &self.states)?;
         }
         Ok(file.finish(Header {
             magic: MAGIC,

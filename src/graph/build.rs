@@ -10,6 +10,8 @@ pub struct GraphBuilder {
     /// Names that are taken, and the number that is tried next behind each: loops unrolled ask for one name often.
     names: HashMap<String, usize>,
     inference: infer::Inference,
+    /// Inputs, the outputs that feed them, and what comes first.
+    states: Vec<(TensorId, TensorId, Option<TensorId>)>,
 }
 
 impl GraphBuilder {
@@ -59,6 +61,12 @@ impl GraphBuilder {
         let id = self.tensor(tensor);
         self.graph.inputs.push(id);
         id
+    }
+
+    /// Makes a graph input a state: each run gives it what `output` was in the run before, the first one `initial`
+    /// (zeros if left out). `output` becomes a graph output behind those that [`finish`](Self::finish) gets.
+    pub fn state(&mut self, input: TensorId, output: TensorId, initial: Option<TensorId>) {
+        self.states.push((input, output, initial));
     }
 
     /// The free dimension with this name.
@@ -145,9 +153,17 @@ impl GraphBuilder {
         self.inference.values().get(&self.graph, id)
     }
 
-    /// The graph with these outputs, validated.
+    /// The graph with these outputs and those of its states, validated.
     pub fn finish(mut self, outputs: &[TensorId]) -> Result<Graph, GraphError> {
         self.graph.outputs = outputs.to_vec();
+        for (to, from, initial) in self.states {
+            let input = self.graph.inputs.iter().position(|i| *i == to).ok_or_else(|| {
+                GraphError::tensor(self.graph.tensor(to), "is a state, but no input of the graph")
+            })?;
+            self.graph.states.push(State { input, output: self.graph.outputs.len(), initial });
+            self.graph.outputs.push(from);
+        }
+        self.graph.states.sort_by_key(|s| s.input);
         self.graph.validate()?;
         Ok(self.graph)
     }

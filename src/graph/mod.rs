@@ -10,6 +10,7 @@ pub mod infer;
 mod kinds;
 mod op;
 mod recurrent;
+mod state;
 mod tensor;
 mod validate;
 
@@ -19,6 +20,7 @@ pub(crate) use codes::Rows;
 pub use kinds::*;
 pub use op::*;
 pub use recurrent::*;
+pub use state::State;
 pub use tensor::*;
 pub use validate::GraphError;
 
@@ -78,6 +80,8 @@ pub struct Graph {
     pub dims: Vec<String>,
     /// Anything else worth keeping: key and value.
     pub metadata: Vec<(String, String)>,
+    /// What outlives a run, ascending by input.
+    pub states: Vec<State>,
 }
 
 impl Graph {
@@ -157,7 +161,8 @@ impl Graph {
     /// Removes nodes whose outputs nobody reads, then tensors that nothing refers to. Inputs stay.
     pub fn sweep(&mut self) {
         let mut live = vec![false; self.tensors.len()];
-        for id in self.outputs.iter().chain(&self.inputs) {
+        let initial = self.states.iter().filter_map(|s| s.initial.as_ref());
+        for id in self.outputs.iter().chain(&self.inputs).chain(initial) {
             live[id.index()] = true;
         }
         let mut keep = vec![false; self.nodes.len()];
@@ -181,7 +186,8 @@ impl Graph {
         self.tensors.retain(|_| l.next().unwrap_or(false));
         let ids =
             self.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().flatten().chain(n.outputs.iter_mut()));
-        for id in ids.chain(self.inputs.iter_mut()).chain(self.outputs.iter_mut()) {
+        let initial = self.states.iter_mut().filter_map(|s| s.initial.as_mut());
+        for id in ids.chain(self.inputs.iter_mut()).chain(self.outputs.iter_mut()).chain(initial) {
             *id = new[id.index()];
         }
     }

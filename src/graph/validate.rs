@@ -117,7 +117,7 @@ impl Graph {
                 Some(true) => {}
             }
         }
-        Ok(())
+        self.validate_states()
     }
 
     fn validate_tensor(&self, t: &Tensor) -> Result<(), GraphError> {

@@ -128,8 +128,8 @@ pub struct Quantized {
     pub float_nodes: Vec<(String, String)>,
 }
 
-/// Quantizes an optimized float graph. Each sample is one value per graph input, as bytes. `progress` is told how
-/// many samples have been seen.
+/// Quantizes an optimized float graph. Each sample is one value per input that a caller gives, as bytes; states start
+/// anew with each. `progress` is told how many samples have been seen.
 ///
 /// # Errors
 /// There are no samples, one doesn't fit the inputs, the float graph can't be run, or an option makes no sense.
@@ -162,6 +162,7 @@ pub fn static_int8(
             }
             input.copy_from_slice(bytes);
         }
+        session.reset();
         session.run_observed(&mut |tensor, bytes| calibration.observe(tensor, bytes))?;
         seen += 1;
         progress(seen);

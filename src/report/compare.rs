@@ -133,6 +133,7 @@ pub fn compare(
             feed(session, &bytes)?;
             if sample == 0 {
                 session.run()?;
+                session.reset();
             }
             let before = Instant::now();
             session.run()?;
@@ -173,8 +174,9 @@ pub fn fit(session: &mut Session, data: &mut Dataset, sample: usize) -> Result<S
     Ok(data.sample(sample)?)
 }
 
-/// Puts a sample into a session's inputs.
+/// Puts a sample into a session's inputs. Samples have nothing to do with each other: states start anew.
 pub fn feed(session: &mut Session, sample: &Sample) -> crate::Result<()> {
+    session.reset();
     for (i, bytes) in sample.iter().enumerate() {
         let input = session.input_bytes_mut(i)?;
         // A data set that was checked against this session has samples of exactly this size.

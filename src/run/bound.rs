@@ -1,6 +1,7 @@
 //! A network for one set of shapes: dimensions bound, laid out.
 
 use super::fold::fold;
+use super::state::States;
 use super::{Model, Place, Pool};
 use crate::Result;
 use crate::graph::{DType, Graph, Quant, TensorId, infer};
@@ -54,6 +55,7 @@ pub(super) struct Bound {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub steps: Vec<StepInfo>,
+    pub states: States,
 }
 
 impl Bound {
@@ -63,28 +65,30 @@ impl Bound {
         let graph = fold(graph, &model.shared, limits)?;
         let planner = Planner { graph: &graph, isa, packed: &model.packed, shared: &model.shared, pool };
         let plan = plan::build(&planner, limits)?;
-        let inputs = ports(&graph, &plan, &graph.inputs)?;
-        let outputs = ports(&graph, &plan, &graph.outputs)?;
+        let inputs = ports(&graph, &plan, graph.caller_inputs())?;
+        let outputs = ports(&graph, &plan, graph.caller_outputs())?;
+        let fed = ports(&graph, &plan, graph.states.iter().map(|s| graph.inputs[s.input]))?;
+        let kept = ports(&graph, &plan, graph.states.iter().map(|s| graph.outputs[s.output]))?;
+        let states = States::new(&graph, fed, kept)?;
         let steps = describe(&graph, &plan);
-        Ok(Bound { lengths: lengths.to_vec(), graph, plan, inputs, outputs, steps })
+        Ok(Bound { lengths: lengths.to_vec(), graph, plan, inputs, outputs, steps, states })
     }
 }
 
-fn ports(graph: &Graph, plan: &Plan, ids: &[TensorId]) -> Result<Vec<Port>> {
-    ids.iter()
-        .map(|&tensor| {
-            let t = graph.tensor(tensor);
-            let missing = || crate::graph::GraphError::tensor(t, "has no place in the plan");
-            Ok(Port {
-                tensor,
-                name: t.name.clone(),
-                dtype: t.dtype,
-                shape: t.shape.dims().ok_or_else(missing)?,
-                quant: t.quant.clone(),
-                place: plan.places.get(&tensor).cloned().ok_or_else(missing)?,
-            })
+fn ports(graph: &Graph, plan: &Plan, ids: impl Iterator<Item = TensorId>) -> Result<Vec<Port>> {
+    ids.map(|tensor| {
+        let t = graph.tensor(tensor);
+        let missing = || crate::graph::GraphError::tensor(t, "has no place in the plan");
+        Ok(Port {
+            tensor,
+            name: t.name.clone(),
+            dtype: t.dtype,
+            shape: t.shape.dims().ok_or_else(missing)?,
+            quant: t.quant.clone(),
+            place: plan.places.get(&tensor).cloned().ok_or_else(missing)?,
         })
-        .collect()
+    })
+    .collect()
 }
 
 fn describe(graph: &Graph, plan: &Plan) -> Vec<StepInfo> {

@@ -7,6 +7,7 @@ mod io;
 mod model;
 mod pool;
 mod session;
+mod state;
 
 use crate::graph::DType;
 
@@ -72,6 +73,19 @@ pub enum RunError {
         /// Which copy.
         layout: u32,
     },
+    /// A state's output is not what its input takes.
+    #[error("the state '{state}' is {input:?}, but a run leaves {output:?} for the next one")]
+    StateShape {
+        /// Name of the input that the state feeds.
+        state: String,
+        /// Its shape.
+        input: Vec<usize>,
+        /// The shape of the output, or of the initial value.
+        output: Vec<usize>,
+    },
+    /// Saved states don't belong here.
+    #[error("the saved states can't be loaded: {0}")]
+    SavedState(String),
     /// The operating system gave no threads.
     #[error("{count} threads could not be started: {source}")]
     Threads {

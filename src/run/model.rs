@@ -8,7 +8,7 @@ use crate::plan::{PackedStore, PackedWeights, Shared};
 use crate::{Error, Result};
 use ottava_kernels::Isa;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A network that is ready to run. Cheap to clone; any number of sessions share its weights, as they are stored and as
 /// kernels read them.
@@ -17,6 +17,8 @@ pub struct Model {
     pub(super) graph: Arc<Graph>,
     pub(super) packed: Arc<PackedStore>,
     pub(super) shared: Arc<Shared>,
+    /// Made when it is first asked for: it reads all weights.
+    fingerprint: Arc<OnceLock<u64>>,
 }
 
 impl Model {
@@ -42,7 +44,12 @@ impl Model {
     /// The graph is not well formed.
     pub fn from_graph(graph: Graph) -> Result<Model> {
         graph.validate()?;
-        Ok(Model { graph: Arc::new(graph), packed: Arc::default(), shared: Arc::default() })
+        Ok(Model::new(graph, PackedStore::new()))
+    }
+
+    fn new(graph: Graph, packed: PackedStore) -> Model {
+        let (graph, packed) = (Arc::new(graph), Arc::new(packed));
+        Model { graph, packed, shared: Arc::default(), fingerprint: Arc::default() }
     }
 
     pub(crate) fn from_loaded(loaded: format::Loaded) -> Result<Model> {
@@ -55,7 +62,7 @@ impl Model {
                 packed.entry(tensor).or_default().push(bytes);
             }
         }
-        Ok(Model { graph: Arc::new(loaded.graph), packed: Arc::new(packed), shared: Arc::default() })
+        Ok(Model::new(loaded.graph, packed))
     }
 
     /// Holds the packed weights that came with the file against its canonical weights: packs these again for every
@@ -64,7 +71,7 @@ impl Model {
     /// # Errors
     /// A section is not what packing makes of the canonical weights, or the graph can't be run.
     pub fn check_packed(&self, options: &SessionOptions) -> Result<usize> {
-        let plain = Model { graph: Arc::clone(&self.graph), packed: Arc::default(), shared: Arc::default() };
+        let plain = Model { packed: Arc::default(), shared: Arc::default(), ..self.clone() };
         let mut left: Vec<&PackedWeights> = self.packed.values().flatten().collect();
         for isa in Isa::available().into_iter().rev() {
             if left.is_empty() {
@@ -97,6 +104,18 @@ impl Model {
         sections.sort_by_key(|s| (s.node, s.layout));
         sections.dedup_by_key(|s| (s.node, s.layout));
         sections
+    }
+
+    /// A number that names the network, weights included: equal graphs have equal ones.
+    ///
+    /// # Errors
+    /// The graph is one that no file can hold.
+    pub fn fingerprint(&self) -> Result<u64> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(*known);
+        }
+        let made = format::fingerprint(&self.graph)?;
+        Ok(*self.fingerprint.get_or_init(|| made))
     }
 
     /// The graph.

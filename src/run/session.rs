@@ -77,6 +77,8 @@ pub struct Session {
     lengths: Vec<usize>,
     /// As long as any plan so far needed it.
     arena: AlignedBytes,
+    /// Room for the states, on their way from output to input or from plan to plan.
+    kept: Vec<u8>,
     pool: Pool,
 }
 
@@ -92,6 +94,7 @@ impl Session {
             bound: vec![],
             lengths: vec![],
             arena: AlignedBytes::zeroed(0),
+            kept: vec![],
             pool,
         };
         session.select(options.shapes.iter().map(|(name, dims)| (name.as_str(), dims.as_slice())))?;
@@ -99,7 +102,8 @@ impl Session {
     }
 
     /// Other shapes of the inputs, by name; as in a new session, free dimensions that they don't tell become 1, all
-    /// inputs are 0 and there are no outputs yet. The ports of the session (and where they lie) are those of these
+    /// inputs are 0 and there are no outputs yet. States go on if all of them have the shapes that they had, else they
+    /// start anew. The ports of the session (and where they lie) are those of these
     /// shapes.
     ///
     /// The first time for some shapes a plan is made. The session keeps the [`SessionOptions::plans`] plans that were
@@ -120,18 +124,37 @@ impl Session {
             return Err(RunError::UnknownInput { name: name.to_string(), inputs }.into());
         }
         infer::free_lengths(graph, shapes, 1, &mut self.lengths)?;
-        match self.bound.iter().position(|b| b.lengths == self.lengths) {
-            Some(known) => self.bound[..=known].rotate_right(1),
-            None => {
-                let new = Bound::new(&self.model, self.isa, &self.pool, &self.limits, &self.lengths)?;
+        let known = self.bound.iter().position(|b| b.lengths == self.lengths);
+        let new = match known {
+            Some(_) => None,
+            None => Some(Bound::new(&self.model, self.isa, &self.pool, &self.limits, &self.lengths)?),
+        };
+        if let Some(old) = self.bound.first() {
+            old.states.take(self.arena.as_ref(), &mut self.kept);
+        }
+        match (known, new) {
+            (Some(known), _) => self.bound[..=known].rotate_right(1),
+            (None, Some(new)) => {
                 if self.arena.as_ref().len() < new.plan.arena_len {
                     self.arena = AlignedBytes::zeroed(new.plan.arena_len);
                 }
-                self.bound.truncate(self.plans - 1);
                 self.bound.insert(0, new);
             }
+            (None, None) => {}
         }
-        (0..self.now().inputs.len()).try_for_each(|i| Ok(self.input_bytes_mut(i)?.fill(0)))
+        let old = self.bound.get(usize::from(known != Some(0)));
+        let go_on = old.is_some_and(|old| old.states.fits(&self.now().states));
+        self.bound.truncate(self.plans);
+        for i in 0..self.now().inputs.len() {
+            self.input_bytes_mut(i)?.fill(0);
+        }
+        let states = &self.bound[0].states;
+        match go_on {
+            true => states.put(&self.kept, self.arena.as_mut()),
+            false => states.reset(self.arena.as_mut()),
+        }
+        self.kept.resize(states.len(), 0);
+        Ok(())
     }
 
     /// What runs: a session always has a plan.
@@ -144,12 +167,12 @@ impl Session {
         &self.now().graph
     }
 
-    /// Inputs in the model's order.
+    /// Inputs in the model's order, without those that states feed.
     pub fn inputs(&self) -> &[Port] {
         &self.now().inputs
     }
 
-    /// Outputs in the model's order.
+    /// Outputs in the model's order, without those that feed states.
     pub fn outputs(&self) -> &[Port] {
         &self.now().outputs
     }
@@ -194,10 +217,45 @@ impl Session {
         place.bytes(self.arena.as_ref(), &self.now().plan.constants)
     }
 
-    /// One inference: from the inputs as they are to the outputs.
+    /// What is kept from run to run, under the names of the inputs that it feeds, in the model's order.
+    pub fn states(&self) -> &[Port] {
+        self.now().states.ports()
+    }
+
+    /// Gives all states their initial values, as in a new session.
+    pub fn reset(&mut self) {
+        self.bound[0].states.reset(self.arena.as_mut());
+    }
+
+    /// The bytes of state `i` (little endian): what the next run starts from.
     ///
     /// # Errors
-    /// An input holds an index that is out of range.
+    /// There is no such state.
+    pub fn state_bytes(&self, i: usize) -> Result<&[u8]> {
+        Ok(self.bytes(&port(self.states(), "state", i)?.place))
+    }
+
+    /// All states, to be loaded again by a session of the same model: see `docs/format.md`.
+    ///
+    /// # Errors
+    /// A model made of a graph that no file can hold.
+    pub fn save_states(&self) -> Result<Vec<u8>> {
+        Ok(self.now().states.save(self.model.fingerprint()?, self.arena.as_ref()))
+    }
+
+    /// Takes what [`save_states`](Session::save_states) gave, under whatever instruction set and number of threads.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or are of another model or other shapes. Nothing has changed then.
+    pub fn load_states(&mut self, saved: &[u8]) -> Result<()> {
+        let model = self.model.fingerprint()?;
+        Ok(self.bound[0].states.load(model, saved, self.arena.as_mut())?)
+    }
+
+    /// One inference: from the inputs and states as they are to the outputs and the next states.
+    ///
+    /// # Errors
+    /// An input holds an index that is out of range. The states are as they were then.
     pub fn run(&mut self) -> Result<()> {
         let Session { bound, arena, pool, .. } = self;
         let (plan, arena) = (&bound[0].plan, arena.as_mut());
@@ -205,7 +263,15 @@ impl Session {
         let mut steps = plan.steps.iter();
         let ran = steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
         pool.end(plan.shared_cost);
-        Ok(ran?)
+        ran?;
+        self.advance();
+        Ok(())
+    }
+
+    /// The states of the next run are what this one has made.
+    fn advance(&mut self) {
+        let Bound { plan, states, .. } = &self.bound[0];
+        states.advance(self.arena.as_mut(), &plan.constants, &mut self.kept);
     }
 
     /// One inference on the caller's thread; after each node `see` gets each of its output tensors with its bytes
@@ -214,9 +280,9 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_observed(&mut self, see: &mut dyn FnMut(TensorId, &[u8])) -> Result<()> {
-        let Bound { graph, plan, inputs, .. } = &self.bound[0];
+        let Bound { graph, plan, inputs, states, .. } = &self.bound[0];
         let arena = self.arena.as_mut();
-        for p in inputs {
+        for p in inputs.iter().chain(states.ports()) {
             see(p.tensor, p.place.bytes(arena, &plan.constants));
         }
         let mut next = 0;
@@ -240,6 +306,7 @@ impl Session {
                 }
             }
         }
+        self.advance();
         Ok(())
     }
 
@@ -260,6 +327,7 @@ impl Session {
             last = Instant::now();
         }
         self.pool.end(plan.shared_cost);
+        self.advance();
         Ok(())
     }
 

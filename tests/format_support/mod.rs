@@ -90,6 +90,7 @@ pub fn sample() -> Graph {
         outputs: vec![TensorId(9), TensorId(3)],
         dims: vec!["batch".into()],
         metadata: vec![("author".into(), "nobody".into()), ("note".into(), String::new())],
+        states: vec![],
     }
 }
 
