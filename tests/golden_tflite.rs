@@ -55,6 +55,8 @@ fn each_output(graph: Graph, model: &str, mut see: impl FnMut(DType, &[u8], &[u8
         for (i, x) in inputs.iter().enumerate() {
             session.input_bytes_mut(i).unwrap().copy_from_slice(&part(x, s));
         }
+        // Each sample starts from fresh states.
+        session.reset();
         session.run().unwrap();
         for (i, y) in outputs.iter().enumerate() {
             see(outs[i], session.output_bytes(i).unwrap(), &part(y, s));
@@ -130,4 +132,6 @@ golden! {
     mobilenet_v2: check_quantized("coral/mobilenet_v2_1.0_224_quant");
     hello_world: check_quantized("tflite_micro/hello_world_int8");
     micro_speech: check_quantized("tflite_micro/micro_speech_quantized");
+    lstm: check_quantized("tflite_micro/trained_lstm_int8");
+    micro_speech_lstm: check_quantized("tflite_micro/micro_speech_lstm");
 }

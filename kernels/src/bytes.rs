@@ -1,4 +1,4 @@
-//! Bytes seen as floats and back: scratch and packed weights come as one kind of slice and hold several.
+//! Bytes seen as floats or integers and back: scratch and packed weights come as one kind of slice and hold several.
 
 /// The floats that lie in `bytes`.
 ///
@@ -24,4 +24,14 @@ pub(crate) fn floats_mut(bytes: &mut [u8]) -> &mut [f32] {
 pub(crate) fn bytes_mut(floats: &mut [f32]) -> &mut [u8] {
     // SAFETY: every float's bits are bytes, and every bit pattern is a float.
     unsafe { floats.align_to_mut().1 }
+}
+
+/// The integers that lie in `bytes`.
+///
+/// Panics if they don't lie aligned.
+pub(crate) fn ints(bytes: &[u8]) -> &[i32] {
+    // SAFETY: every bit pattern is an integer.
+    let (before, ints, _) = unsafe { bytes.align_to() };
+    assert!(before.is_empty(), "integers lie aligned");
+    ints
 }

@@ -404,6 +404,17 @@ ops! {
     }
     /// Inputs: start, limit, step (i64, one element each). Output: start, start + step, .. before the limit.
     Range = 67 {}
+    /// An LSTM layer in integers with H hidden units: TensorFlow Lite's arithmetic. Inputs: x `[T,N,I]` (u8), w
+    /// `[4*H,I]` and r `[4*H,H]` (i8, zero points 0, one scale for the rows of a gate), bias `[4*H]` (i32, at the scale of
+    /// the products of x and w), first state `[N,H]` (u8), first cell state `[N,H]` (i16, zero point 0, scale 2^-15 to
+    /// 2^-9). Outputs: all states `[T,N,H]`, the last state and the last cell state, like the first ones. Gates: input,
+    /// output, forget, cell.
+    IntegerLstm = 70 {
+        /// x is `[N,T,I]`, all states are `[N,T,H]`.
+        batch_first: bool,
+        /// The cell state is kept within this distance of 0; infinity: it is not.
+        cell_clip: f32,
+    }
     /// Resize with as many samples as a filter is wide. Inputs as those of Resize.
     Resample = 90 {
         /// Over the samples.

@@ -41,7 +41,7 @@ impl Extents {
     }
 
     /// Which input sequence `n` has at time `t`.
-    fn row(&self, t: usize, n: usize) -> usize {
+    pub(crate) fn row(&self, t: usize, n: usize) -> usize {
         if self.batch_first { n * self.steps + t } else { t * self.batch + n }
     }
 }

@@ -9,6 +9,7 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<DType>> {
     let first = output(site)?;
     let other = |o: usize| match (&site.node.op, o) {
         (Op::DynamicQuantize(_), 1) => F32,
+        (Op::IntegerLstm(_), 2) => I16,
         _ => first,
     };
     Ok((0..site.count).map(other).collect())
@@ -91,6 +92,11 @@ fn output(site: &Site) -> Rule<DType> {
             let present = (3..site.node.inputs.len()).filter(|&i| site.node.input(i).is_some());
             present.map(|i| one_of(site, i, &[if i == 4 { I32 } else { F32 }])).collect::<Rule<Vec<_>>>()?;
             give(site, F32, &[])
+        }
+        Op::IntegerLstm(_) => {
+            let types = [U8, I8, I8, I32, U8, I16];
+            types.iter().enumerate().try_for_each(|(i, t)| one_of(site, i, &[*t]).map(drop))?;
+            give(site, U8, &[])
         }
         Op::Custom(op) => give(site, super::custom::output(site, op)?.0, &[]),
         Op::ShapeOf(_) => give(site, I64, &[]),

@@ -43,6 +43,27 @@ pub(super) fn outputs(site: &Site, op: &Recurrent) -> Rule<Vec<Vec<Extent>>> {
     Ok(shapes.into_iter().take(site.count).map(|s| s.into_iter().map(Some).collect()).collect())
 }
 
+/// The extents of all states, the last state and the last cell state.
+pub(super) fn integer_outputs(site: &Site, op: &IntegerLstm) -> Rule<Vec<Vec<Extent>>> {
+    let [a, b, input] = site.ranked(0, "[T, N, I] or [N, T, I]")?;
+    let batch = if op.batch_first { a } else { b };
+    let [rows, hidden] = site.ranked(2, "[4*H, H]")?;
+    if let (Dim::Fixed(rows), Dim::Fixed(hidden)) = (rows, hidden)
+        && hidden.checked_mul(4) != Some(rows)
+    {
+        return Err(format!("its {hidden} hidden units have {rows} rows of weights, not four each"));
+    }
+    if op.cell_clip.is_nan() || op.cell_clip <= 0.0 {
+        return Err(format!("clips its cell state at {}, that must be positive", op.cell_clip));
+    }
+    check(site, 1, &[Some(rows), Some(input)])?;
+    check(site, 3, &[Some(rows)])?;
+    let state = [Some(batch), Some(hidden)];
+    check(site, 4, &state)?;
+    check(site, 5, &state)?;
+    Ok(vec![vec![Some(a), Some(b), Some(hidden)], state.to_vec(), state.to_vec()])
+}
+
 /// Fails unless input `i` is left out or has this shape.
 fn check(site: &Site, i: usize, wanted: &[Extent]) -> Rule<()> {
     let Some(tensor) = site.optional(i)? else { return Ok(()) };

@@ -25,6 +25,7 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
         Op::Pad(_) => (2, 3),
         Op::Resize(_) | Op::Resample(_) => (1, 3),
         Op::Recurrent(op) => (3, if op.cell == RecurrentCell::Lstm { 8 } else { 6 }),
+        Op::IntegerLstm(_) => (6, 6),
         Op::Concat(_) => (site.node.inputs.len().max(1), usize::MAX),
         Op::Custom(_) => (1, crate::custom::MAX_INPUTS),
         Op::Pool(_)
@@ -52,8 +53,8 @@ pub(super) fn check_arity(site: &Site) -> Rule<()> {
     (0..required).try_for_each(|i| site.tensor(i).map(drop))?;
     match (&site.node.op, site.count) {
         (_, 0) => Err("has no output".into()),
-        (Op::DynamicQuantize(_), 3) => Ok(()),
-        (Op::DynamicQuantize(_), n) => Err(format!("has {n} outputs, it gives 3")),
+        (Op::DynamicQuantize(_) | Op::IntegerLstm(_), 3) => Ok(()),
+        (Op::DynamicQuantize(_) | Op::IntegerLstm(_), n) => Err(format!("has {n} outputs, it gives 3")),
         (Op::Split(_), _) | (_, 1) => Ok(()),
         (Op::Recurrent(op), n) => match op.cell.outputs() {
             most if n <= most => Ok(()),
@@ -70,6 +71,9 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
     }
     if let Op::Recurrent(op) = &site.node.op {
         return recurrent::outputs(site, op);
+    }
+    if let Op::IntegerLstm(op) = &site.node.op {
+        return recurrent::integer_outputs(site, op);
     }
     if let Op::DynamicQuantize(_) = &site.node.op {
         return Ok(vec![unchanged(site)?, vec![], vec![]]);
@@ -108,6 +112,7 @@ pub(super) fn outputs(site: &Site) -> Rule<Vec<Vec<Extent>>> {
         Op::Gather(op) => select::gather(site, op)?,
         Op::Split(op) => select::split(site, op)?.remove(0),
         Op::Recurrent(op) => recurrent::outputs(site, op)?.remove(0),
+        Op::IntegerLstm(op) => recurrent::integer_outputs(site, op)?.remove(0),
         Op::Reshape(op) => rearrange::reshape(site, op)?,
         Op::Flatten(op) => rearrange::flatten(site, op)?,
         Op::Transpose(op) => rearrange::transpose(site, op)?,

@@ -10,7 +10,7 @@ pub(super) fn changes(info: &Info) -> bool {
 }
 
 /// The node that leads from the form outside to the one inside, or back; none where they are the same.
-fn converted(info: &Info) -> Option<Op> {
+pub(super) fn converted(info: &Info) -> Option<Op> {
     match (info.dtype, &info.quant) {
         (DType::I8, Some(_)) => Some(Requantize {}.into()),
         (DType::F16, _) => Some(Cast {}.into()),
@@ -58,11 +58,28 @@ pub(super) fn output(
         let outer = Tensor { quant: info.quant.clone(), ..Tensor::value(name, info.dtype, Shape::default()) };
         return Ok(build.node_as(&format!("{name}/outer"), op, &[id], outer)?);
     }
+    if build.graph().tensor(id).name != name {
+        return copy(build, id, name);
+    }
+    alone(build, id, taken)
+}
+
+/// A tensor that is none of `taken`, no input and no constant: `id`, or a copy of it.
+pub(super) fn alone(
+    build: &mut GraphBuilder,
+    id: TensorId,
+    taken: &[TensorId],
+) -> Result<TensorId, ImportError> {
     let tensor = build.graph().tensor(id);
-    let own = tensor.name == name && tensor.data.is_none();
-    if own && !taken.contains(&id) && !build.graph().inputs.contains(&id) {
+    if tensor.data.is_none() && !taken.contains(&id) && !build.graph().inputs.contains(&id) {
         return Ok(id);
     }
+    let name = tensor.name.clone();
+    copy(build, id, &name)
+}
+
+fn copy(build: &mut GraphBuilder, id: TensorId, name: &str) -> Result<TensorId, ImportError> {
+    let tensor = build.graph().tensor(id);
     let copy = Tensor { name: name.to_string(), data: None, ..tensor.clone() };
     let perm = (0..tensor.shape.rank()).collect();
     Ok(build.node_as(&format!("{name}/copy"), Transpose { perm }, &[id], copy)?)

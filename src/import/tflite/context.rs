@@ -6,6 +6,7 @@ use super::flatbuffer::{Scalar, Table};
 use super::graph::State;
 use super::schema::Operator;
 use super::tensor::Info;
+use super::variables::{self, Key};
 use crate::graph::{
     Clamp, DType, Data, Dim, Node, Op, Quant, Reshape, Shape, Tensor, TensorId, Unary, UnaryKind,
 };
@@ -54,6 +55,8 @@ pub(super) struct Context<'s, 'a, 'b> {
     pub state: &'s mut State<'a, 'b>,
     pub operator: &'s Operator<'a, 'b>,
     pub options: Options<'a, 'b>,
+    /// The operator's name.
+    pub op: &'s str,
     /// The node's name.
     pub name: &'s str,
 }
@@ -78,6 +81,41 @@ impl<'a> Context<'_, 'a, '_> {
     pub fn out(&self, i: usize) -> Result<Info<'a>, Stop> {
         let t = self.operator.outputs.get(i).and_then(|&t| usize::try_from(t).ok());
         Ok(self.state.info(t.ok_or_else(|| Stop::because(format!("output {i} is missing")))?)?)
+    }
+
+    /// What the variable tensor that is input `i` holds now. Its batch, the first dimension, is free if `batch` is
+    /// and it starts from bytes of 0.
+    pub fn variable(&mut self, i: usize, batch: Dim) -> Result<TensorId, Stop> {
+        let (t, info) = self.variable_info(i)?;
+        let key = Key::Tensor(t);
+        variables::start_at_zero(self.state, key.clone(), &info);
+        let mut dims: Vec<Dim> = info.dims.iter().map(|d| Dim::Fixed(d.unwrap_or(1))).collect();
+        let zero = info.internal().1.and_then(|q| q.single()).is_none_or(|(_, zero)| zero == 0);
+        if let (Some(first), true) = (dims.first_mut(), zero && batch.fixed().is_none()) {
+            *first = batch;
+        }
+        variables::read(self.state, key, &info, Shape(dims))
+    }
+
+    /// The variable tensor that is input `i` holds this from now on.
+    pub fn assign_variable(&mut self, i: usize, value: TensorId) -> Result<(), Stop> {
+        let (t, _) = self.variable_info(i)?;
+        variables::assign(self.state, Key::Tensor(t), value);
+        Ok(())
+    }
+
+    fn variable_info(&self, i: usize) -> Result<(usize, Info<'a>), Stop> {
+        let info = self.info(i)?;
+        match self.index(i) {
+            Some(t) if info.variable && info.data.is_none() => Ok((t, info)),
+            _ => Err(Stop::because(format!("'{}' must be a variable tensor: it is a state", info.name))),
+        }
+    }
+
+    /// What the file says of intermediate tensor `i`, if it is there.
+    pub fn intermediate(&self, i: usize) -> Result<Option<Info<'a>>, Stop> {
+        let t = self.operator.intermediates.get(i).and_then(|&t| usize::try_from(t).ok());
+        Ok(t.map(|t| self.state.info(t)).transpose()?)
     }
 
     /// Input `i` in the graph.
@@ -197,7 +235,7 @@ impl<'a> Context<'_, 'a, '_> {
         Ok(self.push(tag, op, inputs, vec![template])?[0])
     }
 
-    fn push(
+    pub fn push(
         &mut self,
         tag: &str,
         op: impl Into<Op>,

@@ -6,6 +6,7 @@ use super::context::{Context, Options};
 use super::flatbuffer::{Buffer, Tables};
 use super::schema::{Model, Operator, OperatorCode, SubGraph};
 use super::tensor::Info;
+use super::variables::{self, Variables};
 use super::{border, codes, ops};
 use crate::Limits;
 use crate::graph::{Graph, GraphBuilder, Tensor, TensorId};
@@ -25,16 +26,39 @@ enum Value {
 /// The graph so far, and what the file's tensors are in it.
 pub(super) struct State<'a, 'b> {
     pub build: GraphBuilder,
-    model: Model<'a, 'b>,
+    pub model: Model<'a, 'b>,
+    pub variables: Variables,
+    /// For what is computed on the way.
+    pub limits: &'b Limits,
+    /// Bytes that constants may still take, all together.
+    pub room: usize,
     tensors: Tables<'a, 'b>,
     values: Vec<Value>,
     /// Tensors that the graph gives out.
     outputs: HashSet<usize>,
-    /// Bytes that constants may still take, all together.
-    room: usize,
 }
 
-impl<'a> State<'a, '_> {
+impl<'a, 'b> State<'a, 'b> {
+    /// Nothing of a graph yet.
+    pub fn new(
+        model: Model<'a, 'b>,
+        graph: &SubGraph<'a, 'b>,
+        room: usize,
+        limits: &'b Limits,
+    ) -> Result<State<'a, 'b>, ImportError> {
+        check_counts(graph, limits)?;
+        Ok(State {
+            build: GraphBuilder::new(graph.name),
+            model,
+            variables: Variables::default(),
+            limits,
+            room,
+            tensors: graph.tensors,
+            values: vec![Value::Absent; graph.tensors.len()],
+            outputs: graph.outputs.iter().filter_map(|&i| usize::try_from(i).ok()).collect(),
+        })
+    }
+
     /// What the file says of a tensor.
     pub fn info(&self, i: usize) -> Result<Info<'a>, ImportError> {
         let table = self.tensors.get(i)?.ok_or_else(|| {
@@ -92,16 +116,8 @@ pub(super) fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, Imp
     let model = Model::read(&buffer)?;
     let main = model.subgraphs.get(0)?.ok_or_else(|| ImportError::damaged("it has no graph"))?;
     let main = SubGraph::read(main)?;
-    check_counts(&main, &options.limits)?;
     let description = model.description.to_string();
-    let mut state = State {
-        build: GraphBuilder::new(main.name),
-        tensors: main.tensors,
-        values: vec![Value::Absent; main.tensors.len()],
-        outputs: main.outputs.iter().filter_map(|&i| usize::try_from(i).ok()).collect(),
-        room: bounds::room(bytes.len() as u64),
-        model,
-    };
+    let mut state = State::new(model, &main, bounds::room(bytes.len() as u64), &options.limits)?;
     for &i in &main.inputs {
         take_input(&mut state, i)?;
     }
@@ -110,6 +126,7 @@ pub(super) fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph, Imp
     for &i in &main.outputs {
         ids.push(take_output(&mut state, i, &ids)?);
     }
+    variables::finish(&mut state, &ids)?;
     let mut done = state.build.finish(&ids)?;
     done.metadata = vec![("tflite.description".to_string(), description)];
     done.sweep();
@@ -163,7 +180,11 @@ fn take_output(state: &mut State, i: i32, taken: &[TensorId]) -> Result<TensorId
     border::output(&mut state.build, &info, id, taken)
 }
 
-fn take_operators<'a, 'b>(state: &mut State<'a, 'b>, operators: Tables<'a, 'b>) -> Result<(), ImportError> {
+/// Imports operators in the order of the file.
+pub(super) fn take_operators<'a, 'b>(
+    state: &mut State<'a, 'b>,
+    operators: Tables<'a, 'b>,
+) -> Result<(), ImportError> {
     let mut problems = vec![];
     for i in 0..operators.len() {
         let Some(table) = operators.get(i)? else { break };
@@ -175,7 +196,7 @@ fn take_operators<'a, 'b>(state: &mut State<'a, 'b>, operators: Tables<'a, 'b>) 
         let code = OperatorCode::read(code)?;
         let op = match code.custom {
             "" => codes::name(code.builtin),
-            custom => format!("CUSTOM {custom}"),
+            custom => format!("{}{custom}", ops::CUSTOM),
         };
         let name = format!("{op}_{i}");
         let made = take_operator(state, &operator, &op, &name).unwrap_or_else(|stop| {
@@ -201,15 +222,28 @@ fn take_operator<'a, 'b>(
     op: &str,
     name: &str,
 ) -> Result<Vec<TensorId>, Stop> {
-    let known = ops::find(op).ok_or_else(|| Stop::because("this operator is not supported"))?;
+    if variables::OPERATORS.contains(&op) {
+        return variables::import(state, operator, op);
+    }
+    let known = ops::find(op).ok_or_else(|| Stop::because(unknown(op)))?;
     known.check(operator)?;
     check_width(state, operator, op)?;
-    let mut cx = Context { state, operator, options: Options(operator.options), name };
+    let mut cx = Context { state, operator, options: Options(operator.options), op, name };
     let made = (known.import)(&mut cx)?;
     for (o, &id) in made.iter().enumerate() {
         check_output(&cx, o, id)?;
     }
     Ok(made)
+}
+
+/// What can be done about an operator that nobody knows.
+fn unknown(op: &str) -> String {
+    match op.strip_prefix(ops::CUSTOM) {
+        None => "this operator is not supported".to_string(),
+        Some(name) => format!(
+            "the operator '{name}' is not registered: call ottava::custom::register before the model is loaded"
+        ),
+    }
 }
 
 /// Operators that move elements of their first input and keep its scale.
@@ -227,12 +261,15 @@ const MOVERS: [&str; 11] = [
     "GATHER",
 ];
 
+/// Operators that compute with 16-bit integers that stand for reals.
+const WIDE: [&str; 1] = ["UNIDIRECTIONAL_SEQUENCE_LSTM"];
+
 /// Refuses to compute with 16-bit integers that stand for reals.
 fn check_width(state: &State, operator: &Operator, op: &str) -> Result<(), Stop> {
     let touched = operator.inputs.iter().chain(&operator.outputs);
     for t in touched.filter_map(|&t| usize::try_from(t).ok()) {
         let info = state.info(t)?;
-        if info.scaled16 && !MOVERS.contains(&op) {
+        if info.scaled16 && !MOVERS.contains(&op) && !WIDE.contains(&op) {
             return Err(Stop::because(format!(
                 "'{}' is quantized to i16 (int16x8): quantize activations to 8 bits, or leave them floats",
                 info.name

@@ -19,6 +19,7 @@ mod graph;
 mod ops;
 mod schema;
 mod tensor;
+mod variables;
 mod weights;
 mod window;
 

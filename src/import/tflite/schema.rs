@@ -7,6 +7,7 @@ use crate::graph::DType;
 type Read<T> = Result<T, ImportError>;
 
 /// `Model`: version, operator_codes, subgraphs, description, buffers, ...
+#[derive(Clone, Copy)]
 pub(super) struct Model<'a, 'b> {
     file: &'b Buffer<'a>,
     /// Kinds of operators, which operators refer to.
@@ -95,7 +96,8 @@ impl<'a, 'b> SubGraph<'a, 'b> {
     }
 }
 
-/// `Operator`: opcode_index, inputs, outputs, builtin_options_type, builtin_options, ...
+/// `Operator`: opcode_index, inputs, outputs, builtin_options_type, builtin_options, custom_options,
+/// custom_options_format, mutating_variable_inputs, intermediates, ...
 pub(super) struct Operator<'a, 'b> {
     /// Index of its kind.
     pub code: u32,
@@ -107,6 +109,10 @@ pub(super) struct Operator<'a, 'b> {
     pub options_type: u8,
     /// Parameters of a built-in operator.
     pub options: Option<Table<'a, 'b>>,
+    /// Parameters of an operator of somebody's own.
+    pub custom_options: &'a [u8],
+    /// Tensors that only tell scales of what is computed on the way.
+    pub intermediates: Vec<i32>,
 }
 
 impl<'a, 'b> Operator<'a, 'b> {
@@ -117,6 +123,8 @@ impl<'a, 'b> Operator<'a, 'b> {
             outputs: table.numbers(2)?.unwrap_or_default(),
             options_type: table.scalar(3, 0)?,
             options: table.table(4)?,
+            custom_options: table.bytes(5)?.unwrap_or_default(),
+            intermediates: table.numbers(8)?.unwrap_or_default(),
         })
     }
 }

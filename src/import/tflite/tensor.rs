@@ -18,6 +18,8 @@ pub(super) struct Info<'a> {
     pub quant: Option<Quant>,
     /// Integers of 16 bits that stand for reals. They can be moved, but not computed with.
     pub scaled16: bool,
+    /// It keeps its value from run to run.
+    pub variable: bool,
     /// Present for constants: as many bytes as the shape asks for.
     pub data: Option<&'a [u8]>,
 }
@@ -53,10 +55,13 @@ impl<'a> Info<'a> {
             _ => false,
         };
         let quant = match table.table(4)? {
-            Some(q) if dtype.is_8bit() => quantization(q, &sizes).map_err(|what| fault(what.to_string()))?,
+            Some(q) if dtype.is_8bit() || dtype == DType::I16 => {
+                quantization(q, &sizes).map_err(|what| fault(what.to_string()))?
+            }
             _ => None,
         };
-        Ok(Info { name, dtype, dims, quant, scaled16, data })
+        let variable = table.scalar::<u8>(5, 0)? != 0;
+        Ok(Info { name, dtype, dims, quant, scaled16, variable, data })
     }
 
     /// Extents, if none is free.

@@ -7,6 +7,7 @@ mod copy;
 mod custom;
 mod dynamic;
 mod index;
+mod integer_lstm;
 mod matmul;
 mod pool;
 mod recurrent;
@@ -70,6 +71,7 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
         Op::Requantize(_) => convert::plan_requantize(p, v),
         Op::Cast(_) => convert::plan_cast(p, v),
         Op::Recurrent(op) => recurrent::plan(p, v, op),
+        Op::IntegerLstm(op) => integer_lstm::plan(p, v, op),
         Op::DynamicQuantize(_) => dynamic::plan_quantize(p, v),
         Op::Unpack(op) => convert::plan_unpack(v, op),
         Op::IntegerMatMul(_) => dynamic::plan_matmul(p, v),

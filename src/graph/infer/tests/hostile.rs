@@ -100,6 +100,7 @@ fn plain() -> Vec<Op> {
         TopK { axis: 0, largest: true }.into(),
         Range {}.into(),
         Custom { name: "nobody".into(), parameters: String::new() }.into(),
+        IntegerLstm { batch_first: true, cell_clip: f32::INFINITY }.into(),
     ];
     ops.extend(RecurrentCell::ALL.iter().map(|&cell| Op::from(Recurrent::new(cell, Direction::Forward))));
     for &kind in ScatterKind::ALL {
@@ -164,6 +165,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// How many inputs an operator mostly has: nodes with another number are soon refused and test little.
 fn usual_inputs(op: &Op) -> usize {
     match op.name() {
+        "IntegerLstm" => 6,
         "BatchNorm" => 5,
         "Slice" | "Where" | "Recurrent" => 3,
         "Conv" | "ConvTranspose" | "Linear" | "MatMul" | "Binary" | "Concat" => 2,

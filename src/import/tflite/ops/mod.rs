@@ -2,11 +2,13 @@
 
 mod conv;
 mod convert;
+mod custom;
 mod elementwise;
 mod join;
 mod linear;
 mod pool;
 mod recurrent;
+mod recurrent_integer;
 mod reduce;
 mod resize;
 mod shape;
@@ -15,6 +17,7 @@ mod slice;
 use super::super::node::Stop;
 use super::context::Context;
 use super::schema;
+use crate::custom::MAX_INPUTS;
 use crate::graph::{BinaryKind, ReduceKind, TensorId, UnaryKind};
 use std::ops::RangeInclusive;
 
@@ -31,6 +34,9 @@ pub(super) struct Operator {
 }
 
 const MANY: usize = usize::MAX;
+
+/// What the names of operators start with that the application may know.
+pub(super) const CUSTOM: &str = "CUSTOM ";
 
 impl Operator {
     /// Refuses an operator with other inputs, outputs or options than it takes.
@@ -110,6 +116,14 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "QUANTIZE" => unary(convert::quantize),
         "DEQUANTIZE" => unary(convert::dequantize),
         "CAST" => unary(convert::cast),
-        _ => None,
+        _ => {
+            let known = name.strip_prefix(CUSTOM).is_some_and(crate::custom::is_registered);
+            known.then_some(Operator {
+                inputs: 1..=MAX_INPUTS,
+                outputs: 1..=1,
+                options: 0,
+                import: custom::custom,
+            })
+        }
     }
 }

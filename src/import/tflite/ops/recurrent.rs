@@ -1,110 +1,173 @@
-//! Recurrent layers.
+//! Recurrent layers over floats; those over integers are in `recurrent_integer`.
 
 use super::super::super::node::Stop;
 use super::super::context::Context;
+use super::super::weights::dequantized;
+use super::recurrent_integer;
 use crate::graph::{
-    DType, Data, Dim, Direction, GateFunction, GateKind, Node, Recurrent, RecurrentCell, Shape, Squeeze,
-    Tensor, TensorId,
+    DType, Data, Dim, Direction, GateFunction, GateKind, Node, Quant, Recurrent, RecurrentCell, Shape,
+    Squeeze, Tensor, TensorId, Unsqueeze,
 };
 
 /// Where the four gates are among the operands of a kind, in the order that the graph wants them: input, output,
 /// forget, cell. The file has input, forget, cell, output.
-const GATES: [usize; 4] = [0, 3, 1, 2];
-const INPUT_WEIGHTS: usize = 1;
-const STATE_WEIGHTS: usize = 5;
+pub(super) const GATES: [usize; 4] = [0, 3, 1, 2];
+pub(super) const INPUT_WEIGHTS: usize = 1;
+pub(super) const STATE_WEIGHTS: usize = 5;
 /// Input, forget, output.
 const PEEPHOLES: usize = 9;
-const BIASES: usize = 12;
+pub(super) const BIASES: usize = 12;
 const PROJECTION: usize = 16;
+pub(super) const STATE: usize = 18;
+pub(super) const CELL_STATE: usize = 19;
 const LAYER_NORM: usize = 20;
 
+/// What the layers of all element types have in common.
+pub(super) struct Layer {
+    pub x: TensorId,
+    /// x is `[N,T,I]`.
+    pub batch_first: bool,
+    /// Infinite if there is none.
+    pub cell_clip: f32,
+    pub peepholes: bool,
+    /// The dimension of x that is the batch.
+    pub batch: Dim,
+}
+
 /// `UnidirectionalSequenceLSTMOptions`: fused_activation_function, cell_clip, proj_clip, time_major, ...
-///
-/// Every run starts from states of zeros.
 pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
-    let function = match cx.options.scalar::<i8>(0, 0)? {
-        0 => GateFunction { kind: GateKind::Affine, alpha: 1.0, beta: 0.0 },
-        1 => GateKind::Relu.into(),
-        4 => GateKind::Tanh.into(),
-        other => return Err(Stop::because(format!("its activation has the number {other}"))),
-    };
+    let activation = cx.options.scalar::<i8>(0, 0)?;
     let clip = cx.options.scalar::<f32>(1, 0.0)?;
     let batch_first = !cx.options.flag(3)?;
     let x = cx.input(0)?;
-    if cx.tensor(x).dtype != DType::F32 {
-        let dtype = cx.info(0)?.dtype;
-        return Err(Stop::because(format!("its input is {dtype}: only layers over floats are supported")));
-    }
     if !cx.has(INPUT_WEIGHTS) {
         return Err(Stop::because("its input gate is coupled to the forget gate"));
     }
     if cx.has(PROJECTION) || (LAYER_NORM..LAYER_NORM + 4).any(|i| cx.has(i)) {
         return Err(Stop::because("it projects its states or normalizes its gates"));
     }
-    let time = if batch_first { 1 } else { 0 };
-    if cx.tensor(x).shape.get(time) == Some(&Dim::Fixed(1)) {
-        return Err(Stop::because("it takes one step per run: its state would have to outlive a run"));
+    let batch = cx.tensor(x).shape.get(usize::from(!batch_first)).copied().unwrap_or(Dim::Fixed(1));
+    let cell_clip = if clip > 0.0 { clip } else { f32::INFINITY };
+    let layer = Layer { x, batch_first, cell_clip, peepholes: cx.has(PEEPHOLES + 1), batch };
+    match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
+        (DType::F32, _) => float(cx, &layer, activation),
+        (DType::U8, true) => recurrent_integer::lstm(cx, &layer, activation),
+        (other, _) => Err(Stop::because(format!("its input is {other}: floats and i8 are supported"))),
     }
-    let (w, [hidden, input]) = gates(cx, INPUT_WEIGHTS)?;
-    let (r, [rows, columns]) = gates(cx, STATE_WEIGHTS)?;
+}
+
+/// The function with this number in `ActivationFunctionType`.
+fn function(activation: i8) -> Result<GateFunction, Stop> {
+    match activation {
+        0 => Ok(GateFunction { kind: GateKind::Affine, alpha: 1.0, beta: 0.0 }),
+        1 => Ok(GateKind::Relu.into()),
+        4 => Ok(GateKind::Tanh.into()),
+        other => Err(Stop::because(format!("its activation has the number {other}"))),
+    }
+}
+
+/// Weights are floats, or i8 with inputs and states that are quantized as they come.
+fn float(cx: &mut Context, layer: &Layer, activation: i8) -> Result<Vec<TensorId>, Stop> {
+    let function = function(activation)?;
+    let (w, [hidden, input]) = weights(cx, "w", INPUT_WEIGHTS)?;
+    let (r, [rows, columns]) = weights(cx, "r", STATE_WEIGHTS)?;
     if [rows, columns] != [hidden; 2] {
         let what = format!("its weights are [{hidden}, {input}] and [{rows}, {columns}] per gate");
         return Err(Stop::because(what));
     }
-    let (bias, _) = gates(cx, BIASES)?;
-    let mut inputs = vec![Some(x)];
-    inputs.push(Some(cx.constant("w", DType::F32, &[4 * hidden, input], Data::from_slice(&w))?));
-    inputs.push(Some(cx.constant("r", DType::F32, &[4 * hidden, hidden], Data::from_slice(&r))?));
-    inputs.push(Some(cx.constant("bias", DType::F32, &[1, bias.len()], Data::from_slice(&bias))?));
-    if cx.has(PEEPHOLES + 1) {
+    let mut bias = Vec::new();
+    for gate in GATES {
+        bias.extend(floats(cx, BIASES + gate)?);
+    }
+    let bias = cx.constant("bias", DType::F32, &[1, bias.len()], Data::from_slice(&bias))?;
+    // The graph's layers have directions.
+    let direction = vec![usize::from(layer.batch_first)];
+    let mut first = vec![];
+    for (tag, i) in [("h", STATE), ("c", CELL_STATE)] {
+        let state = cx.variable(i, layer.batch)?;
+        first.push(cx.inner(tag, Unsqueeze { axes: direction.clone() }, &[state], (DType::F32, None))?);
+    }
+    let mut inputs = vec![Some(layer.x), Some(w), Some(r), Some(bias), None, Some(first[0]), Some(first[1])];
+    if layer.peepholes {
         let mut all = Vec::new();
         for i in [0, 2, 1] {
-            all.extend(floats(cx, PEEPHOLES + i)?.0);
+            all.extend(floats(cx, PEEPHOLES + i)?);
         }
-        let all = cx.constant("peepholes", DType::F32, &[1, all.len()], Data::from_slice(&all))?;
-        inputs.extend([None, None, None, Some(all)]);
+        inputs.push(Some(cx.constant("peepholes", DType::F32, &[1, all.len()], Data::from_slice(&all))?));
     }
     let op = Recurrent {
-        batch_first,
+        batch_first: layer.batch_first,
         functions: vec![GateKind::Sigmoid.into(), function, function],
-        cell_clip: if clip > 0.0 { clip } else { f32::INFINITY },
+        cell_clip: layer.cell_clip,
         ..Recurrent::new(RecurrentCell::Lstm, Direction::Forward)
     };
     let node = Node { name: cx.name.to_string(), op: op.into(), inputs, outputs: vec![] };
-    let states = Tensor::value(format!("{}/states", cx.name), DType::F32, Shape::default());
-    let made = cx.state.build.push_as(node, vec![states])?;
-    // The graph's layers have directions.
-    cx.emit(Squeeze { axes: vec![if batch_first { 2 } else { 1 }] }, &made)
+    let output = |tag: &str| Tensor::value(format!("{}/{tag}", cx.name), DType::F32, Shape::default());
+    let outputs = ["states", "last", "last cell"].map(output).into();
+    let made = cx.state.build.push_as(node, outputs)?;
+    for (tag, i, last) in [("next h", STATE, made[1]), ("next c", CELL_STATE, made[2])] {
+        let next = cx.inner(tag, Squeeze { axes: direction.clone() }, &[last], (DType::F32, None))?;
+        cx.assign_variable(i, next)?;
+    }
+    let direction = if layer.batch_first { 2 } else { 1 };
+    cx.emit(Squeeze { axes: vec![direction] }, &made[..1])
 }
 
-/// The operands of all gates from input `first` on, joined, and the dimensions of one.
-fn gates(cx: &mut Context, first: usize) -> Result<(Vec<f32>, [usize; 2]), Stop> {
+/// The weights of all gates from input `first` on as one constant, and the dimensions of one gate's.
+fn weights(cx: &mut Context, tag: &str, first: usize) -> Result<(TensorId, [usize; 2]), Stop> {
+    let hybrid = cx.info(first)?.dtype == DType::I8;
+    if hybrid {
+        let (codes, scales, [n, k]) = codes(cx, first)?;
+        let quant = Quant::per_channel(0, scales);
+        let name = format!("{}/{tag}", cx.name);
+        let tensor = Tensor::constant(name, DType::I8, &[GATES.len() * n, k], Data::from_slice(&codes));
+        return Ok((cx.state.constant(tensor.with_quant(quant))?, [n, k]));
+    }
     let mut all = Vec::new();
-    let mut dims = None;
+    let dims = matrix(cx, first)?;
     for gate in GATES {
-        let (values, own) = floats(cx, first + gate)?;
-        if *dims.get_or_insert(own) != own {
+        if matrix(cx, first + gate)? != dims {
             return Err(Stop::because("its gates have weights of different shapes"));
         }
-        all.extend(values);
+        all.extend(floats(cx, first + gate)?);
     }
-    Ok((all, dims.unwrap_or_default()))
+    let [n, k] = dims;
+    Ok((cx.constant(tag, DType::F32, &[GATES.len() * n, k], Data::from_slice(&all))?, dims))
 }
 
-/// The values of input `i`, which must be a constant of floats, and its dimensions: a vector is one column.
-fn floats(cx: &mut Context, i: usize) -> Result<(Vec<f32>, [usize; 2]), Stop> {
-    let id = cx.input(i)?;
-    let t = cx.tensor(id);
-    let dims = match t.shape.dims().unwrap_or_default()[..] {
-        [n] => Some([n, 1]),
-        [n, k] => Some([n, k]),
-        _ => None,
-    };
-    let values = t.data.as_ref().filter(|_| t.dtype == DType::F32).map(|d| d.to_vec::<f32>());
-    values.zip(dims).ok_or_else(|| {
-        Stop::because(format!(
-            "'{}' is {}, it must be a constant of floats with rank 1 or 2",
-            t.name, t.dtype
-        ))
-    })
+/// The i8 weights of all gates from input `first` on, a scale for each row, and the dimensions of one gate's.
+pub(super) fn codes(cx: &Context, first: usize) -> Result<(Vec<i8>, Vec<f32>, [usize; 2]), Stop> {
+    let (mut codes, mut scales) = (Vec::new(), Vec::new());
+    let dims = matrix(cx, first)?;
+    for gate in GATES {
+        let info = cx.info(first + gate)?;
+        let quant = info.quant.as_ref().and_then(Quant::single).filter(|(_, zero)| *zero == 0);
+        let (Some(data), Some((scale, _)), DType::I8) = (info.data, quant, info.dtype) else {
+            let what = format!("'{}' must be constant i8 with one scale and the zero point 0", info.name);
+            return Err(Stop::because(what));
+        };
+        if matrix(cx, first + gate)? != dims {
+            return Err(Stop::because("its gates have weights of different shapes"));
+        }
+        codes.extend(data.iter().map(|&b| b as i8));
+        scales.extend(std::iter::repeat_n(scale, dims[0]));
+    }
+    Ok((codes, scales, dims))
+}
+
+/// The dimensions of input `i`, which must be two.
+fn matrix(cx: &Context, i: usize) -> Result<[usize; 2], Stop> {
+    let info = cx.info(i)?;
+    let dims = info.sizes().and_then(|dims| <[usize; 2]>::try_from(dims).ok());
+    dims.ok_or_else(|| Stop::because(format!("'{}' must be a matrix", info.name)))
+}
+
+/// The reals of input `i`, which must be constant.
+fn floats(cx: &Context, i: usize) -> Result<Vec<f32>, Stop> {
+    let info = cx.info(i)?;
+    match (info.data, info.dtype) {
+        (Some(data), DType::F32) => Ok(Data::from_bytes(data).to_vec::<f32>()),
+        (Some(_), _) => dequantized(&info),
+        (None, _) => Err(Stop::because(format!("'{}' must be constant", info.name))),
+    }
 }
