@@ -2,7 +2,9 @@
 //!
 //! An operator is registered under a name, with a rule for its output and a kernel; from then on importers, the plan
 //! and `.8va` files know it by that name. Nodes of an operator that is not registered are refused: the error says
-//! which one is missing. An ONNX node of domain `d` and operator `Op` has the name `d.Op`.
+//! which one is missing. An ONNX node of domain `d` and operator `Op` has the name `d.Op`, a custom operator of TensorFlow
+//! Lite its own; that one's options are the parameter `options` ([`Parameters::bytes`]). Parameters of more than 255
+//! bytes can be run, but not written to a `.8va` file.
 //!
 //! A kernel sees bytes: each tensor's elements in row-major order, little endian, aligned to 64. It must not depend on
 //! anything but its inputs, since a node of constants is computed once, when the network is loaded.
@@ -55,6 +57,14 @@ impl Parameters {
     /// The text of a parameter.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Bytes written with two hexadecimal digits each, if the parameter is there and is so: the options of a
+    /// TensorFlow Lite operator are `options`.
+    pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let digits: Vec<u32> = self.text(name)?.chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+        let (pairs, []) = digits.as_chunks::<2>() else { return None };
+        Some(pairs.iter().map(|[high, low]| (high * 16 + low) as u8).collect())
     }
 
     /// A number, if the parameter is there and is one.

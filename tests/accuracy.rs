@@ -27,6 +27,7 @@ fn npy<T: npyz::Deserialize>(path: &str) -> Vec<T> {
 /// Index of the greatest output, the first one among equals.
 fn answer(session: &mut Session, x: &[u8]) -> usize {
     session.input_bytes_mut(0).unwrap().copy_from_slice(x);
+    session.reset();
     session.run().unwrap();
     let bytes = session.output_bytes(0).unwrap();
     let reals: Vec<f32> = match session.outputs()[0].dtype {
@@ -104,17 +105,44 @@ fn mobilenet_v2_on_imagenet() {
     imagenet("mobilenet_v2_1.0_224_quant", 224, 82);
 }
 
+/// The pixels and the digits of MNIST's test images.
+fn mnist() -> (Vec<u8>, Vec<u8>) {
+    let [images, labels] = ["t10k-images-idx3", "t10k-labels-idx1"].map(|name| {
+        let file = std::fs::File::open(shared(&format!("data/mnist/{name}-ubyte.gz"))).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    (images[16..].to_vec(), labels[8..].to_vec())
+}
+
+/// Layers over integers: all 10,000 images, each from fresh states.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn integer_lstm_on_mnist() {
+    let (images, labels) = mnist();
+    let signed: Vec<u8> = images.iter().map(|b| b ^ 0x80).collect();
+    assert_eq!(right("tflite_micro/trained_lstm_int8.tflite", &signed, &labels), 9190, "91.90 %");
+    assert_eq!(right("coral/keras_lstm_mnist_ptq.tflite", &images, &labels), 8716, "87.16 %");
+}
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn float_lstm_on_mnist() {
+    let (images, labels) = mnist();
+    let x: Vec<f32> = images.iter().map(|&p| f32::from(p) / 255.0).collect();
+    assert_eq!(right("tflite_micro/trained_lstm.tflite", bytemuck::cast_slice(&x), &labels), 9205, "92.05 %");
+}
+
 /// Trained with quantization: all answers but one are ONNX Runtime's, which `data/mnist_mlp_qat_answers.txt` holds.
 #[test]
 #[cfg_attr(not(shared), ignore = "needs the shared test material")]
 fn trained_with_quantization_on_mnist() {
-    let file = std::fs::File::open(shared("data/mnist/t10k-images-idx3-ubyte.gz")).unwrap();
-    let mut images = Vec::new();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut images).unwrap();
+    let (images, _) = mnist();
     let wanted = include_str!("data/mnist_mlp_qat_answers.txt").bytes().filter(u8::is_ascii_digit);
     let mut session = session("seeds/mnist_mlp_qat_qdq.onnx");
     let (mut checked, mut others) = (0, vec![]);
-    for (i, (image, digit)) in images[16..].chunks_exact(28 * 28).zip(wanted).enumerate() {
+    for (i, (image, digit)) in images.chunks_exact(28 * 28).zip(wanted).enumerate() {
         let x: Vec<f32> = image.iter().map(|&p| (f32::from(p) / 255.0 - 0.1307) / 0.3081).collect();
         if answer(&mut session, bytemuck::cast_slice(&x)) != usize::from(digit - b'0') {
             others.push(i);
