@@ -77,6 +77,38 @@ fn a_failed_run_leaves_states_alone() {
     assert_eq!(step(&mut session, 1.0, 0).unwrap(), 6.0);
 }
 
+/// Pieces of a stream may be as long as they like, as long as no state changes its shape.
+#[test]
+fn states_go_on_through_other_shapes() {
+    let mut b = GraphBuilder::new("total");
+    let n = b.free_dim("n");
+    let x = b.input("x", DType::F32, Shape(vec![n]));
+    let sum = b.input("sum", DType::F32, Shape::fixed(&[1]));
+    let own = b.node("own", Reduce { kind: ReduceKind::Sum, axes: vec![0], keep_dims: true }, &[x]).unwrap();
+    let next = b.node("next", Binary { kind: BinaryKind::Add, clamp: Clamp::NONE }, &[own, sum]).unwrap();
+    let out = b.node("out", Unary { kind: UnaryKind::Neg, alpha: 0.0, beta: 0.0 }, &[next]).unwrap();
+    b.state(sum, next, None);
+    let model = Model::from_graph(b.finish(&[out]).unwrap()).unwrap();
+    for plans in [1, 2, 8] {
+        let mut session = model.session(&SessionOptions { plans, ..Default::default() }).unwrap();
+        let mut total = 0.0;
+        for len in [1, 5, 5, 2, 1, 300, 5] {
+            session.reshape(&[("x", &[len])]).unwrap();
+            session.input_mut::<f32>(0).unwrap().fill(1.0);
+            session.run().unwrap();
+            total += len as f32;
+            assert_eq!(session.output::<f32>(0).unwrap(), [-total], "{plans} plans");
+        }
+        assert!(session.reshape(&[("y", &[1])]).is_err());
+        assert_eq!(session.state_bytes(0).unwrap(), total.to_le_bytes());
+    }
+    // Here the state itself changes its shape.
+    let mut session = session(&accumulator(), 2);
+    step(&mut session, 5.0, 0).unwrap();
+    session.reshape(&[("x", &[3])]).unwrap();
+    assert_eq!(step(&mut session, 1.0, 0).unwrap(), 1.0);
+}
+
 #[test]
 fn states_start_from_constants() {
     let mut graph = accumulator();
