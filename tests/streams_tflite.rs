@@ -116,13 +116,24 @@ fn variables_without_a_value_are_refused() {
     assert!(error.contains("READ_VARIABLE_1") && error.contains("nothing has given a value"), "{error}");
 }
 
+#[test]
+fn graphs_that_call_themselves_are_refused() {
+    let error = import(&stored("endless/model")).err().unwrap().to_string();
+    assert!(error.contains("CALL_ONCE_0") && error.contains("called itself"), "{error}");
+}
+
 /// Any byte of a file with variables may change: what comes out is a network or an error.
 #[test]
 fn damaged_variables_never_panic() {
-    let bytes = stored("window/model");
+    for bytes in [stored("window/model"), stored("int_lstm/model")] {
+        flip_all(&bytes);
+    }
+}
+
+fn flip_all(bytes: &[u8]) {
     for at in 0..bytes.len() {
         for flip in [0x01, 0x80, 0xff] {
-            let mut damaged = bytes.clone();
+            let mut damaged = bytes.to_vec();
             damaged[at] ^= flip;
             if let Ok(graph) = tflite::from_bytes(&damaged, &ImportOptions::default()) {
                 let model = Model::from_graph(graph).unwrap();

@@ -191,6 +191,17 @@ def orphan():
     return n.bytes()
 
 
+def endless():
+    """The graph that is called once calls itself."""
+    n = Net()
+    x = n.tensor(np.float32, (1, 3), "x")
+    call_once(n)
+    n.g.inputs, n.g.outputs = [x], [add(n, x, x, np.float32, (1, 3), "y")]
+    n.graph()
+    call_once(n)
+    return n.bytes()
+
+
 def custom():
     """An operator that LiteRT does not know, with options, over int8."""
     n = Net()
@@ -233,7 +244,7 @@ MODELS = {
     "sums": sums(),
     "window": window(),
 }
-REFUSED = {"orphan": orphan(), "custom": custom()}
+REFUSED = {"orphan": orphan(), "endless": endless(), "custom": custom()}
 if __name__ == "__main__":
     pack = {}
     for name, model in MODELS.items():

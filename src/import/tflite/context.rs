@@ -88,7 +88,7 @@ impl<'a> Context<'_, 'a, '_> {
     pub fn variable(&mut self, i: usize, batch: Dim) -> Result<TensorId, Stop> {
         let (t, info) = self.variable_info(i)?;
         let key = Key::Tensor(t);
-        variables::start_at_zero(self.state, key.clone(), &info);
+        variables::start_at_zero(self.state, key.clone(), &info)?;
         let mut dims: Vec<Dim> = info.dims.iter().map(|d| Dim::Fixed(d.unwrap_or(1))).collect();
         let zero = info.internal().1.and_then(|q| q.single()).is_none_or(|(_, zero)| zero == 0);
         if let (Some(first), true) = (dims.first_mut(), zero && batch.fixed().is_none()) {

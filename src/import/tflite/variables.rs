@@ -42,6 +42,8 @@ pub(super) struct Variables {
     handles: HashMap<usize, Key>,
     /// Subgraphs that have been called once.
     called: HashSet<i32>,
+    /// This graph has been called itself.
+    inner: bool,
 }
 
 /// The operators that work on resource variables.
@@ -82,6 +84,9 @@ pub(super) fn import<'a, 'b>(
         }
         _ => {
             let subgraph = options.scalar::<i32>(0, 0)?;
+            if state.variables.inner {
+                return Err(Stop::because("it is in a graph that is called itself"));
+            }
             if state.variables.called.insert(subgraph) {
                 call_once(state, subgraph)?;
             }
@@ -122,19 +127,18 @@ pub(super) fn assign(state: &mut State, key: Key, value: TensorId) {
     state.variables.all.entry(key).or_default().now = Some(value);
 }
 
-/// What a variable tensor is before the first run: 0 as a real.
-pub(super) fn start_at_zero(state: &mut State, key: Key, info: &Info) {
-    let variable = state.variables.all.entry(key).or_default();
+/// A variable tensor is 0 as a real before the first run.
+pub(super) fn start_at_zero(state: &mut State, key: Key, info: &Info) -> Result<(), Stop> {
     let (dtype, quant) = info.internal();
     let zero = quant.as_ref().and_then(Quant::single).map_or(0, |(_, zero)| zero);
-    if let (DType::U8, Some(dims)) = (dtype, info.sizes())
-        && zero != 0
-    {
-        let bytes = vec![zero as u8; dims.iter().product()];
-        let tensor =
-            Tensor::constant(format!("{}/initial", info.name), dtype, &dims, Data::from_bytes(&bytes));
-        variable.initial = Some(Tensor { quant, ..tensor });
-    }
+    let (DType::U8, Some(dims), true) = (dtype, info.sizes(), zero != 0) else { return Ok(()) };
+    let len = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= state.room);
+    let len = len.ok_or_else(|| Stop::because(format!("'{}' is larger than constants may be", info.name)))?;
+    state.room -= len;
+    let bytes = Data::from_bytes(&vec![zero as u8; len]);
+    let tensor = Tensor::constant(format!("{}/initial", info.name), dtype, &dims, bytes);
+    state.variables.all.entry(key).or_default().initial = Some(Tensor { quant, ..tensor });
+    Ok(())
 }
 
 /// Computes what a subgraph without inputs assigns: the values that the first run starts from.
@@ -145,6 +149,7 @@ fn call_once(state: &mut State, subgraph: i32) -> Result<(), Stop> {
     let once = SubGraph::read(table)?;
     let limits = state.limits;
     let mut inner = State::new(state.model, &once, state.room, limits)?;
+    inner.variables.inner = true;
     graph::take_operators(&mut inner, once.operators)?;
     state.room = inner.room;
     if inner.variables.all.values().any(|v| v.input.is_some()) {
