@@ -178,10 +178,10 @@ impl Kernel for Layer {
             y: &mut *projected,
             scratch_len: self.project_scratch(),
             scratch,
-            cost: self.cost(),
         };
         let packed = self.packed.as_ref();
-        pool.split(rows, &|rows, y, scratch| self.lstm.project(packed, x, rows, y, scratch));
+        let work = |rows, y: &mut [u8], scratch: &mut [u8]| self.lstm.project(packed, x, rows, y, scratch);
+        pool.split(self.cost(), rows, &work);
         h.copy_from_slice(&first_h[..h.len()]);
         c.copy_from_slice(&first_c[..c.len()]);
         self.lstm.run(packed, projected, h, values_mut(c), y, steps);
