@@ -54,6 +54,9 @@ class Net:
             node = next(n for n in self.nodes if node.input[0] in n.output)
         return self.op("DequantizeLinear", codes, *node.input[1:])
 
+    def dequantized(self, codes, parameters):
+        return self.op("DequantizeLinear", codes, *parameters)
+
     def qdq(self, x, scale=0.03, zero=None):
         return self.dq_like(self.q(x, scale, zero))
 
@@ -87,11 +90,13 @@ class Net:
     def model(self, *outputs, opset=17):
         values = [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs]
         graph = helper.make_graph(self.nodes, "pattern", self.inputs, values, self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+        sets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, opset_imports=sets)
         model.ir_version = 8
         return onnx.shape_inference.infer_shapes(model)
 
 
+TYPES = ("u8", np.uint8), ("i8", np.int8)
 PATTERNS = {}
 
 
@@ -367,7 +372,7 @@ def constant_operand(n):
 @pattern
 def product_of_activations(n):
     a, b = n.qdq(n.input(2, 5, 8)), n.qdq(n.input(2, 8, 6), 0.02)
-    return n.model(n.qdq(n.op("MatMul", a, b), 0.05))
+    return n.model(n.qdq(n.op("MatMul", a, b), 0.0517))
 
 
 @pattern
@@ -381,6 +386,98 @@ def table_of_bytes(n):
     return n.model(n.qdq(n.op("MatMul", n.qdq(y), w)))
 
 
+CONTRIB = {}
+
+
+def contrib(f):
+    CONTRIB[f.__name__] = f
+    return f
+
+
+def fused_conv(n, addend=False, **attributes):
+    w, b = n.constant(n.rng.normal(0, 0.3, (8, 4, 3, 3))), n.constant(n.rng.normal(0, 0.3, 8))
+    more = [n.input(1, 8, 6, 6)] if addend else []
+    y = n.op("FusedConv", n.input(1, 4, 6, 6), w, b, *more, domain="com.microsoft", pads=[1] * 4, **attributes)
+    return n.model(y)
+
+
+@contrib
+def convolution_with_relu(n):
+    return fused_conv(n, activation="Relu")
+
+
+@contrib
+def convolution_with_sum_and_relu(n):
+    return fused_conv(n, addend=True, activation="Relu")
+
+
+@contrib
+def convolution_with_leaky_relu(n):
+    return fused_conv(n, activation="LeakyRelu", activation_params=[0.2])
+
+
+@contrib
+def convolution_with_clip(n):
+    return fused_conv(n, activation="Clip", activation_params=[-0.5, 0.75])
+
+
+@contrib
+def convolution_with_hard_sigmoid(n):
+    return fused_conv(n, activation="HardSigmoid", activation_params=[0.25, 0.4])
+
+
+@contrib
+def gemm_with_leaky_relu(n):
+    w, b = n.constant(n.rng.normal(0, 0.3, (5, 8))), n.constant(n.rng.normal(0, 0.3, 5))
+    y = n.op("FusedGemm", n.input(3, 8), w, b, domain="com.microsoft", transB=1, activation="LeakyRelu", activation_alpha=0.3)
+    return n.model(y)
+
+
+def matmul_n_bits(n, k, bits=4, block=32, zeros=False):
+    rows, blocks = 6, -(-k // block)
+    codes = n.constant(n.rng.integers(0, 256, (rows, blocks, block * bits // 8)), np.uint8)
+    # Symmetric quantizers write negative scales.
+    scales = n.constant(n.rng.uniform(0.01, 0.1, rows * blocks) * n.rng.choice([-1, 1], rows * blocks))
+    packed = -(-blocks * bits // 8)
+    more = [n.constant(n.rng.integers(0, 256, rows * packed), np.uint8)] if zeros else []
+    about = {"K": k, "N": rows, "bits": bits, "block_size": block}
+    return n.model(n.op("MatMulNBits", n.input(2, 3, k), codes, scales, *more, domain="com.microsoft", **about))
+
+
+@contrib
+def weights_of_4_bits(n):
+    return matmul_n_bits(n, 96)
+
+
+@contrib
+def weights_of_4_bits_with_zero_points(n):
+    return matmul_n_bits(n, 96, zeros=True)
+
+
+@contrib
+def weights_of_4_bits_in_part_of_a_block(n):
+    return matmul_n_bits(n, 80, zeros=True)
+
+
+@contrib
+def weights_of_8_bits(n):
+    return matmul_n_bits(n, 64, bits=8, zeros=True)
+
+
+def quantized_parameters(n, *scales):
+    return [name for s, z in scales for name in (n.constant(s), n.constant(z, np.uint8))]
+
+
+@contrib
+def choice_of_bytes(n):
+    x = n.q(n.input(2, 3, 4))
+    known = n.constant(n.rng.integers(0, 2, (3, 4)), np.bool_)
+    other = n.constant(n.rng.integers(0, 256, (2, 3, 4)), np.uint8)
+    own = next(node for node in n.nodes if x in node.output).input[1:]
+    a, b = quantized_parameters(n, (0.02, 99)), quantized_parameters(n, (0.05, 110))
+    return n.model(n.dequantized(n.op("QLinearWhere", known, x, *own, other, *a, *b, domain="com.microsoft"), b))
+
+
 def run(model, feeds):
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -391,25 +488,23 @@ def run(model, feeds):
 def main(out):
     arrays = {}
     bytes_of = lambda array: np.frombuffer(array.tobytes(), np.uint8)
-    for seed, (stem, build) in enumerate(PATTERNS.items()):
-        for tag, dtype in ("u8", np.uint8), ("i8", np.int8):
-            if stem == "clip_of_integers" and tag == "i8":
-                continue
-            net = Net(seed, dtype)
-            model = build(net)
-            # With the types and shapes that were inferred for the outputs.
-            onnx.checker.check_model(model)
-            case = f"{stem}.{tag}"
-            arrays[f"{case}|model"] = np.frombuffer(model.SerializeToString(), np.uint8)
-            feeds = {}
-            for i, spec in enumerate(model.graph.input):
-                dims = [d.dim_value for d in spec.type.tensor_type.shape.dim]
-                feeds[spec.name] = net.rng.normal(0, 1.3, dims).astype(np.float32)
-                arrays[f"{case}|in{i}"] = feeds[spec.name]
-            for i, y in enumerate(run(model, feeds)):
-                arrays[f"{case}|out{i}"] = y
+    cases = [(f"{stem}.{tag}", build, dtype) for stem, build in PATTERNS.items() for tag, dtype in TYPES]
+    cases += [(f"contrib.{stem}", build, np.uint8) for stem, build in CONTRIB.items()]
+    for seed, (case, build, dtype) in enumerate(cases):
+        if case == "clip_of_integers.i8":
+            continue
+        net = Net(seed, dtype)
+        model = build(net)
+        arrays[f"{case}|model"] = np.frombuffer(model.SerializeToString(), np.uint8)
+        feeds = {}
+        for i, spec in enumerate(model.graph.input):
+            dims = [d.dim_value for d in spec.type.tensor_type.shape.dim]
+            feeds[spec.name] = net.rng.normal(0, 1.3, dims).astype(np.float32)
+            arrays[f"{case}|in{i}"] = feeds[spec.name]
+        for i, y in enumerate(run(model, feeds)):
+            arrays[f"{case}|out{i}"] = y
     np.savez_compressed(out / "patterns.npz", **arrays)
-    print(len(PATTERNS), "patterns")
+    print(len(cases), "cases")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,17 @@ pub fn ints(name: &str, values: &[i64]) -> TensorProto {
     }
 }
 
+/// Integers of up to 32 bits.
+pub fn bytes(name: &str, dims: &[i64], data_type: i32, values: &[i32]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type,
+        int32_data: values.to_vec(),
+        ..Default::default()
+    }
+}
+
 pub fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i, r#type: attribute_type::INT, ..Default::default() }
 }

@@ -1,7 +1,7 @@
 //! Quantization at run time: the chains that exporters write become one product, with the same bits.
 
+use crate::build::bytes;
 use crate::build::{Builder, counting, floats, int_list, ints, only, op_names};
-use crate::quantized::bytes;
 use ottava::graph::{DType, Graph, Op};
 use ottava::import::onnx::proto::*;
 use ottava::{Model, SessionOptions, optimize};

@@ -1,18 +1,8 @@
 //! Operators on quantized tensors, and which forms of them are refused.
 
-use crate::build::{Builder, counting, dims, floats, int, only, op_names};
+use crate::build::{Builder, bytes, counting, dims, floats, int, only, op_names};
 use ottava::graph::DType;
 use ottava::import::onnx::proto::*;
-
-pub fn bytes(name: &str, dims: &[i64], data_type: i32, values: &[i32]) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: dims.to_vec(),
-        data_type,
-        int32_data: values.to_vec(),
-        ..Default::default()
-    }
-}
 
 /// Inputs of a network whose weights `w [O, C, 1, 1]` have two scales.
 fn parameters() -> Builder {

@@ -1,7 +1,7 @@
 //! Attention and normalization, in pieces or as operators of ONNX and of ONNX Runtime's own domain.
 
+use crate::build::bytes;
 use crate::build::{Builder, counting, float, floats, int, int_list, ints, only, op_names};
-use crate::quantized::bytes;
 use ottava::graph::{Graph, Op};
 use ottava::import::onnx::proto::*;
 use ottava::{Model, SessionOptions, optimize};

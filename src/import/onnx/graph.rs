@@ -95,7 +95,10 @@ fn attempt(
 
 fn opset(model: &ModelProto) -> Result<i64, ImportError> {
     let mut own = model.opset_import.iter().filter(|o| is_own(&o.domain)).map(|o| o.version);
-    let Some(version) = own.next() else {
+    let own_nodes = || model.graph.iter().any(|g| g.node.iter().any(|n| is_own(&n.domain)));
+    // Models of other domains' operators only, which are then refused by name.
+    let of_others = || (!model.opset_import.is_empty() && !own_nodes()).then_some(*OPSETS.end());
+    let Some(version) = own.next().or_else(of_others) else {
         return Err(ImportError::model("it does not say which version of ONNX's operator set it uses"));
     };
     // Some exporters name it by both of its names.
@@ -333,6 +336,7 @@ fn full_op(node: &NodeProto) -> String {
 fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Result<Vec<TensorId>, Stop> {
     let operator = match node.domain.as_str() {
         ops::contrib::DOMAIN => ops::contrib::find(&node.op_type),
+        own if is_own(own) && node.op_type == qoperator::BIAS => Some(ops::bias()),
         own if is_own(own) => ops::find(&node.op_type),
         _ => None,
     };

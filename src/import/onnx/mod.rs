@@ -10,6 +10,7 @@ mod constants;
 mod context;
 mod element;
 mod external;
+mod fused;
 mod graph;
 mod lengths;
 mod narrow;
@@ -29,6 +30,31 @@ use std::ops::RangeInclusive;
 
 /// Versions of ONNX's operator set that can be taken in.
 pub const OPSETS: RangeInclusive<i64> = 1..=28;
+
+/// An operator that can be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supported {
+    /// Empty: ONNX's own.
+    pub domain: &'static str,
+    /// Its name in the domain.
+    pub name: &'static str,
+    /// The first version of ONNX's operator set that has it in a form that can be taken in.
+    pub since: i64,
+    /// The last one that has it.
+    pub until: Option<i64>,
+}
+
+/// All operators of ONNX's own domain and of ONNX Runtime's that nodes can have; more are made of these when they are
+/// read (the ones on quantized tensors, `QLinear...`).
+pub fn operators() -> Vec<Supported> {
+    let own = ops::NAMES.iter().filter_map(|name| Some(ops::find(name)?.supported("", name)));
+    let contrib = ops::contrib::NAMES.iter();
+    let contrib =
+        contrib.filter_map(|name| Some(ops::contrib::find(name)?.supported(ops::contrib::DOMAIN, name)));
+    let expanded = qoperator::NAMES.iter().chain(fused::NAMES);
+    let expanded = expanded.map(|(domain, name)| Supported { domain, name, since: 1, until: None });
+    own.chain(contrib).chain(expanded).collect()
+}
 
 /// Takes an ONNX model that is in memory.
 ///

@@ -4,23 +4,42 @@
 //! imported by the same code as networks that are written the long way, and the optimizer makes integer nodes of
 //! both.
 
+use super::fused;
 use super::proto::{AttributeProto, NodeProto, attribute_type};
 use std::borrow::Cow;
 
 /// The domain of ONNX Runtime's own operators.
 const CONTRIB: &str = "com.microsoft";
 
+/// The operators that are taken apart here.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("", "QLinearConv"),
+    ("", "QLinearMatMul"),
+    (CONTRIB, "QGemm"),
+    (CONTRIB, "QLinearAdd"),
+    (CONTRIB, "QLinearAveragePool"),
+    (CONTRIB, "QLinearConcat"),
+    (CONTRIB, "QLinearConv"),
+    (CONTRIB, "QLinearGlobalAveragePool"),
+    (CONTRIB, "QLinearLeakyRelu"),
+    (CONTRIB, "QLinearMul"),
+    (CONTRIB, "QLinearSigmoid"),
+    (CONTRIB, "QLinearSoftmax"),
+    (CONTRIB, "QLinearWhere"),
+];
+
 /// Names the operator that dequantizes a bias: no file has it.
 pub(super) const BIAS: &str = "DequantizeLinear(bias)";
 
-/// The nodes without operators on quantized tensors. Those that can't be taken apart stay, to be refused by name.
+/// The nodes without operators on quantized tensors, and without such with a function behind them. Those that can't be taken apart stay, to be refused by name.
 pub(super) fn expanded(nodes: &[NodeProto]) -> Cow<'_, [NodeProto]> {
-    if !nodes.iter().any(|node| parts(node).is_some() || node.graphs().next().is_some()) {
+    let stays = |node: &NodeProto| parts(node).is_none() && fused::parts(node, 0).is_none();
+    if nodes.iter().all(|node| stays(node) && node.graphs().next().is_none()) {
         return Cow::Borrowed(nodes);
     }
     let expand = |(i, node): (usize, &NodeProto)| match parts(node) {
         Some(parts) => Expansion { node, index: i, made: Vec::new() }.expand(&parts),
-        None => vec![with_expanded_graphs(node)],
+        None => fused::parts(node, i).unwrap_or_else(|| vec![with_expanded_graphs(node)]),
     };
     Cow::Owned(nodes.iter().enumerate().flat_map(expand).collect())
 }
@@ -40,6 +59,8 @@ fn with_expanded_graphs(node: &NodeProto) -> NodeProto {
 struct Parts {
     /// The operator on floats.
     op: &'static str,
+    /// How many of its first inputs are not quantized.
+    plain: usize,
     /// Where its inputs begin: each is a tensor, its scale and its zero point.
     operands: Vec<usize>,
     /// The dimension of the second one that its scales lie along.
@@ -55,19 +76,26 @@ fn parts(node: &NodeProto) -> Option<Parts> {
     let has = |i: usize| node.input.get(i).is_some_and(|name| !name.is_empty());
     let simple = |op, operands: &[usize]| {
         let output = Some(3 * operands.len());
-        Some(Parts { op, operands: operands.to_vec(), axis: 1, bias: None, output })
+        Some(Parts { op, plain: 0, operands: operands.to_vec(), axis: 1, bias: None, output })
     };
     match (node.domain.as_str(), node.op_type.as_str()) {
         ("" | "ai.onnx" | CONTRIB, "QLinearConv") => {
             let bias = has(8).then_some((8, [0, 3]));
-            Some(Parts { op: "Conv", operands: vec![0, 3], axis: 0, bias, output: Some(6) })
+            Some(Parts { op: "Conv", plain: 0, operands: vec![0, 3], axis: 0, bias, output: Some(6) })
         }
         ("" | "ai.onnx", "QLinearMatMul") => simple("MatMul", &[0, 3]),
         (CONTRIB, "QGemm") => {
             let bias = has(6).then_some((6, [0, 3]));
             let transposed = node.attribute.iter().any(|a| a.name == "transB" && a.i != 0);
             let axis = if transposed { 0 } else { 1 };
-            Some(Parts { op: "Gemm", operands: vec![0, 3], axis, bias, output: has(7).then_some(7) })
+            Some(Parts {
+                op: "Gemm",
+                plain: 0,
+                operands: vec![0, 3],
+                axis,
+                bias,
+                output: has(7).then_some(7),
+            })
         }
         (CONTRIB, "QLinearAdd") => simple("Add", &[0, 3]),
         (CONTRIB, "QLinearMul") => simple("Mul", &[0, 3]),
@@ -75,10 +103,13 @@ fn parts(node: &NodeProto) -> Option<Parts> {
         (CONTRIB, "QLinearLeakyRelu") => simple("LeakyRelu", &[0]),
         (CONTRIB, "QLinearAveragePool") => simple("AveragePool", &[0]),
         (CONTRIB, "QLinearGlobalAveragePool") => simple("GlobalAveragePool", &[0]),
+        (CONTRIB, "QLinearWhere") => {
+            Some(Parts { op: "Where", plain: 1, operands: vec![1, 4], axis: 1, bias: None, output: Some(7) })
+        }
         (CONTRIB, "QLinearSoftmax") => simple("Softmax", &[0]),
         (CONTRIB, "QLinearConcat") => {
             let operands = (2..node.input.len()).step_by(3).collect();
-            Some(Parts { op: "Concat", operands, axis: 1, bias: None, output: Some(0) })
+            Some(Parts { op: "Concat", plain: 0, operands, axis: 1, bias: None, output: Some(0) })
         }
         _ => None,
     }
@@ -93,12 +124,12 @@ struct Expansion<'a> {
 
 impl Expansion<'_> {
     fn expand(mut self, parts: &Parts) -> Vec<NodeProto> {
-        let mut inputs: Vec<String> = Vec::new();
+        let mut inputs: Vec<String> = (0..parts.plain).map(|i| self.input(i)).collect();
         for &at in &parts.operands {
             let names = [at, at + 1, at + 2].map(|i| self.input(i));
             inputs.push(self.make("DequantizeLinear", names.to_vec(), "x"));
         }
-        if let (2.., Some(weights)) = (inputs.len(), self.made.get_mut(1)) {
+        if let Some(weights) = self.made.get_mut(1) {
             let (name, r#type) = ("axis".to_string(), attribute_type::INT);
             weights.attribute.push(AttributeProto { name, r#type, i: parts.axis, ..Default::default() });
         }

@@ -1,7 +1,7 @@
 //! Names of the built-in operators, by number.
 
 /// `BuiltinOperator` of the schema.
-const NAMES: &[&str] = &[
+pub(super) const NAMES: &[&str] = &[
     "ADD",
     "AVERAGE_POOL_2D",
     "CONCATENATION",

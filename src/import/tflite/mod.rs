@@ -33,6 +33,11 @@ mod window;
 use super::{ImportError, ImportOptions};
 use crate::graph::Graph;
 
+/// The names of all operators that can be taken in.
+pub fn operators() -> Vec<&'static str> {
+    codes::NAMES.iter().copied().filter(|name| ops::find(name).is_some()).collect()
+}
+
 /// Takes a TensorFlow Lite model that is in memory.
 ///
 /// # Errors

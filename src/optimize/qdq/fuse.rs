@@ -103,6 +103,15 @@ fn integer(graph: &mut Graph, codes: &Codes, node: &Node, out: TensorId) -> Opti
             let brought = |part| brought_to(graph, &mut before, &node.name, part, out);
             parts.into_iter().map(brought).map(Some).collect()
         }
+        Op::Where(_) => {
+            let (a, b) = (node.input(1)?, node.input(2)?);
+            codes.activation(graph, a).or(codes.activation(graph, b))?;
+            let mut inputs = vec![node.input(0)];
+            for choice in [operand(graph, codes, a)?, operand(graph, codes, b)?] {
+                inputs.push(Some(brought_to(graph, &mut before, &node.name, choice, out)));
+            }
+            inputs
+        }
         Op::Unary(op) if op.kind != UnaryKind::Not => vec![Some(x?)],
         Op::Pool(op) if op.kind == PoolKind::Average => vec![Some(x?)],
         Op::Softmax(op) if !op.log => vec![Some(x?)],
@@ -141,7 +150,7 @@ fn brought_to(
     let tensor = graph.tensor(part).clone();
     let to = names.unique(graph, &format!("{}.r", tensor.name));
     let quant = graph.tensor(like).quant.clone();
-    let brought = graph.add_tensor(Tensor { name: to, quant, ..tensor });
+    let brought = graph.add_tensor(Tensor { name: to, quant, data: None, ..tensor });
     before.push(requantize(name.to_string(), part, brought));
     brought
 }

@@ -1,32 +1,28 @@
 //! Operators of ONNX Runtime's own domain, `com.microsoft`, and what they are made of.
 
 use super::super::context::{Context, Stop};
-use super::{Operator, axis, elementwise, quantization, recurrent, transformer};
+use super::{axis, elementwise, op, packed, quantization, recurrent, transformer};
 use crate::graph::*;
 
 /// The domain's name.
 pub(in super::super) const DOMAIN: &str = "com.microsoft";
 
-/// The operator with this name in that domain.
-pub(in super::super) fn find(name: &str) -> Option<Operator> {
-    let op = Operator::new;
-    match name {
-        "QuantizeLinear" => op(1, 2..=3, 1, quantization::quantize),
-        "DequantizeLinear" => op(1, 2..=3, 1, quantization::dequantize),
-        "DynamicQuantizeLSTM" => op(1, 11..=12, 3, recurrent::dynamic_lstm),
-        "DynamicQuantizeMatMul" => op(1, 3..=5, 1, dynamic_quantize_matmul),
-        "MatMulIntegerToFloat" => op(1, 4..=7, 1, matmul_integer_to_float),
-        "FusedMatMul" | "TransposeMatMul" => op(1, 2..=2, 1, fused_matmul),
-        "Gelu" => op(1, 1..=1, 1, elementwise::gelu),
-        "FastGelu" => op(1, 1..=2, 1, |cx| biased(cx, UnaryKind::GeluTanh)),
-        "BiasGelu" => op(1, 2..=2, 1, |cx| biased(cx, UnaryKind::Gelu)),
-        "QuickGelu" => op(1, 1..=1, 1, quick_gelu),
-        "SkipLayerNormalization" => op(1, 3..=5, 4, |cx| skip_norm(cx, false)),
-        "SkipSimplifiedLayerNormalization" => op(1, 3..=4, 4, |cx| skip_norm(cx, true)),
-        "SimplifiedLayerNormalization" => op(1, 2..=2, 1, transformer::rms_norm),
-        "EmbedLayerNormalization" => op(1, 7..=9, 3, embed_norm),
-        _ => None,
-    }
+operators! {
+    "QuantizeLinear" => op(1, 2..=3, 1, quantization::quantize),
+    "DequantizeLinear" => op(1, 2..=3, 1, quantization::dequantize),
+    "DynamicQuantizeLSTM" => op(1, 11..=12, 3, recurrent::dynamic_lstm),
+    "DynamicQuantizeMatMul" => op(1, 3..=5, 1, dynamic_quantize_matmul),
+    "MatMulIntegerToFloat" => op(1, 4..=7, 1, matmul_integer_to_float),
+    "FusedMatMul" | "TransposeMatMul" => op(1, 2..=2, 1, fused_matmul),
+    "Gelu" => op(1, 1..=1, 1, elementwise::gelu),
+    "FastGelu" => op(1, 1..=2, 1, |cx| biased(cx, UnaryKind::GeluTanh)),
+    "BiasGelu" => op(1, 2..=2, 1, |cx| biased(cx, UnaryKind::Gelu)),
+    "QuickGelu" => op(1, 1..=1, 1, quick_gelu),
+    "SkipLayerNormalization" => op(1, 3..=5, 4, |cx| skip_norm(cx, false)),
+    "SkipSimplifiedLayerNormalization" => op(1, 3..=4, 4, |cx| skip_norm(cx, true)),
+    "SimplifiedLayerNormalization" => op(1, 2..=2, 1, transformer::rms_norm),
+    "EmbedLayerNormalization" => op(1, 7..=9, 3, embed_norm),
+    "MatMulNBits" => op(1, 3..=6, 1, packed::matmul),
 }
 
 fn two(kind: BinaryKind) -> Binary {
