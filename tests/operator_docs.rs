@@ -7,7 +7,7 @@
 #[allow(dead_code, reason = "made for other tests")]
 mod build;
 
-use build::{Builder, bytes, float_list, floats, int, int_list, ints, text};
+use build::{Builder, bytes, floats, int, int_list, ints, text};
 use ottava::graph::{Graph, Op};
 use ottava::import::onnx::proto::{AttributeProto, TensorProto, data_type};
 use ottava::import::{onnx, tflite};

@@ -28,7 +28,7 @@ fn float_nodes(graph: &Graph) -> Vec<&'static str> {
 }
 
 fn stored() -> (Npz, BTreeSet<String>) {
-    let mut npz = Npz::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/patterns.npz")).unwrap();
+    let npz = Npz::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/patterns.npz")).unwrap();
     let cases: BTreeSet<String> =
         npz.array_names().filter_map(|n| Some(n.split_once('|')?.0.to_string())).collect();
     (npz, cases)
