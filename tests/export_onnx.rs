@@ -1,11 +1,8 @@
 //! What is written as ONNX and read again answers with the same bits.
 
 mod common;
-#[path = "common/nets.rs"]
-mod nets;
 
-use common::integer;
-use common::shared;
+use common::{integer, nets, shared};
 use ottava::graph::*;
 use ottava::import::{self, ImportOptions, onnx};
 use ottava::{Model, SessionOptions, export, optimize};

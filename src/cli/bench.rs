@@ -4,11 +4,12 @@ mod layers;
 
 use super::failure::Failure;
 use super::model;
-use super::options::{LoadArgs, RunArgs, ShapeArgs, Shapes};
+use super::options::{LoadArgs, RunArgs, ShapeArgs};
 use super::output::{say, say_json};
 use super::random::{self, Random};
 use super::show;
 use crate::Session;
+use crate::data::Shapes;
 use crate::report::{Timing, measure};
 use clap::Args;
 use layers::LayerTime;

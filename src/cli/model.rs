@@ -1,7 +1,8 @@
 //! From a path to a model, whatever its kind.
 
 use super::failure::Failure;
-use super::options::{LoadArgs, Shapes};
+use super::options::LoadArgs;
+use crate::data::Shapes;
 use crate::data::Source;
 use crate::format::{self, PackedSection};
 use crate::graph::{Graph, Tensor};

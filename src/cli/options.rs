@@ -1,7 +1,7 @@
 //! Options that several commands share.
 
 use super::failure::Failure;
-use crate::data::{ImageOptions, Layout, Normalize};
+use crate::data::{ImageOptions, Layout, Normalize, Shapes};
 use crate::import::ImportOptions;
 use crate::{Limits, SessionOptions};
 use clap::builder::PossibleValuesParser;
@@ -87,11 +87,7 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// Options of a session.
-    pub fn session(
-        &self,
-        load: &LoadArgs,
-        shapes: Vec<(String, Vec<usize>)>,
-    ) -> Result<SessionOptions, Failure> {
+    pub fn session(&self, load: &LoadArgs, shapes: Shapes) -> Result<SessionOptions, Failure> {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = self.threads.map_or_else(all, NonZeroUsize::get);
         Ok(SessionOptions {
@@ -104,16 +100,13 @@ impl RunArgs {
     }
 }
 
-/// Shapes of inputs by name.
-pub(super) type Shapes = Vec<(String, Vec<usize>)>;
-
 /// Shapes that a model leaves open.
 #[derive(Args)]
 pub(super) struct ShapeArgs {
     /// Shape of an input with free dimensions, which are 1 otherwise: input=1x3x224x224; a scalar: sr=
     #[arg(long = "shape", value_name = "NAME=AxBxC", value_parser = named_shape)]
     // Spelled out: a Vec under another name would be one value to the parser.
-    pub shapes: Vec<(String, Vec<usize>)>,
+    pub shapes: Shapes,
 }
 
 impl ShapeArgs {

@@ -2,9 +2,10 @@
 
 use super::failure::Failure;
 use super::model;
-use super::options::{LoadArgs, RunArgs, Shapes};
+use super::options::{LoadArgs, RunArgs};
 use super::output::{say, say_json};
 use super::show;
+use crate::data::Shapes;
 use crate::data::{Archive, Array, DataError, InputSpec, NamedArray, read_npz, write_npz};
 use crate::report::median;
 use crate::{Error, Model, Session, format};

@@ -1,7 +1,7 @@
 //! A folder of `.npz` archives: each is one sample, with shapes of its own.
 
 use super::dataset::check_element;
-use super::{Array, DataError, InputSpec, Sample, npz};
+use super::{Array, DataError, InputSpec, Sample, Shapes, npz};
 use std::path::{Path, PathBuf};
 
 /// The archives of a folder, in the order of their names.
@@ -49,7 +49,7 @@ impl ArchiveFolder {
     }
 
     /// One sample's shapes, by input.
-    pub fn shapes(&self, index: usize, inputs: &[InputSpec]) -> Result<Vec<(String, Vec<usize>)>, DataError> {
+    pub fn shapes(&self, index: usize, inputs: &[InputSpec]) -> Result<Shapes, DataError> {
         let names: Vec<String> = inputs.iter().map(|i| i.name.clone()).collect();
         let arrays = self.arrays(index, &names)?;
         Ok(names.into_iter().zip(arrays.iter().map(|a| a.shape().to_vec())).collect())

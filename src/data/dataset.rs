@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The bytes of one sample: one entry per input, in the model's order.
 pub type Sample = Vec<Vec<u8>>;
 
+/// Shapes of inputs by name.
+pub type Shapes = Vec<(String, Vec<usize>)>;
+
 /// Data on disk, before a model is known.
 #[derive(Debug)]
 pub struct Source {
@@ -64,7 +67,7 @@ impl Source {
 
     /// Shapes, by input name, for inputs with free dimensions: those that a sample of this data has (where samples have
     /// shapes of their own, the first one). Inputs that the data say nothing about are left out.
-    pub fn shapes(&self, graph: &Graph, options: &ImageOptions) -> Vec<(String, Vec<usize>)> {
+    pub fn shapes(&self, graph: &Graph, options: &ImageOptions) -> Shapes {
         let alone = graph.caller_inputs().count() == 1;
         let inputs = graph.caller_inputs().map(|id| graph.tensor(id));
         let bound = inputs.filter(|t| t.shape.dims().is_none()).filter_map(|t| {
@@ -184,7 +187,7 @@ impl Dataset {
 
     /// The shapes of one sample, by input; `None` if all samples have the same, those of the inputs that this data set
     /// was made for. `index` is below [`Dataset::len`].
-    pub fn shapes(&self, index: usize) -> Result<Option<Vec<(String, Vec<usize>)>>, DataError> {
+    pub fn shapes(&self, index: usize) -> Result<Option<Shapes>, DataError> {
         match &self.columns {
             Columns::Archives(folder, inputs) => folder.shapes(index, inputs).map(Some),
             _ => Ok(None),

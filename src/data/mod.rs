@@ -16,7 +16,7 @@ mod pixels;
 mod write;
 
 pub use array::{Array, Element};
-pub use dataset::{Dataset, Sample, Source};
+pub use dataset::{Dataset, Sample, Shapes, Source};
 pub use error::DataError;
 pub use images::ImageOptions;
 pub use input::InputSpec;

@@ -117,10 +117,10 @@ fn float(cx: &mut Context, layer: &Layer, activation: i8) -> Result<Vec<TensorId
 fn weights(cx: &mut Context, tag: &str, first: usize) -> Result<(TensorId, [usize; 2]), Stop> {
     let hybrid = cx.info(first)?.dtype == DType::I8;
     if hybrid {
-        let (codes, scales, [n, k]) = codes(cx, first)?;
+        let Codes { values, scales, dims: [n, k] } = codes(cx, first)?;
         let quant = Quant::per_channel(0, scales);
         let name = format!("{}/{tag}", cx.name);
-        let tensor = Tensor::constant(name, DType::I8, &[GATES.len() * n, k], Data::from_slice(&codes));
+        let tensor = Tensor::constant(name, DType::I8, &[GATES.len() * n, k], Data::from_slice(&values));
         return Ok((cx.state.constant(tensor.with_quant(quant))?, [n, k]));
     }
     let mut all = Vec::new();
@@ -135,9 +135,18 @@ fn weights(cx: &mut Context, tag: &str, first: usize) -> Result<(TensorId, [usiz
     Ok((cx.constant(tag, DType::F32, &[GATES.len() * n, k], Data::from_slice(&all))?, dims))
 }
 
-/// The i8 weights of all gates from input `first` on, a scale for each row, and the dimensions of one gate's.
-pub(super) fn codes(cx: &Context, first: usize) -> Result<(Vec<i8>, Vec<f32>, [usize; 2]), Stop> {
-    let (mut codes, mut scales) = (Vec::new(), Vec::new());
+/// The i8 weights of all gates.
+pub(super) struct Codes {
+    pub values: Vec<i8>,
+    /// Of each row.
+    pub scales: Vec<f32>,
+    /// Of one gate's weights.
+    pub dims: [usize; 2],
+}
+
+/// The i8 weights of all gates from input `first` on.
+pub(super) fn codes(cx: &Context, first: usize) -> Result<Codes, Stop> {
+    let (mut values, mut scales) = (Vec::new(), Vec::new());
     let dims = matrix(cx, first)?;
     for gate in GATES {
         let info = cx.info(first + gate)?;
@@ -149,10 +158,10 @@ pub(super) fn codes(cx: &Context, first: usize) -> Result<(Vec<i8>, Vec<f32>, [u
         if matrix(cx, first + gate)? != dims {
             return Err(Stop::because("its gates have weights of different shapes"));
         }
-        codes.extend(data.iter().map(|&b| b as i8));
+        values.extend(data.iter().map(|&b| b as i8));
         scales.extend(std::iter::repeat_n(scale, dims[0]));
     }
-    Ok((codes, scales, dims))
+    Ok(Codes { values, scales, dims })
 }
 
 /// The dimensions of input `i`, which must be two.

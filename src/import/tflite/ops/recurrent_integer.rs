@@ -2,7 +2,7 @@
 
 use super::super::super::node::Stop;
 use super::super::context::Context;
-use super::recurrent::{BIASES, CELL_STATE, GATES, INPUT_WEIGHTS, Layer, STATE, STATE_WEIGHTS, codes};
+use super::recurrent::{BIASES, CELL_STATE, Codes, GATES, INPUT_WEIGHTS, Layer, STATE, STATE_WEIGHTS, codes};
 use crate::graph::{DType, Data, IntegerLstm, Quant, Shape, Tensor, TensorId};
 
 /// Which intermediate tensor tells the scale of outputs before they are projected.
@@ -19,8 +19,8 @@ pub(super) fn lstm(cx: &mut Context, layer: &Layer, activation: i8) -> Result<Ve
     if layer.peepholes {
         return Err(Stop::because("it has integers and peepholes"));
     }
-    let (w, w_scales, [hidden, input]) = codes(cx, INPUT_WEIGHTS)?;
-    let (r, r_scales, [rows, columns]) = codes(cx, STATE_WEIGHTS)?;
+    let Codes { values: w, scales: w_scales, dims: [hidden, input] } = codes(cx, INPUT_WEIGHTS)?;
+    let Codes { values: r, scales: r_scales, dims: [rows, columns] } = codes(cx, STATE_WEIGHTS)?;
     if [rows, columns] != [hidden; 2] {
         let what = format!("its weights are [{hidden}, {input}] and [{rows}, {columns}] per gate");
         return Err(Stop::because(what));
