@@ -106,7 +106,7 @@ pub(super) struct ShapeArgs {
     /// Shape of an input with free dimensions, which are 1 otherwise: input=1x3x224x224; a scalar: sr=
     #[arg(long = "shape", value_name = "NAME=AxBxC", value_parser = named_shape)]
     // Spelled out: a Vec under another name would be one value to the parser.
-    pub shapes: Shapes,
+    pub shapes: Vec<(String, Vec<usize>)>,
 }
 
 impl ShapeArgs {
