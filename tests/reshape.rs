@@ -150,3 +150,22 @@ fn constants_of_any_alignment_are_read() {
         .map(|g| Model::from_graph(g).unwrap().session(&SessionOptions::default()).unwrap());
     assert_eq!(answers(&mut odd), answers(&mut even));
 }
+
+#[test]
+fn activations_that_no_memory_holds_are_refused_before_a_kernel_computes_with_their_sizes() {
+    use common::nets::conv;
+    use ottava::graph::{DType, GraphBuilder, Shape};
+    for n in [1usize << 40, 3096224743817215, 1 << 60, usize::MAX / 192] {
+        let mut b = GraphBuilder::new("much");
+        let x = b.input("x", DType::F32, Shape::fixed(&[n, 4, 4, 3]));
+        let w = b.f32s("w", &[2, 1, 1, 3], &[1.0; 6]);
+        let refused = match b.node("conv", conv(1, 0), &[x, w]) {
+            Ok(y) => {
+                let model = b.finish(&[y]).map(|graph| Model::from_graph(graph).unwrap());
+                model.is_err() || model.is_ok_and(|m| m.session(&SessionOptions::default()).is_err())
+            }
+            Err(_) => true,
+        };
+        assert!(refused, "{n} images");
+    }
+}

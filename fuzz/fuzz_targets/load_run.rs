@@ -3,12 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use ottava::{Limits, Model, Result, SessionOptions, format};
-use ottava_kernels::Isa;
 
 fn run(file: Vec<u8>) -> Result<()> {
     let limits = Limits { arena_bytes: 1 << 22, macs: 1 << 22, nodes: 64, tensors: 256, ..Limits::default() };
     let model = Model::from_bytes(file, &limits)?;
-    let options = SessionOptions { threads: 1, isa: Isa::best(), limits, shapes: Vec::new() };
+    let options = SessionOptions { threads: 1, limits, ..SessionOptions::default() };
     let mut session = model.session(&options)?;
     for i in 0..session.inputs().len() {
         session.input_bytes_mut(i)?.fill(0);

@@ -163,6 +163,7 @@ pub(crate) struct Planner<'a> {
 /// Lays out the planner's graph, whose dimensions are all bound.
 pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, PlanError> {
     let Planner { graph, pool, shared, .. } = *planner;
+    check_sizes(graph, limits)?;
     let mut layout = Layout::new(graph);
     let guards = guard::guards(graph);
     let mut steps = Vec::new();
@@ -198,6 +199,26 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
         .collect();
     let Memory { arena_len, constants, places, .. } = memory;
     Ok(Plan { steps, arena_len, constants, places, macs, shared_cost })
+}
+
+/// Refuses activations larger than the arena may be, before kernels are made for them: these compute with sizes that
+/// they take to be possible.
+fn check_sizes(graph: &Graph, limits: &Limits) -> Result<(), PlanError> {
+    const POSSIBLE: u64 = isize::MAX as u64 / 64;
+    let limit = limits.arena_bytes.min(POSSIBLE);
+    for id in graph.nodes.iter().flat_map(|n| n.present_inputs().chain(n.outputs.iter().copied())) {
+        let tensor = graph.tensor(id);
+        let needs = tensor.byte_len().map_or(u64::MAX, |bytes| bytes as u64);
+        if tensor.data.is_none() && needs > limit {
+            return Err(PlanError::Limit {
+                what: "bytes of activations",
+                needs,
+                limit,
+                field: "arena_bytes",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Collects who needs which bytes when.
