@@ -3,7 +3,7 @@
 mod common;
 
 use common::integer::{Net, one_of_everything};
-use common::nets::{binary, conv, noise, transpose, unary};
+use common::nets::{binary, conv, doubling, noise, transpose, unary};
 use ottava::graph::*;
 use ottava::{Model, Session, SessionOptions};
 use ottava_kernels::Isa;
@@ -71,15 +71,7 @@ fn images() -> Graph {
     let less = b.node("less", binary(BinaryKind::Less), &[scaled, join]).unwrap();
     let chosen = b.node("chosen", Where {}, &[less, scaled, join]).unwrap();
     let w = weights(&mut b, "up_w", &[8, 2, 2, 48]);
-    let up = ConvTranspose {
-        strides: [2; 2],
-        pads: [0; 4],
-        output_pads: [0; 2],
-        dilations: [1; 2],
-        groups: 1,
-        clamp: Clamp::NONE,
-    };
-    let up = b.node("up", up, &[chosen, w]).unwrap();
+    let up = b.node("up", doubling(), &[chosen, w]).unwrap();
     let sizes = b.i64s("sizes", &[2, 120, 111, 8]);
     let resize = Resize {
         mode: ResizeMode::Linear,

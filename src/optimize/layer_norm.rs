@@ -4,7 +4,7 @@
 //! - `x / sqrt(mean(x * x) + epsilon)`: LayerNorm without the mean (rms)
 //! - a product with, then a sum with a constant that has one value for each that is normalized: its scale and bias
 //!
-//! The square may be a power of 2, the quotient a product with the reciprocal. Means are over the last dimensions.
+//! A power of 2 has become a product before; the quotient may be a product with the reciprocal. Means are over the last dimensions.
 
 use super::edit::Edit;
 use crate::graph::*;
@@ -124,11 +124,7 @@ fn mean_of(edit: &Edit, t: TensorId) -> Option<(TensorId, usize)> {
 
 /// What `t` is the square of.
 fn root_of(edit: &Edit, t: TensorId) -> Option<TensorId> {
-    match binary(edit, t)? {
-        (BinaryKind::Mul, a, b) if a == b => Some(a),
-        (BinaryKind::Pow, a, power) if edit.scalar(power) == Some(2.0) => Some(a),
-        _ => None,
-    }
+    binary(edit, t).filter(|(kind, a, b)| *kind == BinaryKind::Mul && a == b).map(|(_, a, _)| a)
 }
 
 /// The normalization that dividing `d` by the deviation is, and of what.

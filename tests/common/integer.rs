@@ -1,5 +1,6 @@
 //! Small networks that use every integer kernel, made without importer or quantizer.
 
+use super::nets::doubling;
 use ottava::graph::*;
 
 /// Deterministic noise.
@@ -95,15 +96,7 @@ impl Net {
         let name = self.name("up");
         let c = self.dims(x)[3];
         let [w, b] = self.weights(&name, &[oc, 2, 2, c]);
-        let op = ConvTranspose {
-            strides: [2; 2],
-            pads: [0; 4],
-            output_pads: [0; 2],
-            dilations: [1; 2],
-            groups: 1,
-            clamp: Clamp::NONE,
-        };
-        self.b.node_as(&name, op, &[x, w, b], bytes(&format!("{name}_y"), 0.02, 128)).unwrap()
+        self.b.node_as(&name, doubling(), &[x, w, b], bytes(&format!("{name}_y"), 0.02, 128)).unwrap()
     }
 
     pub fn linear(&mut self, x: TensorId, n: usize) -> TensorId {

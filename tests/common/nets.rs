@@ -27,6 +27,18 @@ pub fn conv(groups: usize, pad: usize) -> Conv {
     Conv { strides: [1, 1], pads: [pad; 4], dilations: [1, 1], groups, clamp: Clamp::NONE }
 }
 
+/// Doubles height and width with a kernel of 2x2.
+pub fn doubling() -> ConvTranspose {
+    ConvTranspose {
+        strides: [2; 2],
+        pads: [0; 4],
+        output_pads: [0; 2],
+        dilations: [1; 2],
+        groups: 1,
+        clamp: Clamp::NONE,
+    }
+}
+
 pub fn unary(kind: UnaryKind) -> Unary {
     Unary { kind, alpha: 0.0, beta: 0.0 }
 }

@@ -1,5 +1,5 @@
-//! The lines of an image under a line of output, copied with their borders: few channels make a kernel row of bytes
-//! so short that cutting taps at the edges would cost more than copying every line once.
+//! The lines of an image under a line of output, copied with their borders: where channels are few or lines are short,
+//! looking at the taps that edges cut would cost more than copying every line once.
 //!
 //! A ring of as many lines as the kernel is high: each next line takes the slot of the oldest. What is left and right
 //! of the image is the zero point and never changes. All windows of an output line are equally far apart then, at the

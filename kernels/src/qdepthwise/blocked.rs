@@ -9,6 +9,8 @@
 //! Where a pixel has so few channels that several fill a vector (and the stride is 1), a vector covers that many
 //! neighbouring pixels instead.
 //!
+//! Windows of three columns go through registers instead, where there are enough of them ([`stream`]).
+//!
 //! The loops are plain functions that are always inlined into one entry point per instruction set; no closures,
 //! as these would be compiled without it.
 //!
@@ -19,7 +21,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::QDepthwise;
-use super::stream::{self, Line};
+use super::stream;
 use crate::{Filter, Output};
 use std::ops::Range;
 
@@ -64,7 +66,7 @@ pub(crate) trait Vectors {
 const TILE_BYTES: usize = 24 << 10;
 
 /// Bytes in front of a block's biases.
-const BLOCK_HEADER: usize = 64;
+pub(super) const BLOCK_HEADER: usize = 64;
 
 /// Most output pixels that are computed together on any instruction set.
 const MAX_PIXELS: usize = 4;
@@ -195,12 +197,12 @@ pub(super) struct RowSource {
 }
 
 /// What all parts of one call share.
-struct Call<'a, V: Vectors> {
-    conv: &'a QDepthwise,
+pub(super) struct Call<'a, V: Vectors> {
+    pub conv: &'a QDepthwise,
     layout: Layout,
-    bounds: V::Bounds,
+    pub bounds: V::Bounds,
     /// What lies beside the image.
-    border: RowSource,
+    pub border: RowSource,
 }
 
 /// Safety: the processor has `V`'s instruction set; the slices are as [`QDepthwise::run`] has checked them.
@@ -232,7 +234,7 @@ pub(crate) unsafe fn run<V: Vectors>(
                 let channels = (s.c - c0).min(V::BYTES);
                 // SAFETY: the caller has the instruction set, and image rows are inside `x`.
                 unsafe {
-                    stream_line::<V>(&call, packed, sources(conv, x, border, [image, oy, c0], 0), channels, y)
+                    stream::run::<V>(&call, packed, sources(conv, x, border, [image, oy, c0], 0), channels, y)
                 };
                 continue;
             }
@@ -275,49 +277,6 @@ fn sources(
         }
     }
     sources
-}
-
-/// One output line of one block as a stream; `y` starts with its first output.
-///
-/// Safety: the processor has `V`'s instruction set; every source that is a row of the image has `w * c` bytes (less the
-/// block's start) and [`SLACK`](crate::SLACK) behind the image.
-#[inline(always)]
-unsafe fn stream_line<V: Vectors>(
-    call: &Call<'_, V>,
-    packed: &[u8],
-    sources: [RowSource; 4],
-    channels: usize,
-    y: &mut [u8],
-) {
-    let (conv, s) = (call.conv, &call.conv.shape);
-    let packed = &packed[BLOCK_HEADER..];
-    assert!(packed.len() >= 4 * (2 + stream::COLUMNS) * V::BYTES && channels <= V::BYTES);
-    assert!(y.len() >= (s.ow - 1) * conv.y_stride + channels);
-    let bias = packed.as_ptr();
-    let (multipliers, weights) = (bias.wrapping_add(4 * V::BYTES), bias.wrapping_add(8 * V::BYTES));
-    // SAFETY: by the asserts there are bias, multipliers and weights, and room for the outputs; the rest is the
-    // caller's promise.
-    unsafe {
-        let border = [V::load(call.border.start); 4];
-        let (y, y_stride) = (y.as_mut_ptr(), conv.y_stride);
-        let image = [s.pad[1], s.w];
-        let line = Line {
-            sources,
-            image,
-            border,
-            bias,
-            multipliers,
-            weights,
-            bounds: &call.bounds,
-            y,
-            y_stride,
-            channels,
-        };
-        match s.strides[1] {
-            1 => stream::line::<V, 1>(&line, s.ow),
-            _ => stream::line::<V, 2>(&line, s.ow),
-        }
-    }
 }
 
 /// Interleaves the columns that `width` output pixels from `left` on need.

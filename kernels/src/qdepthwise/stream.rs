@@ -6,28 +6,28 @@
 
 #![allow(clippy::needless_range_loop)]
 
-use super::blocked::{RowSource, Vectors, load_four};
+use super::blocked::{BLOCK_HEADER, Call, RowSource, Vectors, load_four};
 
 /// Kernel columns.
 pub(super) const COLUMNS: usize = 3;
 
 /// What one output line of one block of channels is made of.
-pub(super) struct Line<'a, V: Vectors> {
+struct Line<'a, V: Vectors> {
     /// Where the bytes of the kernel rows are.
-    pub sources: [RowSource; 4],
+    sources: [RowSource; 4],
     /// Columns in front of the image, and of it.
-    pub image: [usize; 2],
+    image: [usize; 2],
     /// The words of a column beside the image.
-    pub border: [V::Word; 4],
-    pub bias: *const u8,
-    pub multipliers: *const u8,
-    pub weights: *const u8,
-    pub bounds: &'a V::Bounds,
-    pub y: *mut u8,
+    border: [V::Word; 4],
+    bias: *const u8,
+    multipliers: *const u8,
+    weights: *const u8,
+    bounds: &'a V::Bounds,
+    y: *mut u8,
     /// Bytes from one output pixel to the next.
-    pub y_stride: usize,
+    y_stride: usize,
     /// Channels that are written.
-    pub channels: usize,
+    channels: usize,
 }
 
 impl<V: Vectors> Line<'_, V> {
@@ -71,11 +71,54 @@ impl<V: Vectors> Line<'_, V> {
     }
 }
 
+/// Computes one output line of one block; `y` starts with its first output.
+///
+/// Safety: the processor has `V`'s instruction set; every source that is a row of the image has `w * c` bytes (less the
+/// block's start) and [`SLACK`](crate::SLACK) behind the image.
+#[inline(always)]
+pub(super) unsafe fn run<V: Vectors>(
+    call: &Call<'_, V>,
+    packed: &[u8],
+    sources: [RowSource; 4],
+    channels: usize,
+    y: &mut [u8],
+) {
+    let (conv, s) = (call.conv, &call.conv.shape);
+    let packed = &packed[BLOCK_HEADER..];
+    assert!(packed.len() >= 4 * (2 + COLUMNS) * V::BYTES && channels <= V::BYTES);
+    assert!(y.len() >= (s.ow - 1) * conv.y_stride + channels);
+    let bias = packed.as_ptr();
+    let (multipliers, weights) = (bias.wrapping_add(4 * V::BYTES), bias.wrapping_add(8 * V::BYTES));
+    // SAFETY: by the asserts there are bias, multipliers and weights, and room for the outputs; the rest is the
+    // caller's promise.
+    unsafe {
+        let border = [V::load(call.border.start); 4];
+        let (y, y_stride) = (y.as_mut_ptr(), conv.y_stride);
+        let image = [s.pad[1], s.w];
+        let line = Line {
+            sources,
+            image,
+            border,
+            bias,
+            multipliers,
+            weights,
+            bounds: &call.bounds,
+            y,
+            y_stride,
+            channels,
+        };
+        match s.strides[1] {
+            1 => windows::<V, 1>(&line, s.ow),
+            _ => windows::<V, 2>(&line, s.ow),
+        }
+    }
+}
+
 /// Computes one output line of one block of channels, windows [`COLUMNS`] wide and `STRIDE` (1 or 2) columns apart.
 ///
 /// Safety: the processor has `V`'s instruction set; `line` is good for `width` output pixels.
 #[inline(always)]
-pub(super) unsafe fn line<V: Vectors, const STRIDE: usize>(line: &Line<'_, V>, width: usize) {
+unsafe fn windows<V: Vectors, const STRIDE: usize>(line: &Line<'_, V>, width: usize) {
     // SAFETY: the caller's promise; a block holds bias, multipliers and the weights of three columns.
     unsafe {
         let bias = load_four::<V>(line.bias);

@@ -70,18 +70,28 @@ fn pair(name: &str, v: [usize; 2]) -> AttributeProto {
     ints(name, v.map(|v| v as i64))
 }
 
+/// Where the windows of a convolution lie.
+fn window(
+    n: &NodeView,
+    [strides, dilations]: [[usize; 2]; 2],
+    pads: [usize; 4],
+    groups: usize,
+) -> Result<Vec<AttributeProto>, Stop> {
+    let dims = n.dims(1)?;
+    Ok(vec![
+        pair("kernel_shape", [dims[1], dims[2]]),
+        pair("strides", strides),
+        ints("pads", pads.map(|p| p as i64)),
+        pair("dilations", dilations),
+        int("group", groups as i64),
+    ])
+}
+
 pub(super) fn conv(w: &mut Writer, n: &NodeView, op: &Conv) -> Result<(), Stop> {
     let x = w.real(n.input(0)?, Layout::Nchw)?;
     let mut inputs = vec![x, weights(w, n, &[0, 3, 1, 2], 1)?];
     inputs.extend(bias(w, n)?);
-    let dims = n.dims(1)?;
-    let attributes = vec![
-        pair("kernel_shape", [dims[1], dims[2]]),
-        pair("strides", op.strides),
-        ints("pads", op.pads.map(|p| p as i64)),
-        pair("dilations", op.dilations),
-        int("group", op.groups as i64),
-    ];
+    let attributes = window(n, [op.strides, op.dilations], op.pads, op.groups)?;
     w.computed("Conv", &inputs, attributes, (n.out(), Layout::Nchw), op.clamp)
 }
 
@@ -89,15 +99,8 @@ pub(super) fn conv_transpose(w: &mut Writer, n: &NodeView, op: &ConvTranspose) -
     let x = w.real(n.input(0)?, Layout::Nchw)?;
     let mut inputs = vec![x, weights(w, n, &[3, 0, 1, 2], op.groups)?];
     inputs.extend(bias(w, n)?);
-    let dims = n.dims(1)?;
-    let attributes = vec![
-        pair("kernel_shape", [dims[1], dims[2]]),
-        pair("strides", op.strides),
-        ints("pads", op.pads.map(|p| p as i64)),
-        pair("output_padding", op.output_pads),
-        pair("dilations", op.dilations),
-        int("group", op.groups as i64),
-    ];
+    let mut attributes = window(n, [op.strides, op.dilations], op.pads, op.groups)?;
+    attributes.push(pair("output_padding", op.output_pads));
     w.computed("ConvTranspose", &inputs, attributes, (n.out(), Layout::Nchw), op.clamp)
 }
 

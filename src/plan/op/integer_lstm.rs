@@ -1,8 +1,10 @@
 //! LSTM layers in integers: what the graph says as multipliers, and the step that runs them.
 
 use super::super::{Kernel, PlanError, Planned, Planner};
+use super::recurrent::extents;
+use super::weights::{Packing, packed_for};
 use super::{Affine, NodeView, values_mut};
-use crate::graph::{AlignedBytes, IntegerLstm, Tensor};
+use crate::graph::{Data, IntegerLstm, Tensor};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::fixed::Multiplier;
 use ottava_kernels::integer_lstm::{self, GATES, Parameters};
@@ -14,19 +16,8 @@ const GATE_SCALE: f32 = 1.0 / 4096.0;
 const FRACTION: f64 = 1.0 / 32768.0;
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &IntegerLstm) -> Result<Planned, PlanError> {
-    let dims = v.dims(v.tensor(0)?)?;
-    let [a, b, input] = dims[..] else {
-        return Err(v.unsupported(format!("its input has the shape {dims:?}, not three dimensions")));
-    };
-    let (steps, batch) = if op.batch_first { (b, a) } else { (a, b) };
-    let hidden = v.dims(v.tensor(2)?)?.last().copied().unwrap_or(0);
-    let extents = Extents { steps, batch, input, hidden, batch_first: op.batch_first };
-    // With this no length that is computed here or by the kernels overflows.
-    let rows = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch));
-    let bytes = rows.and_then(|r| hidden.checked_mul(r)?.checked_mul(64));
-    if hidden == 0 || bytes.is_none_or(|b| isize::try_from(b).is_err()) {
-        return Err(v.unsupported(format!("{steps} steps of {batch} sequences with {hidden} hidden units")));
-    }
+    let extents = extents(v, op.batch_first, GATES)?;
+    let Extents { input, hidden, .. } = extents;
     let (x, state, last) =
         (v.affine(v.tensor(0)?)?, v.affine(v.tensor(4)?)?, v.graph.tensor(v.node.outputs[1]));
     let outputs = [v.affine(v.out())?, v.affine(last)?];
@@ -63,8 +54,9 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &IntegerLstm) -> Result
         },
     };
     let lstm = integer_lstm::IntegerLstm::new(p.isa, extents, &parameters);
-    let mut packed = AlignedBytes::zeroed(lstm.packed_len());
-    lstm.pack(&parameters, packed.as_mut());
+    let packing = Packing { part: 0, layout: 0, len: lstm.packed_len() };
+    let packed = packed_for(p, v, v.input(1)?, packing, |_| false, |to| lstm.pack(&parameters, to));
+    let packed = packed.bytes;
     let inputs = [v.input(0)?, v.input(4)?, v.input(5)?];
     Ok(Planned::step(Layer { lstm, packed, extents }, &inputs, &v.node.outputs))
 }
@@ -128,7 +120,7 @@ impl Weights {
 /// A layer with its weights.
 struct Layer {
     lstm: integer_lstm::IntegerLstm,
-    packed: AlignedBytes,
+    packed: Data,
     extents: Extents,
 }
 
@@ -160,7 +152,7 @@ impl Kernel for Layer {
         self.macs_of(self.extents.input)
     }
     fn weight_bytes(&self) -> usize {
-        self.packed.as_ref().len() + 8 * self.lstm.projected_len()
+        self.packed.bytes().len() + 8 * self.lstm.projected_len()
     }
     fn scratch_len(&self, threads: usize) -> usize {
         self.lens().iter().sum::<usize>() + threads * self.project_scratch()
@@ -179,7 +171,7 @@ impl Kernel for Layer {
             scratch_len: self.project_scratch(),
             scratch,
         };
-        let packed = self.packed.as_ref();
+        let packed = self.packed.bytes();
         let work = |rows, y: &mut [u8], scratch: &mut [u8]| self.lstm.project(packed, x, rows, y, scratch);
         pool.split(self.cost(), rows, &work);
         h.copy_from_slice(&first_h[..h.len()]);

@@ -18,20 +18,8 @@ const FIRST_H: usize = 5;
 const FIRST_C: usize = 6;
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<Planned, PlanError> {
-    let dims = v.dims(v.tensor(0)?)?;
-    let [a, b, input] = dims[..] else {
-        return Err(v.unsupported(format!("its input has the shape {dims:?}, not three dimensions")));
-    };
-    let (steps, batch) = if op.batch_first { (b, a) } else { (a, b) };
-    let hidden = v.dims(v.tensor(2)?)?.last().copied().unwrap_or(0);
-    let extents = Extents { steps, batch, input, hidden, batch_first: op.batch_first };
-    // With these, no length that is computed here or by the kernels overflows.
-    let width = hidden.checked_mul(op.cell.gates() + 4).filter(|&w| w > 0);
-    let rows = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch));
-    let bytes = width.zip(rows).and_then(|(w, r)| w.checked_mul(r)?.checked_mul(8));
-    if bytes.is_none_or(|b| isize::try_from(b).is_err()) {
-        return Err(v.unsupported(format!("{steps} steps of {batch} sequences with {hidden} hidden units")));
-    }
+    let extents = extents(v, op.batch_first, op.cell.gates())?;
+    let Extents { input, hidden, .. } = extents;
     let directions = op.direction.count();
     if op.functions.len() != directions * op.cell.functions() {
         return Err(v.unsupported("the number of its functions is not that of its cell"));
@@ -85,6 +73,24 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
     let [lengths, h, c] = [optional(LENGTHS), optional(FIRST_H), optional(FIRST_C)];
     let layer = Layer { parts, extents, lengths, h, c, slots, node: v.node.name.clone() };
     Ok(Planned::Step { kernel: Box::new(layer), inputs, outputs })
+}
+
+/// The sizes of a layer whose inputs 0 and 2 are x and the weights of its state. With these, no length that plans or
+/// kernels of so many gates compute overflows.
+pub(super) fn extents(v: NodeView<'_>, batch_first: bool, gates: usize) -> Result<Extents, PlanError> {
+    let dims = v.dims(v.tensor(0)?)?;
+    let [a, b, input] = dims[..] else {
+        return Err(v.unsupported(format!("its input has the shape {dims:?}, not three dimensions")));
+    };
+    let (steps, batch) = if batch_first { (b, a) } else { (a, b) };
+    let hidden = v.dims(v.tensor(2)?)?.last().copied().unwrap_or(0);
+    let width = hidden.checked_mul(gates + 4).filter(|&w| w > 0);
+    let rows = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch));
+    let bytes = width.zip(rows).and_then(|(w, r)| w.checked_mul(r)?.checked_mul(8));
+    if bytes.is_none_or(|b| isize::try_from(b).is_err()) {
+        return Err(v.unsupported(format!("{steps} steps of {batch} sequences with {hidden} hidden units")));
+    }
+    Ok(Extents { steps, batch, input, hidden, batch_first })
 }
 
 /// Weights of all directions.
