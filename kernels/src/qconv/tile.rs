@@ -233,12 +233,19 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
             Epilogue::Dynamic(out) => {
-                for v in 0..NV {
+                // A copy by panels: this loop is not unrolled, and would have the sums themselves in memory.
+                let mut panels = [[sums[0][0]; MR]; NV];
+                for (i, sums) in sums.iter().enumerate() {
+                    for (panel, &sum) in panels.iter_mut().zip(sums) {
+                        panel[i] = sum;
+                    }
+                }
+                for (v, sums) in panels.iter().enumerate() {
                     let terms = S::terms(t.headers.add(v * PANEL_HEADER), out);
                     let columns = (t.columns - 16 * v).min(16);
-                    for (i, sums) in sums.iter().enumerate() {
+                    for (i, &sum) in sums.iter().enumerate() {
                         let y = t.y.add(i * t.y_step + 64 * v);
-                        S::write_dynamic(S::total(sums[v]), &terms, out, y, columns);
+                        S::write_dynamic(S::total(sum), &terms, out, y, columns);
                     }
                 }
             }
