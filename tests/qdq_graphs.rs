@@ -136,16 +136,74 @@ fn signed_weights_with_zero_points_are_products_of_integers() {
 }
 
 #[test]
-fn steps_too_small_for_a_bias_are_doubled() {
+fn a_bias_that_the_sums_do_not_hold_stays_a_float() {
     let mut codes = weights(48);
     codes[..16].fill(1);
     // The bias of 0.25 is 2^31 steps of 2^-7 * 2^-26.
-    let (net, y) = conv_relu(DType::I8, &codes, Quant::per_channel(0, vec![2f32.powi(-26), 0.005, 0.008]));
-    let after = optimized(net, y, 0.02);
+    let scales = vec![2f32.powi(-26), 0.005, 0.008];
+    let (net, y) = conv_relu(DType::I8, &codes, Quant::per_channel(0, scales.clone()));
+    let after = optimized(net, y, 0.0);
     assert_eq!(names(&after), ["Quantize", "Conv", "Dequantize"]);
-    let scales = &after.tensor(after.nodes[1].input(1).unwrap()).quant.as_ref().unwrap().scale;
-    assert!(scales[0] > 2f32.powi(-26), "{scales:?}");
-    assert_eq!(scales[1..], [0.005, 0.008]);
+    let [w, b] = [1, 2].map(|i| after.tensor(after.nodes[1].input(i).unwrap()));
+    assert_eq!(w.quant.as_ref().unwrap().scale, scales);
+    assert_eq!((b.dtype, b.data.as_ref().unwrap().to_vec::<f32>()), (DType::F32, vec![0.25, -0.5, 0.125]));
+}
+
+/// A product of these inputs and weights of one step with a float bias, its output in steps of `step`.
+fn biased(op: &str, bias: &[f32], step: f32) -> (Net, TensorId) {
+    let (mut net, n) = (Net::default(), bias.len());
+    let x = input(&mut net, if op == "linear" { &[5, 8] } else { &[2, 4, 4, 8] });
+    let x = net.through(x, "xq", 0.5, 128);
+    let dims = match op {
+        "linear" => vec![n, 8],
+        "conv" => vec![n, 2, 2, 8],
+        "depthwise" => vec![8, 2, 2, 1],
+        _ => vec![n, 2, 2, 8],
+    };
+    let codes = weights(dims.iter().product());
+    let w = net.constant("w", DType::I8, &dims, &codes, Quant::per_tensor(0.5, 0));
+    let b = net.0.f32s("b", &[n], bias);
+    let transpose = ConvTranspose {
+        strides: [2; 2],
+        pads: [0; 4],
+        output_pads: [0; 2],
+        dilations: [1; 2],
+        groups: 1,
+        clamp: Clamp::NONE,
+    };
+    let op: Op = match op {
+        "linear" => Linear { clamp: Clamp::NONE }.into(),
+        "conv" => conv(1, 0).into(),
+        "depthwise" => Conv { groups: 8, ..conv(1, 0) }.into(),
+        _ => transpose.into(),
+    };
+    let y = net.0.node("product", op, &[x, w, b]).unwrap();
+    let y = net.through(y, "yq", step, 128);
+    (net, y)
+}
+
+/// A step of the sums is half a step of the output: rounding a bias to it would move every other output.
+#[test]
+fn biases_between_two_steps_are_added_unrounded() {
+    for op in ["linear", "conv", "depthwise", "transpose"] {
+        let bias = [0.125, -0.125, 0.0625, 0.3125, 7.1875, -0.0625, 0.25, 0.0];
+        let (net, y) = biased(op, &bias, 0.5);
+        // Nothing rounds before the sum is quantized: the floats give the same.
+        let after = optimized(net, y, 0.0);
+        assert_eq!(names(&after)[..2], ["Quantize", after.nodes[1].op.name()], "{op}");
+        let b = after.tensor(after.nodes[1].input(2).unwrap());
+        assert_eq!((b.dtype, b.data.as_ref().unwrap().to_vec::<f32>()), (DType::F32, bias.to_vec()), "{op}");
+    }
+}
+
+#[test]
+fn float_biases_of_whole_steps_become_integers() {
+    // What a float keeps of 77,777 steps is off by one in the last place.
+    let bias = [77_777.0 * 0.25 * 1.0000001, 0.25, -0.25, 0.0];
+    let (net, y) = biased("linear", &bias, 0.5);
+    let after = optimized(net, y, 0.0);
+    let b = after.tensor(after.nodes[1].input(2).unwrap());
+    assert_eq!((b.dtype, b.data.as_ref().unwrap().to_vec::<i32>()), (DType::I32, vec![77_777, 1, -1, 0]));
 }
 
 #[test]

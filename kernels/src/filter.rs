@@ -12,6 +12,9 @@ pub struct Filter<'a> {
     pub bias: &'a [i32],
     /// Per output channel: from steps of the accumulator to steps of the output.
     pub multiplier: &'a [f32],
+    /// Per output channel, in steps of the output: added to what the multiplier gives. It holds what of a bias is no
+    /// whole number of the accumulator's steps. Empty: none; only kernels made `with_offsets` take any.
+    pub offset: &'a [f32],
 }
 
 impl Filter<'_> {

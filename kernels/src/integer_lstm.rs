@@ -122,7 +122,7 @@ impl IntegerLstm {
             (&self.input, p.input_weights, input),
             (&self.state, p.state_weights, &mut rest[..self.state.packed_len()]),
         ] {
-            product.pack(&Filter { weights, zero_points: &[], bias: &[], multiplier: &scales }, &[], to);
+            product.pack(&Filter { weights, multiplier: &scales, ..Filter::default() }, &[], to);
         }
     }
 

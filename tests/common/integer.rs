@@ -58,14 +58,19 @@ impl Net {
         self.b.node_as(&name, Dequantize {}, &[x], template).unwrap()
     }
 
-    /// Weights and bias of `oc` channels with `k` products each.
+    /// Weights and bias of `oc` channels; the bias of every other node is f32.
     fn weights(&mut self, name: &str, dims: &[usize]) -> [TensorId; 2] {
         let (oc, n) = (dims[0], dims.iter().product());
         let w = Data::from_slice(&self.noise.i8s(n));
         let scales: Vec<f32> = (0..oc).map(|_| 0.001 + 0.002 * self.noise.unit()).collect();
-        let bias: Vec<i32> = (0..oc).map(|_| self.noise.next() as i32 % 2000 - 1000).collect();
         let w = Tensor::constant(format!("{name}_w"), DType::I8, dims, w);
-        let b = Tensor::constant(format!("{name}_b"), DType::I32, &[oc], Data::from_slice(&bias));
+        let (dtype, bias) = if self.count.is_multiple_of(2) {
+            (DType::F32, Data::from_slice(&(0..oc).map(|_| self.noise.unit() - 0.5).collect::<Vec<f32>>()))
+        } else {
+            let steps = (0..oc).map(|_| self.noise.next() as i32 % 2000 - 1000);
+            (DType::I32, Data::from_slice(&steps.collect::<Vec<i32>>()))
+        };
+        let b = Tensor::constant(format!("{name}_b"), dtype, &[oc], bias);
         [self.b.tensor(w.with_quant(Quant::per_channel(0, scales))), self.b.tensor(b)]
     }
 

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Parts, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
-use super::layout::{COLUMNS, LINE, Layout, PANEL_HEADER, Packed, QUAD};
+use super::layout::{COLUMNS, LINE, Layout, OFFSETS, PANEL_HEADER, Packed, QUAD};
 use super::lines::{self, Lines};
 use super::requantize::Epilogue;
 use super::tile::{Ladder, Operation, Tile};
@@ -197,6 +197,10 @@ impl Correlation {
         let mut sums = [0; MAX_ROWS];
         for group in 0..geometry.groups {
             let panels = packed.panels[group * group_weights..][..group_weights].as_ptr();
+            let offsets = match packed.offsets.is_empty() {
+                true => None,
+                false => Some(packed.offsets[group * layout.panels() * OFFSETS..].as_ptr()),
+            };
             let slice = Slice { group, oc: group_oc, channels: group_channels, output: self.out.size() };
             for part in (0..parts.count).map(|i| parts.range(i)) {
                 let mut walk = Walk::new(geometry, &self.windows, target, slice, positions.clone(), most);
@@ -214,6 +218,7 @@ impl Correlation {
                         headers: panels,
                         lines: panels,
                         line_step: 0,
+                        offsets: std::ptr::null(),
                         sums: if packed.has_zeros { sums.as_ptr() } else { std::ptr::null() },
                         y: walk.y,
                         y_step: walk.y_step(),
@@ -230,13 +235,16 @@ impl Correlation {
                             let column = (band.start + first) * COLUMNS;
                             tile.headers = headers.wrapping_add(first * PANEL_HEADER);
                             tile.lines = lines.wrapping_add(first * LINE);
+                            if let Some(offsets) = offsets {
+                                tile.offsets = offsets.wrapping_add((band.start + first) * OFFSETS).cast();
+                            }
                             tile.y = walk.y.wrapping_add(column * slice.output);
                             tile.columns = (group_oc - column).min(wide * COLUMNS);
                             let kernel = ladder.rungs[wide - 1].tiles[mr - 1];
                             // SAFETY: `isa` proves the instruction set. `walk` is at `mr` rows: for every tap there are
                             // bytes inside of `x` (3 more are slack), the border or a copy, and there are the
                             // `group_oc` outputs, of which these are a part. The bands share out the panels of the
-                            // group, and this one holds `wide` from `first` on.
+                            // group, and this one holds `wide` from `first` on; every panel has offsets, or none.
                             unsafe { kernel(&tile) };
                             first += wide;
                         }

@@ -20,8 +20,9 @@
 //!
 //! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Layouts 19 and 20 are the
 //! same for inputs whose zero point comes with them: the bias is an f32 and nothing is folded into it. These have one
-//! panel in a band; each more that a band may have adds 32. Flag 1: some weight is -128, whose negation does not fit
-//! i8. Flag 2: some weight zero point is not 0.
+//! panel in a band; each more that a band may have adds 32. With 8 added there are 16 f32 for each panel behind the
+//! last band, group by group: what is added to the products of its channels' sums with the multipliers. Flag 1: some
+//! weight is -128, whose negation does not fit i8. Flag 2: some weight zero point is not 0.
 
 use super::geometry::{Geometry, Parts};
 use crate::Filter;
@@ -43,6 +44,9 @@ pub(crate) const SUMS: usize = 2 * ROW;
 /// Where in its header the weights' zero points start, with the other sign.
 pub(crate) const ZEROS: usize = 3 * ROW;
 
+/// Bytes of the offsets of a panel.
+pub(crate) const OFFSETS: usize = ROW;
+
 const ROW: usize = 4 * COLUMNS;
 const MAGIC: [u8; 8] = *b"8vaK4N16";
 const FLAGS: std::ops::Range<usize> = 12..16;
@@ -61,6 +65,8 @@ pub(crate) struct Layout {
     /// Bytes of a tap.
     pub tap_len: usize,
     x_zero_point: u8,
+    /// There is an offset for every channel.
+    offsets: bool,
     /// What packed bytes start with, flags 0.
     header: [u8; HEADER],
 }
@@ -79,10 +85,11 @@ impl Layout {
             taps: g.taps().iter().product(),
             tap_len: g.tap_len(),
             x_zero_point,
+            offsets: false,
             header: [0; HEADER],
         };
         let lines = layout.taps.checked_mul(layout.quads()).and_then(|l| l.checked_mul(LINE));
-        let panel = lines.and_then(|l| l.checked_add(PANEL_HEADER));
+        let panel = lines.and_then(|l| l.checked_add(PANEL_HEADER + ROW));
         let panels = layout.panels().checked_mul(layout.groups);
         let len = panel.zip(panels).and_then(|(len, n)| len.checked_mul(n));
         assert!(len.is_some_and(|l| l < isize::MAX as usize - HEADER), "weights too large: {layout:?}");
@@ -93,6 +100,14 @@ impl Layout {
     /// The same layout with biases in f32.
     pub fn with_real_bias(mut self) -> Layout {
         self.id += 16;
+        self.header = self.header();
+        self
+    }
+
+    /// The same layout with an offset for every channel.
+    pub fn with_offsets(mut self) -> Layout {
+        self.id += 8;
+        self.offsets = true;
         self.header = self.header();
         self
     }
@@ -127,8 +142,13 @@ impl Layout {
         PANEL_HEADER + self.taps * self.quads() * LINE
     }
 
-    /// Bytes of header and panels.
+    /// Bytes of header, panels and offsets.
     pub fn packed_len(&self) -> usize {
+        self.panels_end() + if self.offsets { self.groups * self.panels() * ROW } else { 0 }
+    }
+
+    /// Bytes of header and panels.
+    fn panels_end(&self) -> usize {
         HEADER + self.groups * self.panels() * self.panel_len()
     }
 
@@ -171,7 +191,8 @@ impl Layout {
         let flags = self.flags(packed).expect("the weights are packed for this convolution");
         Packed {
             layout: self,
-            panels: &packed[HEADER..self.packed_len()],
+            panels: &packed[HEADER..self.panels_end()],
+            offsets: &packed[self.panels_end()..self.packed_len()],
             has_min: flags & FLAG_HAS_MIN != 0,
             has_zeros: flags & FLAG_HAS_ZEROS != 0,
         }
@@ -180,7 +201,7 @@ impl Layout {
     /// Packs weights `[oc][taps][tap bytes]`. Panics if a slice has another length (zero points and biases may be
     /// none).
     pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
-        let Filter { weights, zero_points, bias, multiplier } = *filter;
+        let Filter { weights, zero_points, bias, multiplier, offset } = *filter;
         let (oc, k) = (self.groups * self.group_oc, self.taps * self.tap_len);
         assert_eq!(weights.len(), oc * k, "weights are [oc][kh][kw][c/groups]");
         assert!(
@@ -189,6 +210,11 @@ impl Layout {
         );
         assert!(bias.is_empty() || bias.len() == oc, "there is a bias for every channel or none");
         assert_eq!(multiplier.len(), oc, "there is a multiplier for every channel");
+        assert_eq!(
+            offset.len(),
+            if self.offsets { oc } else { 0 },
+            "there is an offset for every channel or none"
+        );
         assert_eq!(packed.len(), self.packed_len(), "packed has room for the weights");
         packed.fill(0);
         let has_min = weights.contains(&i8::MIN);
@@ -197,7 +223,10 @@ impl Layout {
         let flags = u32::from(has_min) * FLAG_HAS_MIN + u32::from(has_zeros) * FLAG_HAS_ZEROS;
         packed[FLAGS].copy_from_slice(&flags.to_le_bytes());
         for channel in 0..oc {
-            let Place { header, lines, line_step } = self.place(channel);
+            let Place { header, lines, line_step, offset: at } = self.place(channel);
+            if let Some(offset) = offset.get(channel) {
+                packed[self.panels_end() + at..][..4].copy_from_slice(&offset.to_le_bytes());
+            }
             let panels = &mut packed[HEADER..];
             let weights = &weights[channel * k..][..k];
             let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
@@ -236,6 +265,7 @@ impl Layout {
             header: start + (panel - band.start) * PANEL_HEADER + 4 * column,
             lines: start + band.len() * PANEL_HEADER + (panel - band.start) * LINE + QUAD * column,
             line_step: band.len() * LINE,
+            offset: (group * self.panels() + panel) * ROW + 4 * column,
         }
     }
 }
@@ -248,6 +278,8 @@ struct Place {
     lines: usize,
     /// From there to those in the next line.
     line_step: usize,
+    /// Its offset, counted from the first one.
+    offset: usize,
 }
 
 /// Packed weights that were found to fit their layout.
@@ -255,6 +287,8 @@ pub(crate) struct Packed<'a> {
     layout: &'a Layout,
     /// All panels of all groups.
     pub panels: &'a [u8],
+    /// The offsets of all panels, [`OFFSETS`] bytes each; none of layouts without them.
+    pub offsets: &'a [u8],
     /// Some weight may be -128.
     pub has_min: bool,
     /// Some weight zero point may be other than 0.
@@ -270,6 +304,12 @@ impl Packed<'_> {
     /// Multiplier of an output channel.
     pub fn multiplier(&self, channel: usize) -> f32 {
         f32::from_le_bytes(self.word(channel, MULTIPLIERS))
+    }
+
+    /// What is added to the scaled sum of an output channel.
+    pub fn offset(&self, channel: usize) -> Option<f32> {
+        let at = self.layout.place(channel).offset;
+        self.offsets.get(at..)?.first_chunk().map(|bytes| f32::from_le_bytes(*bytes))
     }
 
     /// Sum of the weights of an output channel, less its zero point.

@@ -58,12 +58,18 @@ impl QConv {
         QConv::with_epilogue(isa, shape, x_zero_point, Epilogue::Bytes(Requantize::new(out)), y_stride)
     }
 
-    /// The same sums as f32: `clamp(acc as f32 * multiplier)`, each step one IEEE f32 operation; `clamp` = lowest
-    /// and highest result. Outputs are dense; `run` takes them as bytes.
+    /// The same sums as f32: `clamp(acc as f32 * multiplier)`, an offset added where there are any, each step one IEEE
+    /// f32 operation; `clamp` = lowest and highest result. Outputs are dense; `run` takes them as bytes.
     ///
     /// Panics as [`new`](Self::new).
     pub fn to_f32(isa: Isa, shape: ConvShape, x_zero_point: u8, clamp: [f32; 2]) -> QConv {
         QConv::with_epilogue(isa, shape, x_zero_point, Epilogue::Reals(Bounds::new(clamp)), 4 * shape.oc)
+    }
+
+    /// For filters with [offsets](Filter::offset), which must have them then. Those of f32 outputs are reals.
+    pub fn with_offsets(mut self) -> QConv {
+        self.correlation.layout = self.correlation.layout.with_offsets();
+        self
     }
 
     fn with_epilogue(isa: Isa, shape: ConvShape, x_zero_point: u8, out: Epilogue, y_stride: usize) -> QConv {

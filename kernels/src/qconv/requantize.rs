@@ -14,6 +14,15 @@ pub(crate) struct Requantize {
     pub high: f32,
 }
 
+/// A sum in steps of the output (or as a real), each operation rounded once.
+pub(crate) fn scaled(acc: i32, multiplier: f32, offset: Option<f32>) -> f32 {
+    let real = acc as f32 * multiplier;
+    match offset {
+        Some(offset) => real + offset,
+        None => real,
+    }
+}
+
 impl Requantize {
     /// Panics if `min > max`.
     pub fn new(out: Output) -> Requantize {
@@ -22,11 +31,10 @@ impl Requantize {
         Requantize { zero_point: out.zero_point, min: out.min, high }
     }
 
-    /// The definition. The upper bound is a whole number, so taking it before rounding gives the same as
-    /// after it, and nothing is too large for an i32. A product that is not a number becomes the highest
-    /// result, as the comparisons of every instruction set can have it.
-    pub fn apply(&self, acc: i32, multiplier: f32) -> u8 {
-        let real = acc as f32 * multiplier;
+    /// The definition, of what [`scaled`] gives. The upper bound is a whole number, so taking it before rounding gives
+    /// the same as after it, and nothing is too large for an i32. What is not a number becomes the highest result, as
+    /// the comparisons of every instruction set can have it.
+    pub fn apply(&self, real: f32) -> u8 {
         let real = if real < self.high { real } else { self.high };
         let q = (real.round_ties_even() as i32).saturating_add(i32::from(self.zero_point));
         q.max(i32::from(self.min)) as u8
@@ -38,7 +46,7 @@ impl Requantize {
 pub(crate) enum Epilogue {
     /// u8.
     Bytes(Requantize),
-    /// f32: `acc as f32 * multiplier`, within bounds.
+    /// f32: what [`scaled`] gives, within bounds.
     Reals(Bounds),
     /// i32 or f32, of an input whose quantization came with it.
     Dynamic(Dynamic),
@@ -68,9 +76,8 @@ impl Bounds {
         Bounds { min, max }
     }
 
-    /// The definition. A product that is not a number becomes the highest result.
-    pub fn apply(&self, acc: i32, multiplier: f32) -> f32 {
-        let real = acc as f32 * multiplier;
+    /// The definition. What is not a number becomes the highest result.
+    pub fn apply(&self, real: f32) -> f32 {
         let real = if real < self.max { real } else { self.max };
         if real > self.min { real } else { self.min }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Tile<'a> {
     pub lines: *const u8,
     /// From a line of a panel to its next.
     pub line_step: usize,
+    /// `[NV][16]`: what is added to scaled sums; null: nothing.
+    pub offsets: *const f32,
     /// `[MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
     pub sums: *const i32,
     /// Where the outputs of the first row start.
@@ -79,9 +81,12 @@ impl Rows {
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
-/// row for `4 * quads` bytes to read (for every tap), the `NV` panels and `sums` to read, every row
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels, `offsets` and `sums` to read unless null, every row
 /// of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tile<'_>);
+
+/// What 16 sums are scaled with: the header of their panel, and 16 offsets, or null if there are none.
+pub(crate) type Scales = (*const u8, *const f32);
 
 /// An instruction set's operations on 16 columns. All are unsafe because the processor must have it.
 ///
@@ -118,8 +123,8 @@ pub(crate) trait Columns16: ByteSums {
     unsafe fn add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
     /// Brings partial sums together.
     unsafe fn total(acc: Self::Acc) -> Self::Total;
-    /// Multiplies: rounded, at most the upper bound, the zero point not yet added.
-    unsafe fn scale(total: Self::Total, panel: *const u8, out: &Requantize) -> Self::Scaled;
+    /// Multiplies and adds offsets: rounded, at most the upper bound, the zero point not yet added.
+    unsafe fn scale(total: Self::Total, panel: Scales, out: &Requantize) -> Self::Scaled;
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
@@ -137,8 +142,9 @@ pub(crate) trait Columns16: ByteSums {
             unsafe { Self::write([row], out, y.add(i * y_step), columns) };
         }
     }
-    /// Multiplies, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be aligned.
-    unsafe fn write_reals(total: Self::Total, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize);
+    /// Multiplies, adds offsets, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be
+    /// aligned.
+    unsafe fn write_reals(total: Self::Total, panel: Scales, out: &Bounds, y: *mut f32, columns: usize);
     /// What [`Dynamic::apply`] of the columns of `panel` has in common in all rows.
     unsafe fn terms(panel: *const u8, out: &Dynamic) -> Self::Terms;
     /// Writes what [`Dynamic::apply`] makes of `columns` sums (1 to 16), 4 bytes each, to `y`, which need not be
@@ -201,32 +207,14 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
             }
         }
         match t.out {
-            Epilogue::Bytes(out) => {
-                // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-                let first = S::scale(S::total(sums[0][0]), t.headers, out);
-                let mut scaled = [[first; NV]; MR];
-                for (scaled, sums) in scaled.iter_mut().zip(&sums) {
-                    for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-                        let panel = t.headers.add(v * PANEL_HEADER);
-                        *scaled = S::scale(S::total(sum), panel, out);
-                    }
-                }
-                let mut i = 0;
-                while NV == 1 && i + 4 <= MR {
-                    let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
-                    S::write_rows(rows, out, t.y.add(i * t.y_step), t.y_step, t.columns);
-                    i += 4;
-                }
-                while i < MR {
-                    S::write(scaled[i], out, t.y.add(i * t.y_step), t.columns);
-                    i += 1;
-                }
-            }
+            Epilogue::Bytes(out) if t.offsets.is_null() => bytes::<S, MR, NV, false>(t, sums, out),
+            Epilogue::Bytes(out) => bytes::<S, MR, NV, true>(t, sums, out),
             Epilogue::Reals(out) => {
                 for (i, sums) in sums.iter().enumerate() {
                     let y = t.y.add(i * t.y_step).cast::<f32>();
                     for (v, &sum) in sums.iter().enumerate() {
-                        let panel = t.headers.add(v * PANEL_HEADER);
+                        let offsets = if t.offsets.is_null() { t.offsets } else { t.offsets.add(16 * v) };
+                        let panel = (t.headers.add(v * PANEL_HEADER), offsets);
                         let columns = (t.columns - 16 * v).min(16);
                         S::write_reals(S::total(sum), panel, out, y.add(16 * v), columns);
                     }
@@ -249,6 +237,42 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     }
                 }
             }
+        }
+    }
+}
+
+/// Makes bytes of the sums. Whether there are offsets is known when it is compiled: where there are none, nothing asks.
+///
+/// # Safety
+/// As for [`TileFn`].
+#[inline(always)]
+unsafe fn bytes<S: Columns16, const MR: usize, const NV: usize, const OFFSETS: bool>(
+    t: &Tile<'_>,
+    sums: [[S::Acc; NV]; MR],
+    out: &Requantize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
+        let offsets = if OFFSETS { t.offsets } else { std::ptr::null() };
+        let first = S::scale(S::total(sums[0][0]), (t.headers, offsets), out);
+        let mut scaled = [[first; NV]; MR];
+        for (scaled, sums) in scaled.iter_mut().zip(&sums) {
+            for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+                let panel = t.headers.add(v * PANEL_HEADER);
+                let offsets = if OFFSETS { t.offsets.add(16 * v) } else { std::ptr::null() };
+                *scaled = S::scale(S::total(sum), (panel, offsets), out);
+            }
+        }
+        let mut i = 0;
+        while NV == 1 && i + 4 <= MR {
+            let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
+            S::write_rows(rows, out, t.y.add(i * t.y_step), t.y_step, t.columns);
+            i += 4;
+        }
+        while i < MR {
+            S::write(scaled[i], out, t.y.add(i * t.y_step), t.columns);
+            i += 1;
         }
     }
 }

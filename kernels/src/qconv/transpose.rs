@@ -109,6 +109,14 @@ impl QConvTranspose {
         QConvTranspose { shape, phases, y_stride }
     }
 
+    /// For filters with [offsets](Filter::offset), which must have them then.
+    pub fn with_offsets(mut self) -> QConvTranspose {
+        for phase in &mut self.phases {
+            phase.correlation.layout = phase.correlation.layout.clone().with_offsets();
+        }
+        self
+    }
+
     fn widest(&self) -> Option<&Phase> {
         self.phases.iter().max_by_key(|p| p.correlation.layout.packed_len())
     }

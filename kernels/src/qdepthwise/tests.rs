@@ -32,6 +32,7 @@ impl Data {
             zero_points: &self.zero_points,
             bias: &self.bias,
             multiplier: &self.multiplier,
+            ..Filter::default()
         }
     }
 }

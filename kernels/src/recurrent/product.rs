@@ -217,7 +217,7 @@ impl Product {
 /// Rows of weights with their scales and zero points (of as many rows at least, or none).
 fn filter<'a>(weights: &'a [i8], scales: &'a [f32], zero_points: &'a [i16]) -> Filter<'a> {
     let zero_points = if zero_points.is_empty() { zero_points } else { &zero_points[..scales.len()] };
-    Filter { weights, zero_points, bias: &[], multiplier: scales }
+    Filter { weights, zero_points, multiplier: scales, ..Filter::default() }
 }
 
 /// What makes reals of sums, per column.

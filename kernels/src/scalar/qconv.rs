@@ -2,7 +2,7 @@
 
 use crate::qconv::geometry::Span;
 use crate::qconv::layout::Packed;
-use crate::qconv::requantize::Epilogue;
+use crate::qconv::requantize::{Epilogue, scaled};
 use crate::qconv::{Correlation, tile::names};
 use std::cell::Cell;
 
@@ -31,10 +31,11 @@ pub(crate) fn pixel(conv: &Correlation, packed: &Packed<'_>, x: &[u8], span: &Sp
                 }
             }
         }
+        let real = scaled(acc, packed.multiplier(oc), packed.offset(oc));
         match conv.out {
-            Epilogue::Bytes(out) => y[0].set(out.apply(acc, packed.multiplier(oc))),
+            Epilogue::Bytes(out) => y[0].set(out.apply(real)),
             Epilogue::Reals(out) => {
-                let real = out.apply(acc, packed.multiplier(oc));
+                let real = out.apply(real);
                 y.iter().zip(real.to_ne_bytes()).for_each(|(y, byte)| y.set(byte));
             }
             Epilogue::Dynamic(out) => {

@@ -4,7 +4,7 @@
 use super::epilogue::{self, Halves, Terms};
 use crate::qconv::dynamic::Dynamic;
 use crate::qconv::requantize::{Bounds, Requantize};
-use crate::qconv::tile::{Columns16, ladder};
+use crate::qconv::tile::{Columns16, Scales, ladder};
 use std::arch::x86_64::*;
 
 pub(crate) struct Avx2Wide;
@@ -95,7 +95,7 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
         // SAFETY: as above.
         unsafe { epilogue::scale(total, panel, out) }
     }
@@ -107,7 +107,7 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
     }

@@ -3,7 +3,7 @@
 use crate::qconv::dynamic::{Dynamic, Form};
 use crate::qconv::layout::{MULTIPLIERS, SUMS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
-use crate::qconv::tile::{Columns16, ladder};
+use crate::qconv::tile::{Columns16, Scales, ladder};
 use std::arch::x86_64::*;
 
 pub(crate) struct Avx512Vnni;
@@ -75,13 +75,13 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: __m512i, panel: *const u8, out: &Requantize) -> __m512i {
+    unsafe fn scale(total: __m512i, panel: Scales, out: &Requantize) -> __m512i {
         // SAFETY: as above. What is too low for an i32 becomes the lowest i32.
         unsafe { _mm512_cvtps_epi32(reals(total, panel, out.high)) }
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: __m512i, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: __m512i, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe {
             let real = _mm512_max_ps(reals(total, panel, out.max), _mm512_set1_ps(out.min));
@@ -171,16 +171,22 @@ unsafe fn narrow(q: [__m512i; 4], out: &Requantize) -> __m512i {
     }
 }
 
-/// Sums as reals times the multipliers of `panel`, at most `high`. The operand order makes a NaN the bound.
+/// Sums as reals times the multipliers of `panel` plus `offsets`, at most `high`. The operand order makes a NaN the
+/// bound.
 ///
 /// # Safety
-/// The header of `panel` can be read; the processor has AVX-512.
+/// The header of `panel` and the offsets can be read; the processor has AVX-512.
 #[inline(always)]
-unsafe fn reals(total: __m512i, panel: *const u8, high: f32) -> __m512 {
+unsafe fn reals(total: __m512i, (panel, offsets): Scales, high: f32) -> __m512 {
     // SAFETY: the caller's promise.
     unsafe {
         let multiplier = _mm512_loadu_ps(panel.add(MULTIPLIERS).cast());
-        _mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(total), multiplier), _mm512_set1_ps(high))
+        let real = _mm512_mul_ps(_mm512_cvtepi32_ps(total), multiplier);
+        let real = match offsets.is_null() {
+            true => real,
+            false => _mm512_add_ps(real, _mm512_loadu_ps(offsets)),
+        };
+        _mm512_min_ps(real, _mm512_set1_ps(high))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::epilogue::{self, Halves, Terms};
 use crate::qconv::dynamic::Dynamic;
 use crate::qconv::requantize::{Bounds, Requantize};
-use crate::qconv::tile::{Columns16, ladder};
+use crate::qconv::tile::{Columns16, Scales, ladder};
 use std::arch::x86_64::*;
 
 pub(crate) struct AvxVnni;
@@ -67,7 +67,7 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+    unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
         // SAFETY: as above.
         unsafe { epilogue::scale(total, panel, out) }
     }
@@ -79,7 +79,7 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe { epilogue::write_reals(total, panel, out, y, columns) }
     }

@@ -3,6 +3,7 @@
 use crate::qconv::dynamic::{Dynamic, Form};
 use crate::qconv::layout::{MULTIPLIERS, SUMS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
+use crate::qconv::tile::Scales;
 use std::arch::x86_64::*;
 
 /// Two halves of 16 columns.
@@ -31,30 +32,35 @@ pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
     }
 }
 
-/// Sums as reals times the multipliers of `panel`, at most `high`. The operand order makes a NaN the bound.
+/// Sums as reals times the multipliers of `panel` plus `offsets`, at most `high`. The operand order makes a NaN the
+/// bound.
 ///
 /// # Safety
-/// The header of `panel` can be read; the processor has AVX2.
+/// The header of `panel` and the offsets can be read; the processor has AVX2.
 #[inline(always)]
-unsafe fn reals(total: Halves, panel: *const u8, high: f32) -> [__m256; 2] {
+unsafe fn reals(total: Halves, (panel, offsets): Scales, high: f32) -> [__m256; 2] {
     // SAFETY: the caller's promise.
     unsafe {
         let multiplier = load(panel.add(MULTIPLIERS));
         let mut reals = [_mm256_setzero_ps(); 2];
         for (half, to) in reals.iter_mut().enumerate() {
             let real = _mm256_mul_ps(_mm256_cvtepi32_ps(total[half]), _mm256_castsi256_ps(multiplier[half]));
+            let real = match offsets.is_null() {
+                true => real,
+                false => _mm256_add_ps(real, _mm256_loadu_ps(offsets.add(8 * half))),
+            };
             *to = _mm256_min_ps(real, _mm256_set1_ps(high));
         }
         reals
     }
 }
 
-/// Multiplies: rounded, at most the upper bound, the zero point not yet added.
+/// Scales: rounded, at most the upper bound, the zero point not yet added.
 ///
 /// # Safety
-/// The header of `panel` can be read; the processor has AVX2.
+/// The header of `panel` and the offsets can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) -> Halves {
+pub(super) unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
     // SAFETY: the caller's promise. What is too low for an i32 becomes the lowest i32.
     unsafe {
         let [low, high] = reals(total, panel, out.high);
@@ -62,12 +68,12 @@ pub(super) unsafe fn scale(total: Halves, panel: *const u8, out: &Requantize) ->
     }
 }
 
-/// Multiplies, takes the bounds and writes `columns` reals.
+/// Scales, takes the bounds and writes `columns` reals.
 ///
 /// # Safety
-/// The header of `panel` can be read, `columns` reals at `y` can be written; the processor has AVX2.
+/// The header of `panel` and the offsets can be read, `columns` reals at `y` can be written; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn write_reals(total: Halves, panel: *const u8, out: &Bounds, y: *mut f32, columns: usize) {
+pub(super) unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
     // SAFETY: the caller's promise; a short row goes through a buffer of its own.
     unsafe {
         let [low, high] = reals(total, panel, out.max).map(|v| _mm256_max_ps(v, _mm256_set1_ps(out.min)));

@@ -6,9 +6,15 @@ use ottava_kernels::qconv::QConv;
 use ottava_kernels::{ConvShape, Filter, Isa, Output, SLACK};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// The kernel for these data.
+fn made(isa: Isa, shape: &ConvShape, d: &Data, x_zero_point: u8, out: Output, y_stride: usize) -> QConv {
+    let conv = QConv::new(isa, *shape, x_zero_point, out, y_stride);
+    if d.offset.is_empty() { conv } else { conv.with_offsets() }
+}
+
 /// Runs all rows in two halves; what lies between output rows must stay as it is.
 fn run(isa: Isa, shape: &ConvShape, d: &Data, x_zero_point: u8, out: Output, y_stride: usize) -> Vec<u8> {
-    let conv = QConv::new(isa, *shape, x_zero_point, out, y_stride);
+    let conv = made(isa, shape, d, x_zero_point, out, y_stride);
     let mut packed = vec![0xEE; conv.packed_len()];
     conv.pack(&d.filter(), &mut packed);
     assert!(conv.accepts(&packed) && packed.len().is_multiple_of(64));
@@ -170,6 +176,7 @@ fn extremes_of_both_sides() {
                     zero_points: vec![],
                     bias: vec![],
                     multiplier: vec![scale; s.oc],
+                    offset: vec![],
                 };
                 check_data(&s, &d, x_zero_point, Output { zero_point: 128, min: 0, max: 255 }, s.oc);
             }
@@ -189,6 +196,7 @@ fn extremes_of_weights_around_their_zero_points() {
                     zero_points: (0..s.oc).map(|oc| if oc % 3 == 0 { 0 } else { zero }).collect(),
                     bias: vec![],
                     multiplier: vec![1.0 / 34_000.0; s.oc],
+                    offset: vec![],
                 };
                 check_data(&s, &d, x_zero_point, Output { zero_point: 128, min: 0, max: 255 }, s.oc);
             }
@@ -234,8 +242,11 @@ fn halves_round_to_even() {
         zero_points: vec![],
         bias: vec![0, 1, 0],
         multiplier: vec![0.5, 0.5, 0.5],
+        offset: vec![],
     };
-    check_data(&s, &d, 0, Output { zero_point: 100, min: 0, max: 255 }, 3);
+    let out = Output { zero_point: 100, min: 0, max: 255 };
+    check_data(&s, &d, 0, out, 3);
+    check_data(&s, &Data { multiplier: vec![1.0; 3], offset: vec![0.5, -0.5, 2.5], ..d }, 0, out, 3);
 }
 
 #[test]
@@ -248,6 +259,7 @@ fn a_product_that_is_no_number_becomes_the_highest_result() {
             zero_points: vec![],
             bias: vec![],
             multiplier: vec![f32::NAN; s.oc],
+            offset: vec![],
         };
         let y = run(isa, &s, &d, 0, Output { zero_point: 50, min: 20, max: 90 }, s.oc);
         assert!(y.iter().all(|&q| q == 90), "{isa}: {y:?}");
@@ -266,7 +278,7 @@ fn packed_weights_depend_on_nothing_but_their_layout() {
         let packed: Vec<(u32, Vec<u8>)> = Isa::available()
             .into_iter()
             .map(|isa| {
-                let conv = QConv::new(isa, s, 5, FULL, s.oc);
+                let conv = made(isa, &s, &d, 5, FULL, s.oc);
                 let mut packed = vec![0; conv.packed_len()];
                 conv.pack(&d.filter(), &mut packed);
                 (conv.layout(), packed)
@@ -287,6 +299,7 @@ fn weights_of_another_convolution_are_refused() {
         conv.pack(&filter, &mut packed);
         let others = [
             QConv::new(isa, s, 6, FULL, s.oc),
+            QConv::new(isa, s, 5, FULL, s.oc).with_offsets(),
             QConv::new(isa, ConvShape::linear(2, 7, 16), 5, FULL, s.oc),
             QConv::new(isa, ConvShape::linear(2, 8, 15), 5, FULL, s.oc),
         ];

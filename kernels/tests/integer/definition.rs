@@ -37,6 +37,8 @@ pub struct Data {
     pub zero_points: Vec<i16>,
     pub bias: Vec<i32>,
     pub multiplier: Vec<f32>,
+    /// None, or one per channel.
+    pub offset: Vec<f32>,
 }
 
 impl Data {
@@ -48,7 +50,14 @@ impl Data {
             true => (0..oc).map(|_| random.pick(&[0, 0, 1, -1, 20, -90, 127, -128])).collect(),
             false => vec![],
         };
+        // Halves make ties; some leave the range of a byte, and of an i32.
+        let offsets = [0.0, 0.5, -0.5, 1.25, -77.3, 300.0, -300.0, 3e9, -1e20];
+        let offset = match random.pick(&[true, false]) {
+            true => (0..oc).map(|_| random.pick(&offsets)).collect(),
+            false => vec![],
+        };
         Data {
+            offset,
             x: random.bytes(x_len + SLACK),
             weights: random.bytes(weights).into_iter().map(|b| (b as i8).max(-127)).collect(),
             zero_points,
@@ -64,7 +73,14 @@ impl Data {
             zero_points: &self.zero_points,
             bias: &self.bias,
             multiplier: &self.multiplier,
+            offset: &self.offset,
         }
+    }
+
+    /// A sum, modulo 2^32, in steps of the output.
+    fn scaled(&self, sum: i64, oc: usize) -> f32 {
+        let real = (sum as i32) as f32 * self.multiplier[oc];
+        self.offset.get(oc).map_or(real, |offset| real + offset)
     }
 
     /// A weight less its zero point.
@@ -73,9 +89,8 @@ impl Data {
     }
 }
 
-/// `clamp(round_half_even(acc * multiplier) + zero_point)`; the sum of products is taken modulo 2^32.
-fn requantized(sum: i64, multiplier: f32, out: Output) -> u8 {
-    let real = (sum as i32) as f32 * multiplier;
+/// `clamp(round_half_even(real) + zero_point)`
+fn requantized(real: f32, out: Output) -> u8 {
     let q = f64::from(real.round_ties_even()) + f64::from(out.zero_point);
     q.clamp(f64::from(out.min), f64::from(out.max)) as u8
 }
@@ -88,13 +103,13 @@ fn source(o: usize, k: usize, stride: usize, dilation: usize, pad: usize, len: u
 /// The convolution `[rows][oc]`.
 pub fn conv(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
     let sums = conv_sums(s, d, x_zero_point);
-    sums.iter().enumerate().map(|(i, &sum)| requantized(sum, d.multiplier[i % s.oc], out)).collect()
+    sums.iter().enumerate().map(|(i, &sum)| requantized(d.scaled(sum, i % s.oc), out)).collect()
 }
 
 /// The convolution `[rows][oc]` as reals within bounds; what is not a number is the upper bound.
 pub fn conv_reals(s: &ConvShape, d: &Data, x_zero_point: u8, [min, max]: [f32; 2]) -> Vec<f32> {
     let real = |(i, &sum): (usize, &i64)| {
-        let real = (sum as i32) as f32 * d.multiplier[i % s.oc];
+        let real = d.scaled(sum, i % s.oc);
         let real = if real.is_nan() || real >= max { max } else { real };
         if real <= min { min } else { real }
     };
@@ -155,5 +170,5 @@ pub fn conv_transpose(s: &ConvTransposeShape, d: &Data, x_zero_point: u8, out: O
             }
         }
     }
-    sums.iter().enumerate().map(|(i, &sum)| requantized(sum, d.multiplier[i % s.oc], out)).collect()
+    sums.iter().enumerate().map(|(i, &sum)| requantized(d.scaled(sum, i % s.oc), out)).collect()
 }

@@ -23,6 +23,7 @@ fn check(random: &mut Random, shape: &ConvShape, weights: impl Fn(i8) -> i8) {
     let mut d = Data::random(random, shape.x_len(), shape.oc * shape.k(), shape.oc);
     d.weights.iter_mut().for_each(|w| *w = weights(*w));
     d.bias.clear();
+    d.offset.clear();
     let scale = random.pick(&[1.0, 0.037, 1e-20, 3e30, f32::INFINITY]);
     let source = Source { scale, zero_point: random.pick(&[0, 1, 127, 128, 255]) };
     let bounds = random.pick(&[[f32::NEG_INFINITY, f32::INFINITY], [0.0, 6.0], [-3.5, 250.25]]);

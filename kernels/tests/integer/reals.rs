@@ -9,6 +9,7 @@ const UNBOUND: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 /// Runs all rows in two parts; what lies behind them must stay as it is.
 fn run(isa: Isa, shape: &ConvShape, d: &Data, x_zero_point: u8, bounds: [f32; 2]) -> Vec<u32> {
     let conv = QConv::to_f32(isa, *shape, x_zero_point, bounds);
+    let conv = if d.offset.is_empty() { conv } else { conv.with_offsets() };
     let mut packed = vec![0xEE; conv.packed_len()];
     conv.pack(&d.filter(), &mut packed);
     let mut scratch = vec![0xEE; conv.scratch_len()];

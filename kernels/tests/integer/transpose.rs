@@ -13,6 +13,7 @@ fn check(random: &mut Random, s: ConvTransposeShape) {
     let y_stride = s.oc + random.pick(&[0, 3]);
     for isa in Isa::available() {
         let conv = QConvTranspose::new(isa, s, x_zero_point, out, y_stride);
+        let conv = if d.offset.is_empty() { conv } else { conv.with_offsets() };
         let mut packed = vec![0; conv.packed_len()];
         conv.pack(&d.filter(), &mut packed);
         assert!(conv.accepts(&packed) && !conv.accepts(&packed[1..]));

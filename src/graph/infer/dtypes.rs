@@ -187,14 +187,14 @@ fn weighted(site: &Site) -> Rule<DType> {
         return give(site, F32, &[]);
     }
     let (x, w) = (site.tensor(0)?.dtype, site.tensor(1)?.dtype);
-    let (bias, out, others): (_, _, &[DType]) = match (x, w) {
-        (F32, F32 | F16 | I8) => (F32, F32, &[]),
-        (F16, F16) => (F16, F16, &[]),
-        (U8, I8) => (I32, U8, &[F32]),
+    let (bias, out, others): (&[DType], _, &[DType]) = match (x, w) {
+        (F32, F32 | F16 | I8) => (&[F32], F32, &[]),
+        (F16, F16) => (&[F16], F16, &[]),
+        (U8, I8) => (&[I32, F32], U8, &[F32]),
         _ => return Err(format!("can't take {x} activations with {w} weights")),
     };
     if site.optional(2)?.is_some() {
-        one_of(site, 2, &[bias])?;
+        one_of(site, 2, bias)?;
     }
     give(site, out, others)
 }

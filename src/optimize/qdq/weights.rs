@@ -1,22 +1,20 @@
 //! Weights and biases of a product, as integer kernels want them.
 //!
-//! Weights become i8 around 0, or around a zero point per channel where they are farther away from it. A bias becomes steps of the accumulator, `s_x * s_w[c]`. Usually it is given in
-//! these; otherwise it is rounded to them. Channels whose weights are almost 0 may have steps so small that their bias
-//! does not fit the accumulator: their steps are doubled until it does. Neither is done where it would be seen: it may
-//! move an output by 1/64 of its step, or one that is f32 by 2^-16 of the channel's greatest sum.
+//! Weights become i8 around 0, or around a zero point per channel where they are farther away from it. A bias becomes
+//! i32, in steps of the accumulator `s_x * s_w[c]`, if it is given in these or if rounding it to them would not be
+//! noticed; any other stays f32, and the kernel adds what is no whole step behind the multiplication. That is also where
+//! the bias of a channel goes whose weights are almost 0, and whose steps so small that it would not fit the accumulator.
 
 use super::super::edit::{Names, f32s};
 use super::Codes;
 use crate::graph::{DType, Data, Graph, Node, Quant, Rows, Tensor, TensorId};
 
-/// Part of an output's step by which it may be moved.
-const SHARE: f64 = 1.0 / 64.0;
-/// The same for f32 outputs, as part of the greatest sum.
-const FLOAT_SHARE: f64 = 1.0 / 65536.0;
+/// Part of an output's step by which rounding a bias may move it: less than what rounding to f32 on the way may.
+const SHARE: f64 = 1.0 / 65536.0;
+/// The same for f32 outputs, as part of the greatest sum: half a unit in the last place of an f32.
+const FLOAT_SHARE: f64 = 1.0 / 16777216.0;
 /// Relative difference of scales that come from one product, computed in another precision.
 const SAME_SCALE: f64 = 1e-6;
-/// How often steps are doubled at most: weights of 7 bits are gone by then.
-const MAX_DOUBLINGS: u32 = 8;
 
 /// What goes into and comes out of a product.
 pub(super) struct Product {
@@ -41,34 +39,26 @@ pub(super) fn integer(
     let weights = centred(tensor, &quant, &dims)?;
     let as_stored = tensor.dtype == DType::I8 && quant.zero_point.iter().all(|&z| z == 0);
     let row = weights.len().checked_div(*dims.first()?)?;
-    let scales = quant.scale.iter().cycle();
-    let rows = weights.chunks(row.max(1)).zip(scales);
-    let mut channels: Vec<Channel> =
-        rows.map(|(w, &scale)| Channel { weights: w.to_vec(), bias: 0, scale }).collect();
-    if let Some(b) = node.input(2) {
-        let bias = steps_of_bias(graph, codes, b, &channels, product)?;
-        channels.iter_mut().zip(bias).for_each(|(channel, bias)| channel.bias = bias);
-    }
-    let mut doubled = false;
-    for channel in channels.iter_mut().filter(|c| !c.fits(product)) {
-        channel.double_steps(product)?;
-        doubled = true;
-    }
+    let rows = weights.chunks(row.max(1)).zip(quant.scale.iter().cycle());
+    let channels: Vec<Channel> = rows.map(|(w, &scale)| Channel::new(w, scale, product)).collect();
+    channels.iter().all(|c| c.fits(0)).then_some(())?;
+    let bias = match node.input(2) {
+        Some(b) => Some(bias(graph, codes, b, &channels, product)?),
+        None => None,
+    };
     let mut names = Names::default();
-    let w = if as_stored && !doubled {
+    let w = if as_stored {
         stored
     } else {
         let name = names.unique(graph, &format!("{}.i8", graph.tensor(stored).name));
-        let weights: Vec<i32> = channels.iter().flat_map(|c| c.weights.iter().copied()).collect();
         let rows = Rows::new(&weights, row)?;
         let quant = rows.quant(&channels.iter().map(|c| c.scale).collect::<Vec<f32>>());
         let codes = Data::from_slice(&rows.codes);
         graph.add_tensor(Tensor::constant(name, DType::I8, &dims, codes).with_quant(quant))
     };
-    let b = node.input(2).map(|old| {
-        let name = names.unique(graph, &format!("{}.i32", graph.tensor(old).name));
-        let bias: Vec<i32> = channels.iter().map(|c| c.bias as i32).collect();
-        graph.add_tensor(Tensor::constant(name, DType::I32, &[bias.len()], Data::from_slice(&bias)))
+    let b = bias.zip(node.input(2)).map(|((dtype, data), old)| {
+        let name = names.unique(graph, &format!("{}.{dtype}", graph.tensor(old).name));
+        graph.add_tensor(Tensor::constant(name, dtype, &[channels.len()], data))
     });
     Some([Some(w), b])
 }
@@ -81,93 +71,75 @@ fn centred(tensor: &Tensor, quant: &Quant, dims: &[usize]) -> Option<Vec<i32>> {
 
 /// What makes one channel of the output.
 struct Channel {
-    weights: Vec<i32>,
-    /// In steps of the accumulator.
-    bias: i64,
     /// Of the weights.
     scale: f32,
+    /// A step of the accumulator.
+    step: f64,
+    /// The greatest sum of products.
+    reach: i64,
 }
 
 impl Channel {
-    /// A step of the accumulator.
-    fn step(&self, product: &Product) -> f64 {
-        f64::from(product.input.0) * f64::from(self.scale)
-    }
-
-    /// The greatest sum of products with these weights.
-    fn reach(weights: impl Iterator<Item = i32>, product: &Product) -> i64 {
+    fn new(weights: &[i32], scale: f32, product: &Product) -> Channel {
         let input = i64::from(product.input.1.max(255 - product.input.1));
-        input * weights.map(|w| i64::from(w.abs())).sum::<i64>()
+        Channel {
+            scale,
+            step: f64::from(product.input.0) * f64::from(scale),
+            reach: input * weights.iter().map(|w| i64::from(w.abs())).sum::<i64>(),
+        }
     }
 
-    fn fits(&self, product: &Product) -> bool {
-        Channel::reach(self.weights.iter().copied(), product) + self.bias.abs() <= i64::from(i32::MAX)
+    /// True if the accumulator holds all sums and this bias.
+    fn fits(&self, bias: i64) -> bool {
+        self.reach.checked_add(bias.abs()).is_some_and(|most| most <= i64::from(i32::MAX))
     }
 
-    /// By how much an output may be moved.
-    fn allowed(&self, product: &Product) -> f64 {
-        match product.output {
+    /// The bias in steps, if it fits and rounding it would not be noticed, or be no more than rounding it to f32 was.
+    fn steps(&self, bias: f32, product: &Product) -> Option<i32> {
+        let steps = (f64::from(bias) / self.step).round_ties_even();
+        let moved = (f64::from(bias) - steps * self.step).abs();
+        let allowed = match product.output {
             Some(scale) => f64::from(scale) * SHARE,
-            None => {
-                self.step(product)
-                    * Channel::reach(self.weights.iter().copied(), product) as f64
-                    * FLOAT_SHARE
-            }
-        }
-    }
-
-    /// Makes the steps larger until the sums fit.
-    fn double_steps(&mut self, product: &Product) -> Option<()> {
-        for doublings in 1..=MAX_DOUBLINGS {
-            let factor = 1i64 << doublings;
-            let coarse = |v: i64| (v as f64 / factor as f64).round_ties_even() as i64;
-            let weights = self.weights.iter().map(|&w| coarse(i64::from(w)) as i32).collect();
-            let (bias, scale) = (coarse(self.bias), self.scale * factor as f32);
-            let channel = Channel { weights, bias, scale };
-            if channel.fits(product) {
-                let pairs = self.weights.iter().zip(&channel.weights);
-                let moved = Channel::reach(pairs.map(|(old, new)| old - new * factor as i32), product)
-                    + (self.bias - bias * factor).abs();
-                (moved as f64 * self.step(product) <= self.allowed(product)).then_some(())?;
-                *self = channel;
-                return Some(());
-            }
-        }
-        None
+            None => self.step * self.reach as f64 * FLOAT_SHARE,
+        };
+        let whole = steps.abs() <= f64::from(i32::MAX) && self.fits(steps as i64);
+        let own = f64::from(bias.abs()) * f64::from(f32::EPSILON);
+        (whole && moved <= allowed.max(own)).then_some(steps as i32)
     }
 }
 
-/// The bias in steps of each channel's accumulator.
-fn steps_of_bias(
+/// The bias: i32, in steps of each channel's accumulator, or f32.
+fn bias(
     graph: &Graph,
     codes: &Codes,
     b: TensorId,
     channels: &[Channel],
     product: &Product,
-) -> Option<Vec<i64>> {
-    let reals = match codes.constant(graph, b).map(|c| graph.tensor(c)) {
-        Some(stored) if is_in_steps(stored, channels, product) => {
-            return Some(stored.codes()?.into_iter().map(i64::from).collect());
+) -> Option<(DType, Data)> {
+    let stored = codes.constant(graph, b).map(|c| graph.tensor(c));
+    if let Some(stored) = stored.filter(|stored| is_in_steps(stored, channels)) {
+        let steps = stored.codes()?;
+        if steps.iter().zip(channels).all(|(&steps, channel)| channel.fits(steps.into())) {
+            return Some((DType::I32, Data::from_slice(&steps)));
         }
+    }
+    let reals = match stored {
         Some(stored) => stored.dequantized()?,
         None => f32s(graph, b)?,
     };
-    let rounded = |(real, channel): (f32, &Channel)| {
-        let (real, step) = (f64::from(real), channel.step(product));
-        let steps = (real / step).round_ties_even();
-        let seen = (real - steps * step).abs() > channel.allowed(product);
-        // Beyond this no number of doublings helps.
-        (!seen && steps.abs() < (1i64 << 40) as f64).then_some(steps as i64)
-    };
-    (reals.len() == channels.len()).then_some(())?;
-    reals.into_iter().zip(channels).map(rounded).collect()
+    (reals.len() == channels.len() && reals.iter().all(|b| b.is_finite())).then_some(())?;
+    let steps = reals.iter().zip(channels).map(|(&real, channel)| channel.steps(real, product));
+    Some(match steps.collect::<Option<Vec<i32>>>() {
+        Some(steps) => (DType::I32, Data::from_slice(&steps)),
+        None => (DType::F32, Data::from_slice(&reals)),
+    })
 }
 
 /// True if the bias is stored as steps of the accumulators.
-fn is_in_steps(stored: &Tensor, channels: &[Channel], product: &Product) -> bool {
+fn is_in_steps(stored: &Tensor, channels: &[Channel]) -> bool {
     let Some(quant) = stored.quant.as_ref().filter(|_| stored.dtype == DType::I32) else { return false };
     let same = |(channel, &scale): (&Channel, &f32)| {
-        let step = channel.step(product);
+        let step = channel.step;
         (f64::from(scale) - step).abs() <= SAME_SCALE * step
     };
     stored.shape.elements() == Some(channels.len())

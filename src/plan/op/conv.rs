@@ -1,13 +1,14 @@
 //! Convolutions and products with constant weights.
 
 use super::super::{PlanError, Planned, Planner};
+use super::integer::Integer;
 use super::weights::{Split, WeightStep, Weighted};
-use super::{NodeView, dynamic, ratio};
+use super::{NodeView, dynamic};
 use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
-use ottava_kernels::{ConvShape, ConvTransposeShape, Filter, QConv, QConvTranspose, QDepthwise};
+use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
     let shape = window_shape(v, op.strides, op.pads, op.dilations, op.groups)?;
@@ -72,15 +73,15 @@ fn plan_shape(
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
-            if shape.is_depthwise() {
-                let kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
-                let kernel = match q.zero_points.is_empty() {
-                    true => kernel,
-                    false => kernel.with_wide_weights(q.farthest(shape.k())),
-                };
+            if shape.is_depthwise() && !q.has_offsets() {
+                let mut kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
+                if !q.zero_points.is_empty() {
+                    kernel = kernel.with_wide_weights(q.farthest(shape.k()));
+                }
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else {
                 let kernel = QConv::new(p.isa, shape, q.x_zero, out, shape.oc);
+                let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
                 q.step(p, v, kernel, pixels, QConv::pack)
             }
         }
@@ -88,8 +89,10 @@ fn plan_shape(
             if shape.is_depthwise() {
                 return Err(v.no_kernel());
             }
-            let kernel = QConv::to_f32(p.isa, shape, v.affine(v.tensor(0)?)?.zero, [clamp.min, clamp.max]);
-            Integer::of(v, shape.k(), 1.0)?.step(p, v, kernel, pixels, QConv::pack)
+            let q = Integer::of(v, shape.k(), 1.0)?;
+            let kernel = QConv::to_f32(p.isa, shape, q.x_zero, [clamp.min, clamp.max]);
+            let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
+            q.step(p, v, kernel, pixels, QConv::pack)
         }
         Types::Float => {
             let f = Float::of(v)?;
@@ -134,6 +137,7 @@ pub(super) fn plan_transpose(
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, kh * kw * c / op.groups.max(1), y.scale)?, y.output(op.clamp));
             let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, oc);
+            let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
             q.step(p, v, kernel, lines, QConvTranspose::pack)
         }
         Types::IntegerToFloat | Types::Dynamic => Err(v.no_kernel()),
@@ -172,97 +176,6 @@ fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
         (DType::U8, DType::I8, DType::F32) => Ok(Types::IntegerToFloat),
         (DType::F32, DType::F32 | DType::F16, DType::F32) => Ok(Types::Float),
         _ => Err(v.no_kernel()),
-    }
-}
-
-/// Weights, bias and multipliers of an integer node, as the graph has them.
-struct Integer<'a> {
-    x_zero: u8,
-    weights: &'a [i8],
-    /// Of the weights; empty if all are 0.
-    zero_points: Vec<i16>,
-    bias: Vec<i32>,
-    multiplier: Vec<f32>,
-    tensor: TensorId,
-}
-
-impl<'a> Integer<'a> {
-    /// Reads and checks them; `products` is how many go into one output, `y_scale` is the output's.
-    fn of(v: NodeView<'a>, products: usize, y_scale: f32) -> Result<Integer<'a>, PlanError> {
-        let w = v.tensor(1)?;
-        let x = v.affine(v.tensor(0)?)?;
-        let weights: &[i8] = bytemuck::cast_slice(v.constant(1)?.bytes());
-        let channels = v.dims(w)?[0];
-        let quant = w.quant.as_ref().filter(|q| matches!(q.axis, None | Some(0)));
-        let quant = quant.ok_or_else(|| {
-            v.unsupported(format!("'{}' should be quantized per tensor or along axis 0", w.name))
-        })?;
-        let of = |c: usize| if quant.axis.is_some() { c } else { 0 };
-        let multiplier: Vec<f32> =
-            (0..channels).map(|c| ratio(x.scale, quant.scale[of(c)], y_scale)).collect();
-        let zero_points = match quant.zero_point.iter().any(|&z| z != 0) {
-            // A graph's zero points are within the range of their codes.
-            true => (0..channels).map(|c| quant.zero_point[of(c)] as i16).collect(),
-            false => vec![],
-        };
-        if let Some(bad) = multiplier.iter().find(|m| !m.is_finite()) {
-            return Err(v.unsupported(format!("its scales give the multiplier {bad}")));
-        }
-        let bias = match v.node.input(2) {
-            None => vec![0; channels],
-            Some(_) if v.tensor(2)?.dtype == DType::I32 => v.constant(2)?.to_vec(),
-            Some(_) => return Err(v.no_kernel()),
-        };
-        if bias.len() != channels {
-            return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
-        }
-        let q = Integer { x_zero: x.zero, weights, zero_points, bias, multiplier, tensor: v.input(1)? };
-        q.check_accumulators(v, products)?;
-        Ok(q)
-    }
-
-    /// What a channel's weights are less.
-    fn zero_point(&self, channel: usize) -> i16 {
-        self.zero_points.get(channel).copied().unwrap_or(0)
-    }
-
-    /// By how much a weight differs from its zero point at most.
-    fn farthest(&self, products: usize) -> u16 {
-        let rows = self.weights.chunks(products.max(1)).enumerate();
-        let off = rows.flat_map(|(c, row)| row.iter().map(move |&w| (c, w)));
-        off.map(|(c, w)| i16::from(w).abs_diff(self.zero_point(c))).max().unwrap_or(0)
-    }
-
-    /// Refuses weights with which a sum could leave an i32: `sum |w| * max |x - zero| + |bias|` per channel.
-    fn check_accumulators(&self, v: NodeView<'_>, products: usize) -> Result<(), PlanError> {
-        let most_weight = if self.zero_points.is_empty() { 128 } else { 255 };
-        let largest = i64::from(self.x_zero.max(255 - self.x_zero));
-        let most_bias = self.bias.iter().map(|b| i64::from(b.unsigned_abs())).max().unwrap_or(0);
-        if products as i64 * most_weight * largest + most_bias <= i64::from(i32::MAX) {
-            return Ok(());
-        }
-        for (c, (row, b)) in self.weights.chunks(products.max(1)).zip(&self.bias).enumerate() {
-            let zero = self.zero_point(c);
-            let sum: i64 = row.iter().map(|&w| i64::from(i16::from(w).abs_diff(zero))).sum();
-            let bound = sum * largest + i64::from(b.unsigned_abs());
-            if bound > i64::from(i32::MAX) {
-                return Err(PlanError::Accumulator { node: v.node.name.clone(), products, bound });
-            }
-        }
-        Ok(())
-    }
-
-    fn step<K: Weighted>(
-        self,
-        p: &Planner<'_>,
-        v: NodeView<'_>,
-        kernel: K,
-        split: Split,
-        pack: impl FnOnce(&K, &Filter<'_>, &mut [u8]),
-    ) -> Result<Planned, PlanError> {
-        let Integer { weights, zero_points, bias, multiplier, .. } = &self;
-        let filter = Filter { weights, zero_points, bias, multiplier };
-        WeightStep::new(p, v, self.tensor, kernel, split, |k, to| pack(k, &filter, to)).planned(v)
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn plan_product(
         return Err(v.unsupported(format!("{} biases for {channels} channels", bias.len())));
     }
     let kernel = DynamicQConv::reals(p.isa, shape, [clamp.min, clamp.max]);
-    let filter = Filter { weights, zero_points: &zeros, bias: &[], multiplier: &scale };
+    let filter = Filter { weights, zero_points: &zeros, multiplier: &scale, ..Filter::default() };
     let packed = pack(p, v, &kernel, &filter, &bias)?;
     let step = ProductStep { kernel, packed, split, scale: Some(1), zero: Some(2) };
     Ok(Planned::step(step, &[v.input(0)?, v.input(3)?, v.input(4)?], &v.node.outputs))
@@ -189,7 +189,8 @@ fn sums(
 ) -> Result<Planned, PlanError> {
     let kernel = DynamicQConv::sums(p.isa, shape);
     let multiplier = vec![0.0; shape.oc];
-    let filter = Filter { weights: &weights, zero_points: &zero_points, bias: &[], multiplier: &multiplier };
+    let (weights, zero_points, multiplier) = (&weights, &zero_points, &multiplier);
+    let filter = Filter { weights, zero_points, multiplier, ..Filter::default() };
     let packed = pack(p, v, &kernel, &filter, &[])?;
     let split = super::conv::pixels(&shape, super::conv::cost(&shape, 1));
     let zero = v.node.input(2);

@@ -7,6 +7,7 @@ mod copy;
 mod custom;
 mod dynamic;
 mod index;
+mod integer;
 mod integer_lstm;
 mod matmul;
 mod pool;
