@@ -90,16 +90,30 @@ impl Vectors for Avx2 {
         }
     }
 
+    #[inline(always)]
+    unsafe fn scale(sum: __m256i, multiplier: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let real = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
+            _mm256_castps_si256(real)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_reals(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b))) }
+    }
+
     /// The zero point and the clamp come after the conversion, on narrow integers with saturation: what is far
     /// below converts to a large negative number, what is far above is cut to the ceiling first.
     #[inline(always)]
-    unsafe fn requantize(sums: [__m256i; 4], multipliers: [__m256i; 4], bounds: Bounds) -> __m256i {
+    unsafe fn narrow(reals: [__m256i; 4], bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
         unsafe {
-            let a = scaled(sums[0], multipliers[0], bounds.ceiling);
-            let b = scaled(sums[1], multipliers[1], bounds.ceiling);
-            let c = scaled(sums[2], multipliers[2], bounds.ceiling);
-            let d = scaled(sums[3], multipliers[3], bounds.ceiling);
+            let [a, b, c, d] = reals;
+            let (a, b) = (rounded(a, bounds.ceiling), rounded(b, bounds.ceiling));
+            let (c, d) = (rounded(c, bounds.ceiling), rounded(d, bounds.ceiling));
             let low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), bounds.zero_point);
             let high = _mm256_adds_epi16(_mm256_packs_epi32(c, d), bounds.zero_point);
             let bytes = _mm256_packus_epi16(low, high);
@@ -108,16 +122,13 @@ impl Vectors for Avx2 {
     }
 }
 
-/// Accumulators times multipliers, rounded to integers.
+/// Reals to integers, at most the ceiling.
 ///
 /// Safety: the processor has the instruction set.
 #[inline(always)]
-unsafe fn scaled(sum: __m256i, multiplier: __m256i, ceiling: __m256) -> __m256i {
+unsafe fn rounded(real: __m256i, ceiling: __m256) -> __m256i {
     // SAFETY: the caller's promise.
-    unsafe {
-        let v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
-        _mm256_cvtps_epi32(_mm256_min_ps(v, ceiling))
-    }
+    unsafe { _mm256_cvtps_epi32(_mm256_min_ps(_mm256_castsi256_ps(real), ceiling)) }
 }
 
 /// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.

@@ -84,16 +84,30 @@ impl Vectors for Avx512Vnni {
         }
     }
 
+    #[inline(always)]
+    unsafe fn scale(sum: __m512i, multiplier: __m512i) -> __m512i {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
+            _mm512_castps_si512(real)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_reals(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b))) }
+    }
+
     /// The zero point and the clamp come after the conversion, on narrow integers with saturation: what is far
     /// below converts to a large negative number, what is far above is cut to the ceiling first.
     #[inline(always)]
-    unsafe fn requantize(sums: [__m512i; 4], multipliers: [__m512i; 4], bounds: Bounds) -> __m512i {
+    unsafe fn narrow(reals: [__m512i; 4], bounds: Bounds) -> __m512i {
         // SAFETY: the trait's contract.
         unsafe {
-            let a = scaled(sums[0], multipliers[0], bounds.ceiling);
-            let b = scaled(sums[1], multipliers[1], bounds.ceiling);
-            let c = scaled(sums[2], multipliers[2], bounds.ceiling);
-            let d = scaled(sums[3], multipliers[3], bounds.ceiling);
+            let [a, b, c, d] = reals;
+            let (a, b) = (rounded(a, bounds.ceiling), rounded(b, bounds.ceiling));
+            let (c, d) = (rounded(c, bounds.ceiling), rounded(d, bounds.ceiling));
             let low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), bounds.zero_point);
             let high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), bounds.zero_point);
             let bytes = _mm512_packus_epi16(low, high);
@@ -102,16 +116,13 @@ impl Vectors for Avx512Vnni {
     }
 }
 
-/// Accumulators times multipliers, rounded to integers.
+/// Reals to integers, at most the ceiling.
 ///
 /// Safety: the processor has the instruction set.
 #[inline(always)]
-unsafe fn scaled(sum: __m512i, multiplier: __m512i, ceiling: __m512) -> __m512i {
+unsafe fn rounded(real: __m512i, ceiling: __m512) -> __m512i {
     // SAFETY: the caller's promise.
-    unsafe {
-        let v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
-        _mm512_cvtps_epi32(_mm512_min_ps(v, ceiling))
-    }
+    unsafe { _mm512_cvtps_epi32(_mm512_min_ps(_mm512_castsi512_ps(real), ceiling)) }
 }
 
 /// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.

@@ -70,9 +70,21 @@ impl Vectors for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn requantize(sums: [__m256i; 4], multipliers: [__m256i; 4], bounds: Bounds) -> __m256i {
+    unsafe fn scale(sum: __m256i, multiplier: __m256i) -> __m256i {
         // SAFETY: the trait's contract.
-        unsafe { Avx2::requantize(sums, multipliers, bounds) }
+        unsafe { Avx2::scale(sum, multiplier) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_reals(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::add_reals(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow(reals: [__m256i; 4], bounds: Bounds) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::narrow(reals, bounds) }
     }
 }
 

@@ -15,12 +15,13 @@
 //! as these would be compiled without it.
 //!
 //! Packed, per block: 64 bytes of which the first is the number of its parts, bias i32, multiplier f32 (both in word
-//! order), then for each part, each kernel column and each group of kernel rows four vectors of weight words. A weight
-//! is the sum of its parts; most blocks have one.
+//! order), offset f32 (likewise) if there are any, then for each part, each kernel column and each group of kernel rows
+//! four vectors of weight words. A weight is the sum of its parts; most blocks have one.
 
 #![allow(clippy::needless_range_loop)]
 
 use super::QDepthwise;
+use super::scales::Scales;
 use super::stream;
 use crate::{Filter, Output};
 use std::ops::Range;
@@ -54,12 +55,12 @@ pub(crate) trait Vectors {
     /// `sum + dot(x, w)` in every 32-bit word.
     unsafe fn dot(sum: Self::Word, x: Self::Word, w: Self::Word) -> Self::Word;
     unsafe fn bounds(out: Output) -> Self::Bounds;
-    /// Accumulators to bytes in channel order.
-    unsafe fn requantize(
-        sums: [Self::Word; 4],
-        multipliers: [Self::Word; 4],
-        bounds: Self::Bounds,
-    ) -> Self::Word;
+    /// Accumulators times multipliers, as reals.
+    unsafe fn scale(sum: Self::Word, multiplier: Self::Word) -> Self::Word;
+    /// The sum of reals.
+    unsafe fn add_reals(a: Self::Word, b: Self::Word) -> Self::Word;
+    /// Reals to bytes in channel order.
+    unsafe fn narrow(reals: [Self::Word; 4], bounds: Self::Bounds) -> Self::Word;
 }
 
 /// Bytes of interleaved columns that are worked on at a time: well within a first-level cache.
@@ -72,7 +73,7 @@ pub(super) const BLOCK_HEADER: usize = 64;
 const MAX_PIXELS: usize = 4;
 
 /// Sizes that follow from a shape.
-struct Layout {
+pub(super) struct Layout {
     /// Groups of kernel rows.
     groups: usize,
     /// Pixels that one vector covers.
@@ -83,6 +84,8 @@ struct Layout {
     column: usize,
     /// The most parts that a block has.
     parts: usize,
+    /// Where in a block, counted from its biases, the weights start.
+    pub weights: usize,
     /// Packed bytes of one block.
     block_bytes: usize,
     /// Output pixels of a tile.
@@ -102,6 +105,7 @@ impl Layout {
             shape.c > 0 && V::BYTES.is_multiple_of(shape.c) && shape.strides[1] == 1 && y_stride == shape.c;
         let together = if fits { V::BYTES / shape.c } else { 1 };
         let column = groups * 4 * V::BYTES;
+        let weights = if conv.offsets { 12 } else { 8 } * V::BYTES;
         let at_once = together * V::PIXELS;
         let reach = (shape.kernel[1] - 1).saturating_mul(shape.dilations[1]);
         let room = (TILE_BYTES / column).saturating_sub(reach + 1) / shape.strides[1] + 1;
@@ -112,7 +116,8 @@ impl Layout {
             blocks: shape.c.div_ceil(V::BYTES),
             column,
             parts,
-            block_bytes: BLOCK_HEADER + 8 * V::BYTES + parts * shape.kernel[1] * column,
+            weights,
+            block_bytes: BLOCK_HEADER + weights + parts * shape.kernel[1] * column,
             tile,
             columns: ((tile - 1) * shape.strides[1]).saturating_add(reach + 1),
             streams: V::STREAMS
@@ -164,6 +169,9 @@ pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &
             let mut put = |at: usize, bytes: [u8; 4]| packed[at + 4 * i..][..4].copy_from_slice(&bytes);
             put(0, conv.folded_bias(filter, c).to_le_bytes());
             put(4 * V::BYTES, filter.multiplier[c].to_le_bytes());
+            if conv.offsets {
+                put(8 * V::BYTES, filter.offset[c].to_le_bytes());
+            }
             for kx in 0..kw {
                 for g in 0..layout.groups {
                     let mut left = [0; 4];
@@ -179,7 +187,7 @@ pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &
                             header[0] = header[0].max(part as u8 + 1);
                         }
                         let at = (part * kw + kx) * layout.groups + g;
-                        put(8 * V::BYTES + at * 4 * V::BYTES, V::weights(taps));
+                        put(layout.weights + at * 4 * V::BYTES, V::weights(taps));
                         left = [0, 1, 2, 3].map(|t| left[t] - taps[t]);
                     }
                 }
@@ -199,7 +207,7 @@ pub(super) struct RowSource {
 /// What all parts of one call share.
 pub(super) struct Call<'a, V: Vectors> {
     pub conv: &'a QDepthwise,
-    layout: Layout,
+    pub layout: Layout,
     pub bounds: V::Bounds,
     /// What lies beside the image.
     pub border: RowSource,
@@ -442,18 +450,18 @@ unsafe fn dot_pixels<V: Vectors>(
     columns: &[u8],
     starts: [usize; MAX_PIXELS],
 ) -> [V::Word; MAX_PIXELS] {
-    let (conv, layout, bounds) = (call.conv, &call.layout, call.bounds);
+    let (conv, layout) = (call.conv, &call.layout);
     let (kw, groups, column) = (conv.shape.kernel[1], layout.groups, layout.column);
     let column_step = conv.shape.dilations[1] * column;
     let reach = (kw - 1) * column_step + column;
     let parts = usize::from(packed[0]).min(layout.parts);
     let packed = &packed[BLOCK_HEADER..];
-    assert!(packed.len() >= 8 * V::BYTES + parts * kw * column);
+    assert!(packed.len() >= layout.weights + parts * kw * column);
     assert!(starts.iter().all(|&s| s + reach <= columns.len()));
     // SAFETY: by the assert, `packed` starts with four vectors of bias.
     let mut sums = [unsafe { load_four::<V>(packed.as_ptr()) }; MAX_PIXELS];
-    // SAFETY: by the assert, a block holds bias, multipliers and `parts * kw * groups` quads of weights.
-    let mut weights = unsafe { packed.as_ptr().add(8 * V::BYTES) };
+    // SAFETY: by the assert, a block holds bias, scales and `parts * kw * groups` quads of weights.
+    let mut weights = unsafe { packed.as_ptr().add(layout.weights) };
     for _ in 0..parts {
         for kx in 0..kw {
             for g in 0..groups {
@@ -472,13 +480,12 @@ unsafe fn dot_pixels<V: Vectors>(
             }
         }
     }
-    // SAFETY: by the assert, the multipliers follow the bias.
-    let multipliers = unsafe { load_four::<V>(packed.as_ptr().add(4 * V::BYTES)) };
+    let scales = Scales::new(call, packed);
     // SAFETY: the caller has the instruction set.
-    let mut results = [unsafe { V::requantize(sums[0], multipliers, bounds) }; MAX_PIXELS];
+    let mut results = [unsafe { scales.requantize(sums[0]) }; MAX_PIXELS];
     for p in 1..V::PIXELS {
         // SAFETY: the caller has the instruction set.
-        results[p] = unsafe { V::requantize(sums[p], multipliers, bounds) };
+        results[p] = unsafe { scales.requantize(sums[p]) };
     }
     results
 }

@@ -19,6 +19,8 @@ mod avxvnni;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
 #[cfg(target_arch = "x86_64")]
+mod scales;
+#[cfg(target_arch = "x86_64")]
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ pub struct QDepthwise {
     pub(crate) y_stride: usize,
     /// Sums of this many i8 make every weight.
     pub(crate) parts: usize,
+    /// Filters have an offset for every channel.
+    pub(crate) offsets: bool,
     variant: Variant,
 }
 
@@ -83,13 +87,26 @@ impl QDepthwise {
         assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
         assert!(out.min <= out.max, "the range of the output is empty");
-        QDepthwise { shape, x_zero_point, out, y_stride, parts: 1, variant: Variant::new(isa) }
+        QDepthwise {
+            shape,
+            x_zero_point,
+            out,
+            y_stride,
+            parts: 1,
+            offsets: false,
+            variant: Variant::new(isa),
+        }
     }
 
     /// For weights that are up to `farthest` away from their zero points (of at most 255). Without this all must be
     /// -128..=127 with it.
     pub fn with_wide_weights(self, farthest: u16) -> QDepthwise {
         QDepthwise { parts: usize::from(farthest).div_ceil(127).max(1), ..self }
+    }
+
+    /// For filters with [offsets](Filter::offset), which must have them then.
+    pub fn with_offsets(self) -> QDepthwise {
+        QDepthwise { offsets: true, ..self }
     }
 
     /// What runs, for people: operation, instruction set.
@@ -107,7 +124,7 @@ impl QDepthwise {
 
     /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
     pub fn layout(&self) -> u32 {
-        match self.variant {
+        let layout = match self.variant {
             Variant::Scalar => 0x200,
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => 0x210 + u32::from(blocked::repeats_channels::<Avx2>(self)),
@@ -115,13 +132,14 @@ impl QDepthwise {
             Variant::AvxVnni => 0x230 + u32::from(blocked::repeats_channels::<AvxVnni>(self)),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => 0x220 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
-        }
+        };
+        layout + if self.offsets { 8 } else { 0 }
     }
 
     /// Bytes of the packed weights (a multiple of 64).
     pub fn packed_len(&self) -> usize {
         let len = match self.variant {
-            Variant::Scalar => scalar::qdepthwise::packed_len(&self.shape),
+            Variant::Scalar => scalar::qdepthwise::packed_len(self),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2 => blocked::packed_len::<Avx2>(self),
             #[cfg(target_arch = "x86_64")]
@@ -154,6 +172,8 @@ impl QDepthwise {
     /// Panics if a slice is too short, or a weight farther from its zero point than was
     /// [said](Self::with_wide_weights).
     pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
+        let offsets = if self.offsets { self.shape.c } else { 0 };
+        assert_eq!(filter.offset.len(), offsets, "there is an offset for every channel or none");
         let (header, packed) = packed[..self.packed_len()].split_at_mut(HEADER);
         header.copy_from_slice(&self.header());
         match self.variant {

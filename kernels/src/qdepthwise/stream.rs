@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::blocked::{BLOCK_HEADER, Call, RowSource, Vectors, load_four};
+use super::scales::Scales;
 
 /// Kernel columns.
 pub(super) const COLUMNS: usize = 3;
@@ -20,9 +21,8 @@ struct Line<'a, V: Vectors> {
     /// The words of a column beside the image.
     border: [V::Word; 4],
     bias: *const u8,
-    multipliers: *const u8,
     weights: *const u8,
-    bounds: &'a V::Bounds,
+    scales: Scales<'a, V>,
     y: *mut u8,
     /// Bytes from one output pixel to the next.
     y_stride: usize,
@@ -55,12 +55,12 @@ impl<V: Vectors> Line<'_, V> {
 
     /// Requantizes the sums of an output pixel and writes them.
     ///
-    /// Safety: the processor has `V`'s instruction set; there are multipliers, and the pixel is one of the output.
+    /// Safety: the processor has `V`'s instruction set, and the pixel is one of the output.
     #[inline(always)]
     unsafe fn finish(&self, sums: [V::Word; 4], pixel: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            let result = V::requantize(sums, load_four::<V>(self.multipliers), *self.bounds);
+            let result = self.scales.requantize(sums);
             let to = self.y.add(pixel * self.y_stride);
             if self.channels == V::BYTES {
                 V::store(result, to);
@@ -85,28 +85,17 @@ pub(super) unsafe fn run<V: Vectors>(
 ) {
     let (conv, s) = (call.conv, &call.conv.shape);
     let packed = &packed[BLOCK_HEADER..];
-    assert!(packed.len() >= 4 * (2 + COLUMNS) * V::BYTES && channels <= V::BYTES);
+    assert!(packed.len() >= call.layout.weights + 4 * COLUMNS * V::BYTES && channels <= V::BYTES);
     assert!(y.len() >= (s.ow - 1) * conv.y_stride + channels);
     let bias = packed.as_ptr();
-    let (multipliers, weights) = (bias.wrapping_add(4 * V::BYTES), bias.wrapping_add(8 * V::BYTES));
-    // SAFETY: by the asserts there are bias, multipliers and weights, and room for the outputs; the rest is the
+    let (scales, weights) = (Scales::new(call, packed), bias.wrapping_add(call.layout.weights));
+    // SAFETY: by the asserts there are bias and weights, and room for the outputs; the rest is the
     // caller's promise.
     unsafe {
         let border = [V::load(call.border.start); 4];
         let (y, y_stride) = (y.as_mut_ptr(), conv.y_stride);
         let image = [s.pad[1], s.w];
-        let line = Line {
-            sources,
-            image,
-            border,
-            bias,
-            multipliers,
-            weights,
-            bounds: &call.bounds,
-            y,
-            y_stride,
-            channels,
-        };
+        let line = Line { sources, image, border, bias, weights, scales, y, y_stride, channels };
         match s.strides[1] {
             1 => windows::<V, 1>(&line, s.ow),
             _ => windows::<V, 2>(&line, s.ow),
@@ -119,7 +108,7 @@ pub(super) unsafe fn run<V: Vectors>(
 /// Safety: the processor has `V`'s instruction set; `line` is good for `width` output pixels.
 #[inline(always)]
 unsafe fn windows<V: Vectors, const STRIDE: usize>(line: &Line<'_, V>, width: usize) {
-    // SAFETY: the caller's promise; a block holds bias, multipliers and the weights of three columns.
+    // SAFETY: the caller's promise; a block holds bias and the weights of three columns.
     unsafe {
         let bias = load_four::<V>(line.bias);
         let mut weights = [bias; COLUMNS];

@@ -22,6 +22,7 @@ struct Data {
     zero_points: Vec<i16>,
     bias: Vec<i32>,
     multiplier: Vec<f32>,
+    offset: Vec<f32>,
     x: Vec<u8>,
 }
 
@@ -32,7 +33,7 @@ impl Data {
             zero_points: &self.zero_points,
             bias: &self.bias,
             multiplier: &self.multiplier,
-            ..Filter::default()
+            offset: &self.offset,
         }
     }
 }
@@ -51,6 +52,7 @@ fn data(s: &ConvShape, random: &mut Random) -> Data {
         zero_points: vec![],
         bias: (0..s.c).map(|_| (random.float() * 1e5) as i32).collect(),
         multiplier: (0..s.c).map(|_| 0.01 * random.float().abs() + 1e-4).collect(),
+        offset: vec![],
         x,
     }
 }
@@ -73,19 +75,29 @@ fn output(conv: &QDepthwise, d: &Data, rows_at_once: usize) -> Vec<u8> {
 
 fn check(s: ConvShape, extra: usize, seed: u64) {
     let mut random = Random::new(seed);
-    let d = data(&s, &mut random);
+    let mut d = data(&s, &mut random);
+    check_data(s, extra, &d);
+    // Halves make ties; some leave the range of a byte, and of an i32.
+    d.offset = (0..s.c).map(|c| [0.5, -0.5, 300.0, 4e9, -4e9, 0.3, random.float()][c % 7]).collect();
+    check_data(s, extra, &d);
+}
+
+fn check_data(s: ConvShape, extra: usize, d: &Data) {
     for (zero_point, out) in [
         (0, Output { zero_point: 0, min: 0, max: 255 }),
         (255, Output { zero_point: 255, min: 3, max: 250 }),
         (117, Output { zero_point: 100, min: 100, max: 255 }),
     ] {
-        let new = |isa| QDepthwise::new(isa, s, zero_point, out, s.c + extra);
-        let expected = output(&new(Isa::SCALAR), &d, usize::MAX >> 1);
+        let new = |isa| {
+            let conv = QDepthwise::new(isa, s, zero_point, out, s.c + extra);
+            if d.offset.is_empty() { conv } else { conv.with_offsets() }
+        };
+        let expected = output(&new(Isa::SCALAR), d, usize::MAX >> 1);
         on_every_isa(|isa| {
             let conv = new(isa);
             assert_eq!(conv.packed_len() % 64, 0);
             for rows in [1, 3, usize::MAX >> 1] {
-                assert!(output(&conv, &d, rows) == expected, "{isa} {s:?} zero point {zero_point} + {extra}");
+                assert!(output(&conv, d, rows) == expected, "{isa} {s:?} zero point {zero_point} + {extra}");
             }
         });
     }
@@ -229,6 +241,7 @@ fn known_answer() {
         zero_points,
         bias: vec![4, 0],
         multiplier: vec![0.5, 1.0],
+        offset: vec![],
         x,
     };
     // Channel 0 is [1, 2, 3] around the zero point, channel 1 is [-1, -2, -3].

@@ -73,10 +73,13 @@ fn plan_shape(
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
-            if shape.is_depthwise() && !q.has_offsets() {
+            if shape.is_depthwise() {
                 let mut kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
                 if !q.zero_points.is_empty() {
                     kernel = kernel.with_wide_weights(q.farthest(shape.k()));
+                }
+                if q.has_offsets() {
+                    kernel = kernel.with_offsets();
                 }
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else {
