@@ -26,7 +26,7 @@ fn enums() -> Vec<(&'static str, Vec<&'static str>)> {
         };
     }
     names!(UnaryKind BinaryKind ReduceKind PoolKind ScatterKind PadMode ResizeMode ResizeCoord ResampleFilter NearestMode
-        RecurrentCell Direction GateKind)
+        RecurrentCell RowQuant Direction GateKind)
 }
 
 #[test]

@@ -1,22 +1,25 @@
 //! TensorFlow Lite networks that keep states answer, run after run, what LiteRT answered.
 //!
-//! `data/streams.npz` holds the networks, the inputs of several runs without a reset between them, and the outputs.
+//! `data/streams.npz` and `data/hybrid.npz` hold the networks, the inputs of several runs without a reset between them,
+//! and the outputs.
 
 mod common;
 
 use common::shared;
 use npyz::npz::NpzArchive;
 use ottava::custom::{CustomOp, Input, Kernel, Parameters, register};
-use ottava::graph::{DType, Dim, Shape};
+use ottava::graph::{DType, Dim, Node, Op, RowQuant, Shape};
 use ottava::import::{ImportOptions, tflite};
 use ottava::{Limits, Model, Session, SessionOptions, format, optimize};
 use ottava_kernels::Isa;
 use std::sync::Arc;
 
 fn stored(name: &str) -> Vec<u8> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/streams.npz");
-    let mut npz = NpzArchive::open(path).unwrap();
-    npz.by_name(name).unwrap().unwrap_or_else(|| panic!("there is no {name}")).into_vec().unwrap()
+    let found = ["streams", "hybrid"].into_iter().find_map(|file| {
+        let path = format!("{}/tests/data/{file}.npz", env!("CARGO_MANIFEST_DIR"));
+        NpzArchive::open(path).unwrap().by_name(name).unwrap()?.into_vec().ok()
+    });
+    found.unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 fn import(bytes: &[u8]) -> Result<Model, ottava::import::ImportError> {
@@ -94,10 +97,23 @@ fn float_layers() {
     }
 }
 
-/// LiteRT has 127 steps on either side of 0 for each row, here there are 255 between its least and its greatest value.
+/// The same bytes of inputs and states as there; another exp.
 #[test]
 fn layers_with_bytes_for_weights() {
-    check_model(&network("hybrid_lstm"), "hybrid_lstm", 0.012);
+    for (name, rows) in [
+        ("hybrid_lstm", RowQuant::Symmetric),
+        ("symmetric", RowQuant::Symmetric),
+        ("symmetric_clipped", RowQuant::Symmetric),
+        ("symmetric_step", RowQuant::Symmetric),
+        ("asymmetric", RowQuant::Asymmetric),
+        ("asymmetric_clipped", RowQuant::Asymmetric),
+        ("asymmetric_step", RowQuant::Asymmetric),
+    ] {
+        let model = network(name);
+        let is_so = |node: &Node| matches!(&node.op, Op::Recurrent(op) if op.rows == rows);
+        assert!(model.graph().nodes.iter().any(is_so), "{name}");
+        check_model(&model, name, 1e-6);
+    }
 }
 
 #[test]

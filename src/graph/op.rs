@@ -7,7 +7,7 @@
 
 use super::attr::{Attr, AttrField, field};
 use super::kinds::*;
-use super::recurrent::{Direction, GateFunction, RecurrentCell};
+use super::recurrent::{Direction, GateFunction, RecurrentCell, RowQuant};
 
 /// Why attributes don't make an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -303,9 +303,8 @@ ops! {
         couple_forget: bool,
         /// GRU: the reset gate acts behind the product with r, not before it.
         reset_after: bool,
-        /// With weights in i8, inputs and states are quantized as they come: all rows of a product with one scale and
-        /// zero point, or each row with its own.
-        shared_scale: bool,
+        /// With weights in i8, how inputs and states are quantized as they come.
+        rows: RowQuant,
     }
     /// Floats to u8 with the scale and zero point that their own range asks for. Input: x (f32). Outputs: the bytes
     /// (u8), the scale (f32, no dimensions), the zero point (u8, no dimensions). The arithmetic is ONNX's.

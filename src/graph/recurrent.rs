@@ -44,6 +44,20 @@ impl RecurrentCell {
 }
 
 text_enum! {
+    /// How inputs and states become bytes for products with weights in i8.
+    RowQuant {
+        /// Each row with its own scale and zero point, as `DynamicQuantize` finds them.
+        Each = "each",
+        /// All rows of a product with one scale and zero point, as `DynamicQuantize` finds them.
+        Shared = "shared",
+        /// Each row in 127 steps on either side of 0.
+        Symmetric = "symmetric",
+        /// Each row with its own scale and zero point, as TensorFlow Lite finds them.
+        Asymmetric = "asymmetric",
+    }
+}
+
+text_enum! {
     /// Which way a recurrent layer goes through time.
     Direction {
         /// From the first step to the last.
@@ -171,7 +185,7 @@ impl Recurrent {
             cell_clip: f32::INFINITY,
             couple_forget: false,
             reset_after: false,
-            shared_scale: false,
+            rows: RowQuant::Each,
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn quantized(
     if weights.iter().any(|&w| graph.tensor(w).dtype != DType::F32) {
         return None;
     }
-    let mut layer = Node { op: Recurrent { shared_scale: false, ..op.clone() }.into(), ..node.clone() };
+    let mut layer = Node { op: Recurrent { rows: RowQuant::Each, ..op.clone() }.into(), ..node.clone() };
     for (slot, w) in [1, 2].into_iter().zip(weights) {
         match rows(graph.tensor(w), per_tensor) {
             Ok(mut tensor) => {

@@ -64,7 +64,7 @@ class Net:
 O, K = S.BuiltinOperator, S.BuiltinOptions
 
 
-def lstm(kind, batch, steps, inputs, hidden, time_major=False, clip=0.0):
+def lstm(kind, batch, steps, inputs, hidden, time_major=False, clip=0.0, asymmetric=False):
     """kind: "int", "float", "hybrid"."""
     n = Net()
     integer, hybrid = kind == "int", kind == "hybrid"
@@ -94,6 +94,7 @@ def lstm(kind, batch, steps, inputs, hidden, time_major=False, clip=0.0):
     y = n.tensor(act, (*lead, hidden), "y", out_q)
     o = S.UnidirectionalSequenceLSTMOptionsT()
     o.fusedActivationFunction, o.cellClip, o.projClip, o.timeMajor = 4, clip, 0.0, time_major
+    o.asymmetricQuantizeInputs = asymmetric
     between = None
     if integer:
         between = [n.tensor(np.int16, (), f"i{i}", (2.0**-12, 0)) for i in range(4)]

@@ -10,6 +10,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+pub use crate::dynamic::RowQuant;
 pub use cell::Cell;
 pub use product::{Arithmetic, Rows};
 

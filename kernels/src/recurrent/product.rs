@@ -1,7 +1,7 @@
 //! Products with the weights of a recurrent layer.
 
 use crate::bytes::{bytes_mut, floats, floats_mut};
-use crate::dynamic::quantize_dynamically;
+use crate::dynamic::{RowQuant, quantize_dynamically};
 use crate::fconv::FConv;
 use crate::multiversion::multiversion;
 use crate::qconv::{DynamicQConv, Source};
@@ -15,9 +15,8 @@ pub enum Arithmetic {
     Float,
     /// Weights are i8, rows of inputs are quantized to u8 as they come.
     Dynamic {
-        /// All rows of a product share scale and zero point; otherwise each has its own, and what comes out of a row
-        /// does not depend on the others.
-        shared: bool,
+        /// In which way; unless rows are [shared](RowQuant::Shared), what comes out of a row does not depend on the others.
+        rows: RowQuant,
     },
 }
 
@@ -55,6 +54,7 @@ impl<'a> Rows<'a> {
 #[derive(Clone, Debug)]
 pub struct Product {
     kind: Kind,
+    quant: RowQuant,
     rows: usize,
     k: usize,
     n: usize,
@@ -79,9 +79,13 @@ impl Product {
     /// A product of `rows` rows of `k` with `n` rows of weights.
     pub fn new(isa: Isa, arithmetic: Arithmetic, rows: usize, k: usize, n: usize) -> Product {
         let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
+        let quant = match arithmetic {
+            Arithmetic::Float => RowQuant::Each,
+            Arithmetic::Dynamic { rows } => rows,
+        };
         let kind = match arithmetic {
             Arithmetic::Float => Kind::Float(FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n)),
-            Arithmetic::Dynamic { shared } if shared || rows == 1 => {
+            Arithmetic::Dynamic { .. } if quant == RowQuant::Shared || rows == 1 => {
                 Kind::Together(Box::new(DynamicQConv::reals(isa, ConvShape::linear(rows, k, n), unbounded)))
             }
             Arithmetic::Dynamic { .. } => {
@@ -89,7 +93,7 @@ impl Product {
                 Kind::Apart { sums: Box::new(DynamicQConv::sums(isa, ConvShape::linear(block, k, n))), block }
             }
         };
-        Product { kind, rows, k, n }
+        Product { kind, quant, rows, k, n }
     }
 
     /// What runs, for people.
@@ -188,7 +192,8 @@ impl Product {
             }
             Kind::Together(product) => {
                 let (bytes, scratch) = scratch.split_at_mut(self.block_bytes(self.rows));
-                let source = quantize_dynamically(isa, &x[..self.rows * k], &mut bytes[..self.rows * k]);
+                let x = &x[..self.rows * k];
+                let source = quantize_dynamically(isa, self.quant, x, &mut bytes[..self.rows * k]);
                 let packed = &packed[..product.packed_len()];
                 return product.run(packed, bytes, source, bytes_mut(y), rows, scratch);
             }
@@ -203,7 +208,7 @@ impl Product {
             let count = block.min(rows.end - first);
             for (i, source) in sources[..count].iter_mut().enumerate() {
                 let x = &x[(first + i) * k..][..k];
-                *source = quantize_dynamically(isa, x, &mut bytes[i * k..][..k]);
+                *source = quantize_dynamically(isa, self.quant, x, &mut bytes[i * k..][..k]);
             }
             let y = &mut y[(first - rows.start) * n..][..count * n];
             sums.run(packed, bytes, raw, bytes_mut(y), 0..count, scratch);

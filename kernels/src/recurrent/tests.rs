@@ -221,7 +221,7 @@ fn gates_have_the_same_bits_everywhere() {
 }
 
 /// A layer with weights in i8, for inputs quantized as they come.
-fn dynamic(case: &Case, isa: Isa, shared: bool, moved: bool) -> [Vec<f32>; 3] {
+fn dynamic(case: &Case, isa: Isa, quant: RowQuant, moved: bool) -> [Vec<f32>; 3] {
     let Extents { input, hidden, .. } = case.extents;
     let (w, w_scales) = bytes(&case.w, input);
     let (r, r_scales) = bytes(&case.r, hidden);
@@ -234,7 +234,7 @@ fn dynamic(case: &Case, isa: Isa, shared: bool, moved: bool) -> [Vec<f32>; 3] {
     let zero_points = if moved { &zeros[..] } else { &[] };
     let rows = |values, scales| Rows::Bytes { values, scales, zero_points };
     let weights = Weights { input: rows(&w, &w_scales), state: rows(&r, &r_scales), bias: &case.bias };
-    case.run_with(isa, Arithmetic::Dynamic { shared }, &weights)
+    case.run_with(isa, Arithmetic::Dynamic { rows: quant }, &weights)
 }
 
 /// Each row of weights in i8, with its scale.
@@ -250,7 +250,13 @@ fn dynamic_layers_have_the_same_bits_everywhere_and_are_near() {
     let sizes = [(1, 1, 1, 1), (5, 1, 3, 7), (4, 3, 8, 16), (3, 2, 17, 33), (2, 19, 5, 20), (20, 1, 64, 64)];
     for (i, (steps, batch, input, hidden)) in sizes.into_iter().enumerate() {
         for (j, cell) in cells().into_iter().enumerate() {
-            for (shared, moved) in [(false, false), (true, false), (false, true)] {
+            for (quant, moved) in [
+                (RowQuant::Each, false),
+                (RowQuant::Shared, false),
+                (RowQuant::Each, true),
+                (RowQuant::Symmetric, false),
+                (RowQuant::Asymmetric, false),
+            ] {
                 let extents = Extents { steps, batch, input, hidden, batch_first: false };
                 let mut case = Case::new(cell, extents, false, (i * 10 + j) as u64);
                 // Small weights: what quantization adds does not grow from step to step.
@@ -258,18 +264,18 @@ fn dynamic_layers_have_the_same_bits_everywhere_and_are_near() {
                 let bits = |v: &[Vec<f32>; 3]| {
                     v.clone().map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
                 };
-                let want = dynamic(&case, Isa::SCALAR, shared, moved);
+                let want = dynamic(&case, Isa::SCALAR, quant, moved);
                 on_every_isa(|isa| {
                     assert_eq!(
-                        bits(&dynamic(&case, isa, shared, moved)),
+                        bits(&dynamic(&case, isa, quant, moved)),
                         bits(&want),
-                        "{isa} {cell:?} {extents:?} {shared}"
+                        "{isa} {cell:?} {extents:?} {quant:?}"
                     );
                 });
                 let exact = case.exact();
                 let far =
                     want[0].iter().zip(&exact[0]).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
-                assert!(moved || far < 0.06, "{cell:?} {extents:?} {shared}: off by {far}");
+                assert!(moved || far < 0.06, "{cell:?} {extents:?} {quant:?}: off by {far}");
             }
         }
     }
@@ -280,14 +286,15 @@ fn rows_with_their_own_scale_do_not_depend_on_each_other() {
     for cell in cells() {
         let extents = Extents { steps: 4, batch: 3, input: 6, hidden: 10, batch_first: true };
         let all = Case::new(cell, extents, false, 77);
-        let together = dynamic(&all, Isa::best(), false, true);
-        for n in 0..3 {
+        for (n, quant) in [RowQuant::Each, RowQuant::Symmetric, RowQuant::Asymmetric].into_iter().enumerate()
+        {
+            let together = dynamic(&all, Isa::best(), quant, true);
             let mut alone = Case::new(cell, Extents { batch: 1, ..extents }, false, 77);
             alone.x = all.x[n * 24..][..24].to_vec();
             alone.h = all.h[n * 10..][..10].to_vec();
             alone.c = all.c[n * 10..][..10].to_vec();
             (alone.w, alone.r, alone.bias) = (all.w.clone(), all.r.clone(), all.bias.clone());
-            assert_eq!(dynamic(&alone, Isa::best(), false, true)[0], together[0][n * 40..][..40]);
+            assert_eq!(dynamic(&alone, Isa::best(), quant, true)[0], together[0][n * 40..][..40]);
         }
     }
 }

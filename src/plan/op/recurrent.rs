@@ -3,7 +3,9 @@
 use super::super::{Kernel, PlanError, Planned, Planner};
 use super::weights::{Packing, packed_for};
 use super::{NodeView, values, values_mut};
-use crate::graph::{DType, Data, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, TensorId};
+use crate::graph::{
+    DType, Data, Direction, GateFunction, GateKind, Recurrent, RecurrentCell, RowQuant, TensorId,
+};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::recurrent::{self, Arithmetic, Cell, Extents, Recurrence, States};
 use ottava_kernels::unary::UnaryFn;
@@ -27,7 +29,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
     let (weights, state) = (Matrix::of(v, 1)?, Matrix::of(v, 2)?);
     let arithmetic = match (&weights, &state) {
         (Matrix::Float(_), Matrix::Float(_)) => Arithmetic::Float,
-        (Matrix::Bytes(..), Matrix::Bytes(..)) => Arithmetic::Dynamic { shared: op.shared_scale },
+        (Matrix::Bytes(..), Matrix::Bytes(..)) => Arithmetic::Dynamic { rows: rows(op.rows) },
         _ => return Err(v.no_kernel()),
     };
     if input.max(hidden) > MAX_PRODUCTS && arithmetic != Arithmetic::Float {
@@ -73,6 +75,15 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Recurrent) -> Result<P
     let [lengths, h, c] = [optional(LENGTHS), optional(FIRST_H), optional(FIRST_C)];
     let layer = Layer { parts, extents, lengths, h, c, slots, node: v.node.name.clone() };
     Ok(Planned::Step { kernel: Box::new(layer), inputs, outputs })
+}
+
+fn rows(rows: RowQuant) -> recurrent::RowQuant {
+    match rows {
+        RowQuant::Each => recurrent::RowQuant::Each,
+        RowQuant::Shared => recurrent::RowQuant::Shared,
+        RowQuant::Symmetric => recurrent::RowQuant::Symmetric,
+        RowQuant::Asymmetric => recurrent::RowQuant::Asymmetric,
+    }
 }
 
 /// The sizes of a layer whose inputs 0 and 2 are x and the weights of its state. With these, no length that plans or

@@ -3,7 +3,7 @@
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use crate::graph::{
-    DType, Data, Direction, GateFunction, GateKind, Quant, Recurrent, RecurrentCell, TensorId,
+    DType, Data, Direction, GateFunction, GateKind, Quant, Recurrent, RecurrentCell, RowQuant, TensorId,
 };
 
 pub(super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -154,7 +154,8 @@ fn emit_with(cx: &mut Context, op: Recurrent, w: TensorId, r: TensorId) -> Resul
 pub(super) fn dynamic_lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
     let couple_forget = attrs.flag("input_forget", false)?;
-    let op = Recurrent { couple_forget, shared_scale: true, ..common(cx, &mut attrs, RecurrentCell::Lstm)? };
+    let op =
+        Recurrent { couple_forget, rows: RowQuant::Shared, ..common(cx, &mut attrs, RecurrentCell::Lstm)? };
     let hidden_size = attrs.int("hidden_size")?;
     attrs.finish()?;
     let (w, r) = (Codes::of(cx, 1, 8)?, Codes::of(cx, 2, 10)?);

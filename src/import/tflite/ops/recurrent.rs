@@ -5,8 +5,8 @@ use super::super::context::Context;
 use super::super::weights::dequantized;
 use super::recurrent_integer;
 use crate::graph::{
-    DType, Data, Dim, Direction, GateFunction, GateKind, Node, Quant, Recurrent, RecurrentCell, Shape,
-    Squeeze, Tensor, TensorId, Unsqueeze,
+    DType, Data, Dim, Direction, GateFunction, GateKind, Node, Quant, Recurrent, RecurrentCell, RowQuant,
+    Shape, Squeeze, Tensor, TensorId, Unsqueeze,
 };
 
 /// Where the four gates are among the operands of a kind, in the order that the graph wants them: input, output,
@@ -32,9 +32,12 @@ pub(super) struct Layer {
     pub peepholes: bool,
     /// The dimension of x that is the batch.
     pub batch: Dim,
+    /// How floats become bytes for weights in i8.
+    rows: RowQuant,
 }
 
-/// `UnidirectionalSequenceLSTMOptions`: fused_activation_function, cell_clip, proj_clip, time_major, ...
+/// `UnidirectionalSequenceLSTMOptions`: fused_activation_function, cell_clip, proj_clip, time_major,
+/// asymmetric_quantize_inputs.
 pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let activation = cx.options.scalar::<i8>(0, 0)?;
     let clip = cx.options.scalar::<f32>(1, 0.0)?;
@@ -48,7 +51,8 @@ pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     }
     let batch = cx.tensor(x).shape.get(usize::from(!batch_first)).copied().unwrap_or(Dim::Fixed(1));
     let cell_clip = if clip > 0.0 { clip } else { f32::INFINITY };
-    let layer = Layer { x, batch_first, cell_clip, peepholes: cx.has(PEEPHOLES + 1), batch };
+    let rows = if cx.options.flag(4)? { RowQuant::Asymmetric } else { RowQuant::Symmetric };
+    let layer = Layer { x, batch_first, cell_clip, peepholes: cx.has(PEEPHOLES + 1), batch, rows };
     match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
         (DType::F32, _) => float(cx, &layer, activation),
         (DType::U8, true) => recurrent_integer::lstm(cx, &layer, activation),
@@ -99,6 +103,7 @@ fn float(cx: &mut Context, layer: &Layer, activation: i8) -> Result<Vec<TensorId
         batch_first: layer.batch_first,
         functions: vec![GateKind::Sigmoid.into(), function, function],
         cell_clip: layer.cell_clip,
+        rows: layer.rows,
         ..Recurrent::new(RecurrentCell::Lstm, Direction::Forward)
     };
     let node = Node { name: cx.name.to_string(), op: op.into(), inputs, outputs: vec![] };
