@@ -3,6 +3,7 @@
 
 pub mod integer;
 pub mod nets;
+pub mod parts;
 pub mod recurrent;
 pub mod shapes;
 
