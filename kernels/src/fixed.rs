@@ -29,6 +29,11 @@ impl Multiplier {
         Some(Multiplier { value: value as i32, shift })
     }
 
+    /// `(value, shift)` of `value * 2^(shift - 31)`: at least 2^30 and below 2^31, or 0.
+    pub fn parts(self) -> (i32, i32) {
+        (self.value, self.shift)
+    }
+
     /// `x` times the factor, rounded twice: to 31 bits behind the point (halves up), then to an integer (halves away
     /// from zero). A product that leaves 32 bits wraps.
     #[inline(always)]

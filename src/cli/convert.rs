@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::options::{LoadArgs, ShapeArgs, isa_names};
 use super::output::{say, say_json};
 use super::{model, show};
-use crate::SessionOptions;
+use crate::{SessionOptions, export};
 use clap::Args;
 use ottava_kernels::Isa;
 use serde::Serialize;
@@ -85,6 +85,17 @@ impl Convert {
         let (nodes_int8, nodes_float) = model::count_nodes(loaded.model.graph());
         let seconds = start.elapsed().as_secs_f64();
         let written = Written { bytes_in: loaded.file_bytes, bytes_out, nodes_int8, nodes_float, seconds };
-        if self.json { say_json(&written) } else { say(written.table()) }
+        if self.json {
+            return say_json(&written);
+        }
+        say(written.table())?;
+        let states = if model::is_onnx(&self.output) { export::states(loaded.model.graph()) } else { vec![] };
+        if !states.is_empty() {
+            say(format!(
+                "ONNX has no states; whoever runs the model gives them as inputs:\n  {}",
+                states.join("\n  ")
+            ))?;
+        }
+        Ok(())
     }
 }

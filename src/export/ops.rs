@@ -1,11 +1,21 @@
 //! Each operator in ONNX's form.
 
+mod attention;
+mod dynamic;
 mod elementwise;
+mod index;
+mod integer_lstm;
+mod normalize;
 mod product;
+mod quantized;
+mod recurrent;
+mod scan;
+mod steps;
 mod window;
 
 use super::Stop;
-use super::onnx::{Layout, TO_NCHW, TO_NHWC, Writer, code, int, ints, text};
+use super::messages::{code, int, ints, text};
+use super::onnx::{Layout, TO_NCHW, TO_NHWC, Writer};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
 
@@ -22,7 +32,6 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
         Op::Reduce(op) => reduce(w, &n, op),
         Op::Unary(op) => elementwise::unary(w, &n, op),
         Op::Binary(op) => elementwise::binary(w, &n, op),
-        Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => elementwise::convert(w, &n),
         Op::Softmax(op) => {
             let name = if op.log { "LogSoftmax" } else { "Softmax" };
             let x = w.real(n.input(0)?, Layout::Plain)?;
@@ -30,7 +39,7 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
             w.computed(name, &[x], axis, (n.out(), Layout::Plain), Clamp::NONE)
         }
         Op::Transpose(op) => transpose(w, &n, op),
-        Op::Concat(op) => moved(w, &n, "Concat", vec![int("axis", op.axis as i64)]),
+        Op::Concat(op) => concat(w, &n, op),
         Op::Split(op) => split(w, &n, op),
         Op::Slice(_) => moved(w, &n, "Slice", vec![]),
         Op::Pad(op) => moved(w, &n, "Pad", vec![text("mode", op.mode.name())]),
@@ -42,13 +51,20 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
         Op::Expand(_) => moved(w, &n, "Expand", vec![]),
         Op::Tile(_) => moved(w, &n, "Tile", vec![]),
         Op::Gather(op) => moved(w, &n, "Gather", vec![int("axis", op.axis as i64)]),
+        Op::GatherElements(op) => moved(w, &n, "GatherElements", vec![int("axis", op.axis as i64)]),
+        Op::GatherRows(op) => moved(w, &n, "GatherND", vec![int("batch_dims", op.batch_dims as i64)]),
+        Op::ScatterElements(op) => {
+            let axis = int("axis", op.axis as i64);
+            moved(w, &n, "ScatterElements", vec![axis, index::reduction(op.kind)])
+        }
+        Op::ScatterRows(op) => moved(w, &n, "ScatterND", vec![index::reduction(op.kind)]),
         Op::Where(_) => moved(w, &n, "Where", vec![]),
         Op::ShapeOf(op) => {
             let end = (op.end != i64::MAX).then(|| int("end", op.end));
             moved(w, &n, "Shape", end.into_iter().chain([int("start", op.start)]).collect())
         }
         Op::Cast(_) => {
-            let to = code(w.graph.tensor(n.out()).dtype)?;
+            let to = code(w.graph.tensor(n.out()).dtype);
             moved(w, &n, "Cast", vec![int("to", to.into())])
         }
         Op::ArgMax(op) => {
@@ -56,14 +72,23 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
             let flags = flags.map(|(name, v)| int(name, v.into()));
             moved(w, &n, "ArgMax", flags.into_iter().chain([int("axis", op.axis as i64)]).collect())
         }
-        Op::Fill(_) => {
-            let (shape, value) =
-                (w.stored(n.input(0)?, Layout::Plain)?, w.stored(n.input(1)?, Layout::Plain)?);
-            let to = w.make(n.out(), Layout::Plain);
-            w.push("Expand", &[value, shape], to, vec![]);
-            Ok(())
-        }
-        _ => Err(Stop::because("it has no ONNX form here; keep the .8va file")),
+        Op::Fill(_) => index::fill(w, &n),
+        Op::Range(_) => index::range(w, &n),
+        Op::CumSum(op) => index::cumsum(w, &n, op),
+        Op::TopK(op) => index::top_k(w, &n, op),
+        Op::BatchNorm(op) => normalize::batch_norm(w, &n, op),
+        Op::LayerNorm(op) => normalize::layer_norm(w, &n, op),
+        Op::Attention(op) => attention::attention(w, &n, op),
+        Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => quantized::convert(w, &n),
+        Op::Unpack(op) => quantized::unpack(w, &n, op),
+        Op::DynamicQuantize(_) => dynamic::quantize(w, &n),
+        Op::IntegerMatMul(_) => dynamic::matmul(w, &n),
+        Op::IntegerConv(op) => dynamic::conv(w, &n, op),
+        Op::Recurrent(op) => recurrent::recurrent(w, &n, op),
+        Op::IntegerLstm(op) => integer_lstm::integer_lstm(w, &n, op),
+        Op::Custom(op) => custom(w, &n, op),
+        // Branches are written before their nodes are.
+        Op::Merge(_) => Err(Stop::because("it chooses between branches that are not known here")),
     }
 }
 
@@ -86,7 +111,7 @@ impl<'a> NodeView<'a> {
         self.node.outputs[0]
     }
 
-    /// The extents of constant input `i`.
+    /// The extents of input `i`.
     fn dims(&self, i: usize) -> Result<Vec<usize>, Stop> {
         let t = self.tensor(i)?;
         t.shape.dims().ok_or_else(|| Stop::because(format!("the shape of '{}' is not known", t.name)))
@@ -101,12 +126,26 @@ impl<'a> NodeView<'a> {
 
 /// An operator that takes integers as they are.
 fn moved(w: &mut Writer, n: &NodeView, op: &str, attributes: Vec<AttributeProto>) -> Result<(), Stop> {
-    let named = |w: &mut Writer, input: &Option<TensorId>| match input {
-        Some(id) => w.stored(*id, Layout::Plain),
-        None => Ok(String::new()),
-    };
-    let inputs = n.node.inputs.iter().map(|i| named(w, i)).collect::<Result<Vec<_>, _>>()?;
+    let mut inputs = Vec::new();
+    for id in &n.node.inputs {
+        inputs.push(match id {
+            Some(id) => w.stored(*id, Layout::Plain)?,
+            None => String::new(),
+        });
+    }
     let to = w.make(n.out(), Layout::Plain);
+    // What ONNX Runtime has no kernels for.
+    if w.graph.tensor(n.out()).dtype == DType::I16 && matches!(op, "Pad" | "Where" | "Tile") {
+        for (id, name) in n.node.inputs.iter().zip(&mut inputs) {
+            if id.is_some_and(|id| w.graph.tensor(id).dtype == DType::I16) {
+                *name = w.cast(name, DType::I32);
+            }
+        }
+        let wide: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let wide = w.calc(op, &wide, attributes);
+        w.push("Cast", &[wide], to, vec![int("to", code(DType::I16).into())]);
+        return Ok(());
+    }
     w.push(op, &inputs, to, attributes);
     Ok(())
 }
@@ -115,9 +154,19 @@ fn moved(w: &mut Writer, n: &NodeView, op: &str, attributes: Vec<AttributeProto>
 fn along(w: &mut Writer, n: &NodeView, op: &str, axes: &[usize]) -> Result<(), Stop> {
     let x = w.stored(n.input(0)?, Layout::Plain)?;
     let axes: Vec<i64> = axes.iter().map(|&a| a as i64).collect();
-    let axes = w.int_vector(&format!("{}/axes", n.node.name), &axes)?;
+    let axes = w.int_vector(&axes);
     let to = w.make(n.out(), Layout::Plain);
     w.push(op, &[x, axes], to, vec![]);
+    Ok(())
+}
+
+/// Channels first if that is how all parts are there.
+fn concat(w: &mut Writer, n: &NodeView, op: &Concat) -> Result<(), Stop> {
+    let layout = elementwise::layout(w, n);
+    let inputs: Vec<TensorId> = n.node.present_inputs().collect();
+    let inputs = inputs.into_iter().map(|id| w.stored(id, layout)).collect::<Result<Vec<_>, _>>()?;
+    let to = w.make(n.out(), layout);
+    w.push("Concat", &inputs, to, vec![int("axis", layout.axis(op.axis) as i64)]);
     Ok(())
 }
 
@@ -128,10 +177,10 @@ fn split(w: &mut Writer, n: &NodeView, op: &Split) -> Result<(), Stop> {
         attributes.push(int("num_outputs", n.node.outputs.len() as i64));
     } else {
         let sizes: Vec<i64> = op.sizes.iter().map(|&s| s as i64).collect();
-        inputs.push(w.int_vector(&format!("{}/sizes", n.node.name), &sizes)?);
+        inputs.push(w.int_vector(&sizes));
     }
     let outputs = n.node.outputs.iter().map(|&id| w.make(id, Layout::Plain)).collect();
-    w.push_many("Split", &inputs, outputs, attributes);
+    w.push_many(("", "Split"), &inputs, outputs, attributes);
     Ok(())
 }
 
@@ -158,16 +207,36 @@ fn reduce(w: &mut Writer, n: &NodeView, op: &Reduce) -> Result<(), Stop> {
         let x = w.real(x, Layout::Nchw)?;
         return w.computed("GlobalAveragePool", &[x], vec![], (y, Layout::Nchw), Clamp::NONE);
     }
-    let name = match op.kind.name() {
-        "mean" => "ReduceMean",
-        "sum" => "ReduceSum",
-        "max" => "ReduceMax",
-        "min" => "ReduceMin",
-        other => return Err(Stop::because(format!("the reduction {other} has no ONNX form here"))),
+    let name = match op.kind {
+        ReduceKind::Mean => "ReduceMean",
+        ReduceKind::Sum => "ReduceSum",
+        ReduceKind::Max => "ReduceMax",
+        ReduceKind::Min => "ReduceMin",
+        ReduceKind::Prod => "ReduceProd",
     };
     let axes: Vec<i64> = op.axes.iter().map(|&a| a as i64).collect();
-    let axes = w.int_vector(&format!("{}/axes", n.node.name), &axes)?;
+    let axes = w.int_vector(&axes);
     let x = w.real(x, Layout::Plain)?;
-    let keep = vec![int("keepdims", op.keep_dims.into())];
-    w.computed(name, &[x, axes], keep, (y, Layout::Plain), Clamp::NONE)
+    // No axes are none, not all.
+    let flags = [("keepdims", op.keep_dims), ("noop_with_empty_axes", true)];
+    let flags = flags.map(|(name, v)| int(name, v.into())).to_vec();
+    w.computed(name, &[x, axes], flags, (y, Layout::Plain), Clamp::NONE)
+}
+
+/// An operator of the application, under the name that it came by. Its parameters stay texts: whoever runs the file
+/// must bring the operator along.
+fn custom(w: &mut Writer, n: &NodeView, op: &Custom) -> Result<(), Stop> {
+    let (domain, name) = op.name.rsplit_once('.').unwrap_or(("custom", &op.name));
+    let mut inputs = Vec::new();
+    for id in &n.node.inputs {
+        inputs.push(match id {
+            Some(id) => w.stored(*id, Layout::Plain)?,
+            None => String::new(),
+        });
+    }
+    let lines = op.parameters.lines().filter_map(|line| line.split_once('='));
+    let attributes = lines.map(|(name, value)| text(name, value)).collect();
+    let to = w.make(n.out(), Layout::Plain);
+    w.push_many((domain, name), &inputs, vec![to], attributes);
+    Ok(())
 }

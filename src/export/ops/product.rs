@@ -1,13 +1,14 @@
 //! Convolutions and matrix products.
 
 use super::super::Stop;
-use super::super::onnx::{Layout, Writer, int, ints};
-use super::NodeView;
+use super::super::messages::{int, ints};
+use super::super::onnx::{Layout, Writer};
+use super::{NodeView, dynamic};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
 
 /// Row-major data in another order of dimensions.
-fn permuted(data: &Data, size: usize, dims: &[usize], perm: &[usize]) -> (Vec<usize>, Data) {
+pub(super) fn permuted(data: &Data, size: usize, dims: &[usize], perm: &[usize]) -> (Vec<usize>, Data) {
     let to: Vec<usize> = perm.iter().map(|&p| dims[p]).collect();
     let strides: Vec<usize> = (0..dims.len()).map(|i| dims[i + 1..].iter().product()).collect();
     let from = data.bytes();
@@ -24,9 +25,9 @@ fn permuted(data: &Data, size: usize, dims: &[usize], perm: &[usize]) -> (Vec<us
     (to, Data::from_bytes(&bytes))
 }
 
-/// Weights in ONNX's order, dequantized if they are integers; the graph has them `[O, KH, KW, C/groups]` or
-/// `[N, K]`. More than one group is told of for a transposed convolution, where the order depends on them.
-fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
+/// Constant weights in ONNX's order, as they are; the graph has them `[O, KH, KW, C/groups]` or `[N, K]`. More than one
+/// group is told of for a transposed convolution, where the order depends on them.
+pub(super) fn reordered(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
     let (tensor, data, dims) = (n.tensor(1)?, n.constant(1)?, n.dims(1)?);
     let size = tensor.dtype.size();
     // [C, O/groups, ..]: groups come before what they part.
@@ -37,16 +38,57 @@ fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Resul
     } else {
         permuted(data, size, &dims, perm)
     };
-    let name = w.initializer(&tensor.name, tensor.dtype, &dims, &data)?;
+    Ok(w.initializer(&tensor.name, tensor.dtype, &dims, &data))
+}
+
+/// Weights in ONNX's order, dequantized if they are integers.
+fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
+    let tensor = n.tensor(1)?;
+    if tensor.data.is_none() {
+        return computed_weights(w, n, perm, groups);
+    }
+    // ONNX has the channels of all groups along one axis: scales per channel come before that.
+    if groups > 1 && tensor.quant.as_ref().is_some_and(|q| q.axis.is_some()) {
+        return computed_weights(w, n, perm, groups);
+    }
+    let name = reordered(w, n, perm, groups)?;
     let Some(quant) = &tensor.quant else { return Ok(name) };
     let axis = quant.axis.map(|_| perm.iter().position(|&p| p == 0).unwrap_or(0));
-    if groups > 1 && axis.is_some() && axis != Some(0) {
-        return Err(Stop::because("ONNX can't give the weights of its groups scales per channel"));
-    }
-    let quant = Quant { axis, ..quant.clone() };
     let real = w.fresh(&format!("{name}/real"));
+    let quant = Quant { axis, ..quant.clone() };
     w.convert("DequantizeLinear", name, real.clone(), &tensor.name, tensor.dtype, &quant)?;
     Ok(real)
+}
+
+/// Weights that nodes make, of packed integers or of inputs.
+fn computed_weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
+    let plain = w.real(n.input(1)?, Layout::Plain)?;
+    let turned = |w: &mut Writer, x: &str, perm: &[usize]| {
+        w.calc("Transpose", &[x], vec![ints("perm", perm.iter().map(|&p| p as i64))])
+    };
+    if groups == 1 {
+        return Ok(if perm.is_sorted() { plain } else { turned(w, &plain, perm) });
+    }
+    let [o, kh, kw, c] = n.dims(1)?[..] else {
+        return Err(Stop::because("its weights have no four dimensions"));
+    };
+    let sizes = |dims: &[usize]| dims.iter().map(|&d| d as i64).collect::<Vec<_>>();
+    let parts = w.int_vector(&sizes(&[groups, o / groups, kh, kw, c]));
+    let parts = w.calc("Reshape", &[&plain, &parts], vec![]);
+    let parts = turned(w, &parts, &[0, 4, 1, 2, 3]);
+    let shape = w.int_vector(&sizes(&[groups * c, o / groups, kh, kw]));
+    Ok(w.calc("Reshape", &[&parts, &shape], vec![]))
+}
+
+/// The values of constant integers of up to 32 bits.
+pub(super) fn known_integers(tensor: &Tensor) -> Option<Vec<i32>> {
+    let data = tensor.data.as_ref()?;
+    Some(match tensor.dtype {
+        DType::U8 => data.bytes().iter().map(|&v| v.into()).collect(),
+        DType::I8 => data.to_vec::<i8>().into_iter().map(i32::from).collect(),
+        DType::I32 => data.to_vec::<i32>(),
+        _ => return None,
+    })
 }
 
 /// The bias, dequantized if it is of integers: these are steps of the sums.
@@ -71,7 +113,7 @@ fn pair(name: &str, v: [usize; 2]) -> AttributeProto {
 }
 
 /// Where the windows of a convolution lie.
-fn window(
+pub(super) fn window(
     n: &NodeView,
     [strides, dilations]: [[usize; 2]; 2],
     pads: [usize; 4],
@@ -88,6 +130,9 @@ fn window(
 }
 
 pub(super) fn conv(w: &mut Writer, n: &NodeView, op: &Conv) -> Result<(), Stop> {
+    if dynamic::is_dynamic(n) {
+        return dynamic::convolution(w, n, op);
+    }
     let x = w.real(n.input(0)?, Layout::Nchw)?;
     let mut inputs = vec![x, weights(w, n, &[0, 3, 1, 2], 1)?];
     inputs.extend(bias(w, n)?);
@@ -105,6 +150,9 @@ pub(super) fn conv_transpose(w: &mut Writer, n: &NodeView, op: &ConvTranspose) -
 }
 
 pub(super) fn linear(w: &mut Writer, n: &NodeView, op: &Linear) -> Result<(), Stop> {
+    if dynamic::is_dynamic(n) {
+        return dynamic::linear(w, n, op);
+    }
     let x = w.real(n.input(0)?, Layout::Plain)?;
     let out = (n.out(), Layout::Plain);
     if n.tensor(0)?.shape.rank() == 2 {

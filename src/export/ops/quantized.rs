@@ -1,0 +1,106 @@
+//! What stands between reals and integers.
+
+use super::super::Stop;
+use super::super::messages::{code, int};
+use super::super::onnx::{Layout, Writer, integers};
+use super::NodeView;
+use super::elementwise::layout;
+use crate::graph::*;
+use crate::import::onnx::proto::data_type;
+
+/// What a tensor's type and quantization say: reals are made of the input, and the output of reals.
+pub(super) fn convert(w: &mut Writer, n: &NodeView) -> Result<(), Stop> {
+    let (layout, x, y) = (layout(w, n), n.input(0)?, n.out());
+    let (from, out) = (w.graph.tensor(x), w.graph.tensor(y));
+    let turned = |q: &Quant| Quant { axis: q.axis.map(|a| layout.axis(a)), ..q.clone() };
+    let real = match &from.quant {
+        Some(quant) if is_constant(w, x) => constant_real(w, x, quant)?,
+        // The form that fits is one of 8 bits, which others may need too.
+        Some(quant) if !from.dtype.is_8bit() => {
+            let codes = w.stored(x, layout)?;
+            let real = w.fresh(&format!("{codes}/real"));
+            w.convert("DequantizeLinear", codes, real.clone(), &from.name, from.dtype, &turned(quant))?;
+            real
+        }
+        _ => w.real(x, layout)?,
+    };
+    let Some(quant) = &out.quant else {
+        let to = w.make(y, layout);
+        let half = (out.dtype == DType::F16).then(|| int("to", code(DType::F16).into()));
+        w.push(if half.is_some() { "Cast" } else { "Identity" }, &[real], to, half.into_iter().collect());
+        return Ok(());
+    };
+    let to = w.make(y, layout);
+    if out.dtype == DType::I32 {
+        return steps(w, &real, to, &turned(quant));
+    }
+    w.convert("QuantizeLinear", real, to, &out.name, out.dtype, &turned(quant))
+}
+
+/// True for a constant, and for what is unpacked from one.
+fn is_constant(w: &Writer, id: TensorId) -> bool {
+    let unpacks = |i: usize| matches!(w.graph.nodes[i].op, Op::Unpack(_));
+    w.graph.tensor(id).data.is_some() || w.producer(id).is_some_and(unpacks)
+}
+
+/// The reals of constant integers. `DequantizeLinear` would say the same, but ONNX Runtime computes that one in every
+/// run, and these once, when the model is loaded.
+fn constant_real(w: &mut Writer, x: TensorId, quant: &Quant) -> Result<String, Stop> {
+    let tensor = w.graph.tensor(x);
+    let codes = w.stored(x, Layout::Plain)?;
+    let along = |len: usize| match quant.axis {
+        // [n] becomes [n, 1, ..], which lies along the axis.
+        Some(axis) => [vec![len], vec![1; tensor.shape.rank() - 1 - axis]].concat(),
+        None => vec![],
+    };
+    let mut real = w.cast(&codes, DType::F32);
+    if quant.zero_point.iter().any(|z| *z != 0) {
+        let zeros: Vec<f32> = quant.zero_point.iter().map(|&z| z as f32).collect();
+        let name = format!("{}/zero_point", tensor.name);
+        let zeros = w.initializer(&name, DType::F32, &along(zeros.len()), &Data::from_slice(&zeros));
+        real = w.calc("Sub", &[&real, &zeros], vec![]);
+    }
+    let name = format!("{}/scale", tensor.name);
+    let scale = w.initializer(&name, DType::F32, &along(quant.scale.len()), &Data::from_slice(&quant.scale));
+    Ok(w.calc("Mul", &[&real, &scale], vec![]))
+}
+
+/// Integers of 32 bits, which `QuantizeLinear` does not make.
+fn steps(w: &mut Writer, real: &str, to: String, quant: &Quant) -> Result<(), Stop> {
+    let Some((scale, zero)) = quant.single() else {
+        return Err(Stop::because("ONNX makes 32-bit integers with one scale only"));
+    };
+    let (scale, zero) = (w.float_value(scale), w.float_value(zero as f32));
+    let quotient = w.calc("Div", &[real, &scale], vec![]);
+    let whole = w.calc("Round", &[&quotient], vec![]);
+    let sum = w.calc("Add", &[&whole, &zero], vec![]);
+    // The greatest float that is an i32.
+    let (least, most) = (w.float_value(-2147483648.0), w.float_value(2147483520.0));
+    let bounded = w.calc("Clip", &[&sum, &least, &most], vec![]);
+    w.push("Cast", &[bounded], to, vec![int("to", code(DType::I32).into())]);
+    Ok(())
+}
+
+/// Integers of up to 4 bits stay two to a byte, others get a byte each.
+pub(super) fn unpack(w: &mut Writer, n: &NodeView, op: &Unpack) -> Result<(), Stop> {
+    let bytes = n.constant(0)?.bytes();
+    let (bits, count) = (op.bits, op.dims.iter().product::<usize>());
+    let code_at = |i: usize| {
+        let (byte, shift) = (i * bits / 8, i * bits % 8);
+        let pair = [byte, byte + 1].map(|at| bytes.get(at).copied().unwrap_or(0));
+        (((u16::from_le_bytes(pair) >> shift) << (8 - bits)) as u8 as i8) >> (8 - bits)
+    };
+    let base = format!("{}/codes", n.node.name);
+    let codes = if bits <= 4 {
+        let nibble = |i: usize| if i < count { code_at(i) as u8 & 15 } else { 0 };
+        let packed: Vec<u8> = (0..count).step_by(2).map(|i| nibble(i) | nibble(i + 1) << 4).collect();
+        w.raw(&base, data_type::INT4, &op.dims, &Data::from_bytes(&packed))
+    } else {
+        let codes = integers(DType::I8, (0..count).map(|i| code_at(i).into()));
+        let codes = codes.ok_or_else(|| Stop::because("its integers have no type"))?;
+        w.initializer(&base, DType::I8, &op.dims, &codes)
+    };
+    let to = w.make(n.out(), Layout::Plain);
+    w.push("Cast", &[codes], to, vec![int("to", code(DType::I8).into())]);
+    Ok(())
+}
