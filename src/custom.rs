@@ -3,7 +3,7 @@
 //! An operator is registered under a name, with a rule for its output and a kernel; from then on importers, the plan
 //! and `.8va` files know it by that name. Nodes of an operator that is not registered are refused: the error says
 //! which one is missing. An ONNX node of domain `d` and operator `Op` has the name `d.Op`, a custom operator of TensorFlow
-//! Lite its own; that one's options are the parameter `options` ([`Parameters::bytes`]). Parameters of more than 255
+//! Lite its own; that one's options are the parameter `options` ([`Parameters::bytes`]). Parameters of more than 65535
 //! bytes can be run, but not written to a `.8va` file.
 //!
 //! A kernel sees bytes: each tensor's elements in row-major order, little endian, aligned to 64. It must not depend on

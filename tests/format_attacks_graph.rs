@@ -188,6 +188,35 @@ fn bool_that_is_neither() {
     refused!(stamped(mask + 3, &[2]), E::BoolValue { index: 3, value: 2, .. });
 }
 
+/// Texts that are no words say their length, and are too long for words.
+#[test]
+fn long_texts() {
+    let file = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = Parts::of(&format::write(&texted(300), &[]).expect("well formed"));
+        change(&mut parts);
+        parts.file()
+    };
+    assert!(read(&file(&|_| {})).is_ok());
+    for value in [0, 255, 299, 301, u64::MAX] {
+        let change = |p: &mut Parts| p.part(ATTRS).put(ATTR + 8, &value.to_le_bytes());
+        refused!(file(&change), E::LongText { len: 300, value: v, .. } if v == value);
+    }
+    // A short text outside the words would be a second form of it.
+    let short = |p: &mut Parts| {
+        let strings = p.part(STRINGS);
+        let (last, text) = ((strings.count as usize - 1) * 4, strings.bytes.len() - 50);
+        let end = u32_at(&strings.bytes, last) - 50;
+        strings.put(last, &end.to_le_bytes());
+        strings.bytes.truncate(text);
+        p.part(ATTRS).put(ATTR + 8, &250u64.to_le_bytes());
+    };
+    refused!(file(&short), E::LongText { len: 250, value: 250, .. });
+    // As a word it would be too long; as a string that is not there it is missed.
+    refused!(file(&|p| p.part(ATTRS).put(ATTR + 4, &[5])), E::WordIndex { .. });
+    refused!(file(&|p| p.part(ATTRS).put(4, &[6])), E::LongText { .. });
+    refused!(patched(ATTRS, 4, &[6]), E::LongText { .. });
+}
+
 #[test]
 fn unknown_codes() {
     refused!(patched(TENSORS, 0, &[0]), E::DType { code: 0, .. });
@@ -198,7 +227,7 @@ fn unknown_codes() {
     refused!(patched(NODES, 0, &[0, 0]), E::Op { source: OpError::Code(0), .. });
     refused!(patched(NODES, 0, &[255, 255]), E::Op { source: OpError::Code(65535), .. });
     refused!(patched(ATTRS, 4, &[0]), E::AttrKind { kind: 0, .. });
-    refused!(patched(ATTRS, 4, &[6]), E::AttrKind { kind: 6, .. });
+    refused!(patched(ATTRS, 4, &[7]), E::AttrKind { kind: 7, .. });
     refused!(patched(TENSORS, 2, &[4]), E::QuantKind { kind: 4, .. });
     refused!(patched(TENSORS, 8, &[2]), E::ConstantFlag { value: 2, .. });
 }

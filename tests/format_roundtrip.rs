@@ -92,6 +92,18 @@ fn every_element_type_survives() {
 }
 
 #[test]
+fn texts_of_any_length_survive() {
+    for len in [0, 1, 255, 256, 300, 65_535] {
+        let file = format::write(&texted(len), &[]).expect("written");
+        assert_eq!(read(&file).expect("accepted").graph, texted(len), "{len}");
+        assert_canonical(&file);
+    }
+    let error = format::write(&texted(65_536), &[]).expect_err("too long").to_string();
+    let wanted = "node 'node': the text of attribute parameters is too long; it may have 65535 bytes, none of them NUL";
+    assert_eq!(error, wanted);
+}
+
+#[test]
 fn every_rank_survives() {
     for rank in 0..=MAX_RANK {
         let mut graph = smallest();

@@ -428,7 +428,7 @@ pub enum FormatError {
         attr: String,
     },
     /// An attribute's text is too long or contains NUL.
-    #[error("node '{node}': the text of attribute {attr} {fault}")]
+    #[error("node '{node}': the text of attribute {attr} {fault}; it may have 65535 bytes, none of them NUL")]
     AttrText {
         /// The node.
         node: String,
@@ -436,6 +436,16 @@ pub enum FormatError {
         attr: String,
         /// What is wrong with it.
         fault: &'static str,
+    },
+    /// A text outside the words has another length than its record says, or one that a word could have.
+    #[error("{at}: a text of {len} bytes, said to have {value}; texts of up to 255 bytes are words")]
+    LongText {
+        /// The node.
+        at: Place,
+        /// What the record says.
+        value: u64,
+        /// Bytes that the text has.
+        len: usize,
     },
     /// Attributes are not exactly those of the operator, in their order.
     #[error("{at}: {op} has the attributes {wanted}, in this order and no others")]

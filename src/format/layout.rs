@@ -101,7 +101,7 @@ pub(super) struct NodeRecord {
     pub reserved: u32,
 }
 
-/// An attribute: `value` holds an integer, the bits of a float, a word, or the length of a list.
+/// An attribute: `value` holds an integer, the bits of a float, a word, or the length of a list or text.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct AttrRecord {
@@ -116,6 +116,8 @@ impl AttrRecord {
     pub const INTS: u32 = 3;
     pub const FLOATS: u32 = 4;
     pub const TEXT: u32 = 5;
+    /// A text that is too long for a word: the next of STRINGS.
+    pub const LONG_TEXT: u32 = 6;
 }
 
 /// Where the packed weights of a node lie.

@@ -242,6 +242,14 @@ impl<'a> Decoder<'a> {
             AttrRecord::INTS => Attr::Ints(self.ints.take(value, at)?.to_vec()),
             AttrRecord::FLOATS => Attr::Floats(self.floats.take(value, at)?.to_vec()),
             AttrRecord::TEXT => Attr::Text(self.words.get(value, at)?.to_string()),
+            AttrRecord::LONG_TEXT => {
+                let text = self.strings.take(at)?;
+                // Short texts are words, so that each has one form.
+                if value <= MAX_WORD as u64 || value != text.len() as u64 {
+                    return Err(FormatError::LongText { at: at(), value, len: text.len() });
+                }
+                Attr::Text(text.to_string())
+            }
             _ => return Err(FormatError::AttrKind { at: at(), kind, value }),
         };
         rules::check_attr(node, name, &attr)?;

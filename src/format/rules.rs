@@ -37,7 +37,7 @@ pub(super) fn check_attr(node: &str, name: &str, attr: &Attr) -> Result<(), Form
         return Err(FormatError::AttrNan { node: node.to_string(), attr: name.to_string() });
     }
     let text = if let Attr::Text(text) = attr { text } else { "" };
-    let fault = [name, text].into_iter().find_map(|t| text_fault(t, MAX_WORD));
+    let fault = text_fault(name, MAX_WORD).or(text_fault(text, MAX_NAME));
     match fault {
         Some(fault) => Err(FormatError::AttrText { node: node.to_string(), attr: name.to_string(), fault }),
         None => Ok(()),

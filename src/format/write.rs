@@ -107,7 +107,7 @@ impl Encoder {
         Ok(e)
     }
 
-    /// Writes every name and text of an attribute once, in ascending order, and numbers them.
+    /// Writes every name and short text of an attribute once, in ascending order, and numbers them.
     fn collect_words<'a>(
         &mut self,
         graph: &Graph,
@@ -118,7 +118,9 @@ impl Encoder {
             for (name, attr) in attrs {
                 rules::check_attr(&node.name, name, attr)?;
                 words.insert(*name);
-                if let Attr::Text(text) = attr {
+                if let Attr::Text(text) = attr
+                    && text.len() <= MAX_WORD
+                {
                     words.insert(text);
                 }
             }
@@ -196,6 +198,10 @@ impl Encoder {
                 Attr::Floats(v) => {
                     self.floats.extend(v);
                     (AttrRecord::FLOATS, v.len() as u64)
+                }
+                Attr::Text(v) if v.len() > MAX_WORD => {
+                    self.strings.push(v)?;
+                    (AttrRecord::LONG_TEXT, v.len() as u64)
                 }
                 Attr::Text(v) => (AttrRecord::TEXT, words[v.as_str()].into()),
             };

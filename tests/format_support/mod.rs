@@ -309,3 +309,16 @@ pub fn renamed(from: &str, to: &[u8]) -> Vec<u8> {
 pub fn patched_word(from: &str, to: &[u8]) -> Vec<u8> {
     altered(|p| p.part(WORDS).reword(from, to))
 }
+
+/// A graph whose one node has a text of this length.
+pub fn texted(len: usize) -> Graph {
+    let op = Custom { name: "op".into(), parameters: "p".repeat(len) };
+    Graph {
+        name: "texted".into(),
+        tensors: ["x", "y"].map(|name| Tensor::value(name, DType::F32, Shape::fixed(&[1]))).to_vec(),
+        nodes: vec![node("node", op, &[Some(0)], &[1])],
+        inputs: vec![TensorId(0)],
+        outputs: vec![TensorId(1)],
+        ..Graph::default()
+    }
+}
