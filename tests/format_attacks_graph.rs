@@ -220,7 +220,8 @@ fn long_texts() {
 #[test]
 fn unknown_codes() {
     refused!(patched(TENSORS, 0, &[0]), E::DType { code: 0, .. });
-    refused!(patched(TENSORS, 0, &[10]), E::DType { code: 10, .. });
+    refused!(patched(TENSORS, 0, &[11]), E::DType { code: 11, .. });
+    refused_by_graph(&patched(TENSORS, 0, &[10]), "is bf16, which");
     for code in [16, 17, 18] {
         refused!(patched(TENSORS, 0, &[code]), E::ReservedDType { code: c, .. } if c == code);
     }

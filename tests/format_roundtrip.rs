@@ -82,7 +82,8 @@ fn constants_are_views_at_multiples_of_64_with_room_behind() {
 
 #[test]
 fn every_element_type_survives() {
-    for dtype in DType::ALL {
+    // bf16 is for weights: `halves.rs` has it.
+    for dtype in DType::ALL.into_iter().filter(|d| *d != DType::BF16) {
         let data = Data::from_bytes(&vec![1; 3 * dtype.size()]);
         let mut graph = smallest();
         graph.tensors.push(Tensor::constant("c", dtype, &[3], data));

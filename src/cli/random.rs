@@ -33,7 +33,7 @@ impl Random {
     pub fn fill(&mut self, dtype: DType, out: &mut [u8]) {
         for element in out.chunks_exact_mut(dtype.size()) {
             let value = match dtype {
-                DType::F32 | DType::F16 | DType::F64 => self.normal(),
+                DType::F32 | DType::F16 | DType::BF16 | DType::F64 => self.normal(),
                 DType::Bool => (self.next() % 2) as f64,
                 _ => (self.next() % 100) as f64,
             };
@@ -45,7 +45,7 @@ impl Random {
 /// Fills an input with one value. `None` if the type does not hold it.
 pub(super) fn constant(dtype: DType, value: f64, out: &mut [u8]) -> Option<()> {
     let (low, high) = match dtype {
-        DType::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
+        DType::F32 | DType::BF16 => (f64::from(f32::MIN), f64::from(f32::MAX)),
         DType::F64 => (f64::MIN, f64::MAX),
         DType::F16 => (-65504.0, 65504.0),
         DType::I8 => (-128.0, 127.0),
@@ -66,6 +66,7 @@ fn write(dtype: DType, value: f64, element: &mut [u8]) {
         DType::F32 => element.copy_from_slice(&(value as f32).to_le_bytes()),
         DType::F64 => element.copy_from_slice(&value.to_le_bytes()),
         DType::F16 => element.copy_from_slice(&half::f16::from_f64(value).to_le_bytes()),
+        DType::BF16 => element.copy_from_slice(&half::bf16::from_f64(value).to_le_bytes()),
         _ => element.copy_from_slice(&(value as i64).to_le_bytes()[..dtype.size()]),
     }
 }

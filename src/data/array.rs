@@ -84,6 +84,7 @@ impl Element {
         match self {
             Element::Tensor(DType::F32) => all(bytes, |b| f32::from_le_bytes(b).into()),
             Element::Tensor(DType::F16) => all(bytes, |b| half::f16::from_le_bytes(b).to_f64()),
+            Element::Tensor(DType::BF16) => all(bytes, |b| half::bf16::from_le_bytes(b).to_f64()),
             Element::Tensor(DType::I8) => all(bytes, |b| i8::from_le_bytes(b).into()),
             Element::Tensor(DType::U8 | DType::Bool) => all(bytes, |b| u8::from_le_bytes(b).into()),
             Element::Tensor(DType::I16) => all(bytes, |b| i16::from_le_bytes(b).into()),

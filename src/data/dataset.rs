@@ -291,7 +291,8 @@ pub(super) fn check_element(input: &InputSpec, found: Element) -> Result<(), Dat
         return Ok(());
     }
     let numpy = match input.dtype {
-        DType::F32 => "float32",
+        // No input is bf16.
+        DType::F32 | DType::BF16 => "float32",
         DType::F16 => "float16",
         DType::I8 => "int8",
         DType::U8 => "uint8",

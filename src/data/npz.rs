@@ -81,7 +81,9 @@ mod tests {
                 bytes: (0..length).map(|i| i as u8).collect(),
             }
         };
-        let mut all: Vec<NamedArray> = DType::ALL.into_iter().map(|d| array(d.name(), d, &[2, 3])).collect();
+        // NumPy has no bf16.
+        let dtypes = DType::ALL.into_iter().filter(|d| *d != DType::BF16);
+        let mut all: Vec<NamedArray> = dtypes.map(|d| array(d.name(), d, &[2, 3])).collect();
         all.push(array("a/b:0", DType::F32, &[]));
         all.push(array("empty", DType::I64, &[0, 4]));
         all

@@ -10,6 +10,7 @@ pub(super) fn code(dtype: DType) -> i32 {
         DType::F32 => data_type::FLOAT,
         DType::F16 => data_type::FLOAT16,
         DType::F64 => data_type::DOUBLE,
+        DType::BF16 => data_type::BFLOAT16,
         DType::U8 => data_type::UINT8,
         DType::I8 => data_type::INT8,
         DType::I16 => data_type::INT16,

@@ -26,11 +26,13 @@ pub enum DType {
     Bool = 8,
     /// IEEE 754 binary64: only inputs, outputs and what is cast from and to them; nothing computes in it.
     F64 = 9,
+    /// The upper half of an IEEE 754 binary32: only constants, as weights.
+    BF16 = 10,
 }
 
 impl DType {
     /// Every element type, in the order of its number.
-    pub const ALL: [DType; 9] = [
+    pub const ALL: [DType; 10] = [
         DType::F32,
         DType::F16,
         DType::I8,
@@ -40,13 +42,14 @@ impl DType {
         DType::I64,
         DType::Bool,
         DType::F64,
+        DType::BF16,
     ];
 
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {
             DType::I8 | DType::U8 | DType::Bool => 1,
-            DType::F16 | DType::I16 => 2,
+            DType::F16 | DType::BF16 | DType::I16 => 2,
             DType::F32 | DType::I32 => 4,
             DType::I64 | DType::F64 => 8,
         }
@@ -69,12 +72,13 @@ impl DType {
             DType::I64 => "i64",
             DType::Bool => "bool",
             DType::F64 => "f64",
+            DType::BF16 => "bf16",
         }
     }
 
-    /// True for f32, f16 and f64.
+    /// True for f32, f16, f64 and bf16.
     pub const fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F16 | DType::F64)
+        matches!(self, DType::F32 | DType::F16 | DType::F64 | DType::BF16)
     }
 
     /// True for the 8-bit integers that can hold quantized activations.

@@ -114,6 +114,9 @@ impl Graph {
                 Some(false) => {
                     return Err(GraphError::tensor(self.tensor(id), "is an output, but nothing computes it"));
                 }
+                Some(true) if self.tensor(id).dtype == DType::BF16 => {
+                    return Err(GraphError::tensor(self.tensor(id), "is bf16, which no output is"));
+                }
                 Some(true) => {}
             }
         }
@@ -124,6 +127,9 @@ impl Graph {
         let fault = |what: String| Err(GraphError::tensor(t, what));
         if t.name.is_empty() {
             return fault("has no name".into());
+        }
+        if t.dtype == DType::BF16 && t.data.is_none() {
+            return fault("is bf16, which only constants are: compute in f32".into());
         }
         if t.shape.rank() > MAX_RANK {
             return fault(format!("has rank {}, more than {MAX_RANK}", t.shape.rank()));

@@ -1,11 +1,11 @@
-//! Weights that floats of 16 bits hold exactly are kept in them.
+//! Weights that floats of 16 bits, f16 or bf16, hold exactly are kept in them.
 //!
 //! Matches f32 constants that only convolutions, `Linear` and recurrent layers over f32 read, as weights. Networks that
-//! were trained or exported in f16 have such weights; their files are half as large for it. Kernels widen weights when
+//! were trained or exported in one of them have such weights; their files are half as large for it. Kernels widen weights when
 //! they pack them, which is exact too, so no answer changes. [`widen`] is the way back, for passes that look at weights.
 
 use crate::graph::{DType, Data, Graph, Node, Op, TensorId};
-use half::f16;
+use half::{bf16, f16};
 
 /// Elements below which nothing is worth it.
 const MIN_ELEMENTS: usize = 1024;
@@ -37,7 +37,7 @@ fn constants(graph: &Graph, dtype: DType) -> Vec<TensorId> {
     ids.filter(|id| only[id.index()] == Some(true) && wanted(id)).collect()
 }
 
-/// Stores weights in f16 where that changes none of them.
+/// Stores weights in f16 or bf16 where that changes none of them.
 pub fn narrow(graph: &mut Graph) {
     for id in constants(graph, DType::F32) {
         let tensor = graph.tensor_mut(id);
@@ -45,20 +45,31 @@ pub fn narrow(graph: &mut Graph) {
         if values.len() < MIN_ELEMENTS {
             continue;
         }
-        let exact = |&v: &f32| Some(f16::from_f32(v)).filter(|half| half.to_f32().to_bits() == v.to_bits());
-        if let Some(halves) = values.iter().map(exact).collect::<Option<Vec<f16>>>() {
-            tensor.dtype = DType::F16;
-            tensor.data = Some(Data::from_slice(&halves));
+        if let Some(halves) = exactly(&values, f16::from_f32, f16::to_f32) {
+            (tensor.dtype, tensor.data) = (DType::F16, Some(Data::from_slice(&halves)));
+        } else if let Some(halves) = exactly(&values, bf16::from_f32, bf16::to_f32) {
+            (tensor.dtype, tensor.data) = (DType::BF16, Some(Data::from_slice(&halves)));
         }
     }
 }
 
-/// Makes weights in f16 f32 again.
+/// The values in a narrower type, if it holds all of them.
+fn exactly<T: Copy>(values: &[f32], narrow: fn(f32) -> T, widen: fn(T) -> f32) -> Option<Vec<T>> {
+    let exact = |&v: &f32| Some(narrow(v)).filter(|half| widen(*half).to_bits() == v.to_bits());
+    values.iter().map(exact).collect()
+}
+
+/// Makes weights in f16 and bf16 f32 again.
 pub fn widen(graph: &mut Graph) {
-    for id in constants(graph, DType::F16) {
-        let tensor = graph.tensor_mut(id);
-        let Some(halves) = tensor.data.as_ref().map(Data::to_vec::<f16>) else { continue };
-        tensor.dtype = DType::F32;
-        tensor.data = Some(Data::from_slice(&halves.iter().map(|h| h.to_f32()).collect::<Vec<f32>>()));
+    for dtype in [DType::F16, DType::BF16] {
+        for id in constants(graph, dtype) {
+            let tensor = graph.tensor_mut(id);
+            let Some(data) = &tensor.data else { continue };
+            let values: Vec<f32> = match dtype {
+                DType::F16 => data.to_vec().into_iter().map(f16::to_f32).collect(),
+                _ => data.to_vec().into_iter().map(bf16::to_f32).collect(),
+            };
+            (tensor.dtype, tensor.data) = (DType::F32, Some(Data::from_slice(&values)));
+        }
     }
 }

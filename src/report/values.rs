@@ -12,6 +12,7 @@ pub fn to_f32(dtype: DType, quant: Option<&Quant>, dims: &[usize], bytes: &[u8])
     let mut values = match dtype {
         DType::F32 => all(bytes, f32::from_le_bytes),
         DType::F16 => all(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+        DType::BF16 => all(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
         DType::I8 => all(bytes, |b| i8::from_le_bytes(b).into()),
         DType::U8 | DType::Bool => all(bytes, |b| u8::from_le_bytes(b).into()),
         DType::I16 => all(bytes, |b| i16::from_le_bytes(b).into()),

@@ -87,8 +87,8 @@ fn output(site: &Site) -> Rule<DType> {
         }
         Op::Recurrent(_) => {
             one_of(site, 0, &[F32])?;
-            let w = one_of(site, 1, &[F32, F16, I8])?;
-            one_of(site, 2, if w == I8 { &[I8] } else { &[F32, F16] })?;
+            let w = one_of(site, 1, &[F32, F16, BF16, I8])?;
+            one_of(site, 2, if w == I8 { &[I8] } else { &[F32, F16, BF16] })?;
             let present = (3..site.node.inputs.len()).filter(|&i| site.node.input(i).is_some());
             present.map(|i| one_of(site, i, &[if i == 4 { I32 } else { F32 }])).collect::<Rule<Vec<_>>>()?;
             give(site, F32, &[])
@@ -188,7 +188,7 @@ fn weighted(site: &Site) -> Rule<DType> {
     }
     let (x, w) = (site.tensor(0)?.dtype, site.tensor(1)?.dtype);
     let (bias, out, others): (&[DType], _, &[DType]) = match (x, w) {
-        (F32, F32 | F16 | I8) => (&[F32], F32, &[]),
+        (F32, F32 | F16 | BF16 | I8) => (&[F32], F32, &[]),
         (F16, F16) => (&[F16], F16, &[]),
         (U8, I8) => (&[I32, F32], U8, &[F32]),
         _ => return Err(format!("can't take {x} activations with {w} weights")),

@@ -177,7 +177,7 @@ fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
         (DType::U8, DType::I8, DType::F32) if v.node.input(3).is_some() => Ok(Types::Dynamic),
         (DType::U8, DType::I8, DType::U8) => Ok(Types::Integer),
         (DType::U8, DType::I8, DType::F32) => Ok(Types::IntegerToFloat),
-        (DType::F32, DType::F32 | DType::F16, DType::F32) => Ok(Types::Float),
+        (DType::F32, DType::F32 | DType::F16 | DType::BF16, DType::F32) => Ok(Types::Float),
         _ => Err(v.no_kernel()),
     }
 }

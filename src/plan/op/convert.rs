@@ -148,7 +148,7 @@ pub(super) fn plan_cast(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, Pla
                 DType::I64 => cast_step::<$x, i64>(p, v),
                 DType::Bool => truth_step::<$x>(p, v),
                 DType::F64 => cast_step::<$x, f64>(p, v),
-                DType::F16 => Err(v.no_kernel()),
+                DType::F16 | DType::BF16 => Err(v.no_kernel()),
             }
         };
     }
@@ -169,7 +169,7 @@ pub(super) fn plan_cast(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, Pla
         (DType::I32, _) => from!(i32),
         (DType::I64, _) => from!(i64),
         (DType::F64, _) => from!(f64),
-        (DType::F16, _) => Err(v.no_kernel()),
+        (DType::F16 | DType::BF16, _) => Err(v.no_kernel()),
     }
 }
 

@@ -143,13 +143,17 @@ impl<'a> NodeView<'a> {
         }
     }
 
-    /// The values of constant input `i` of type f32 (or f16).
+    /// The values of constant input `i` of type f32 (or f16, or bf16).
     pub fn floats(&self, i: usize) -> Result<Vec<f32>, PlanError> {
         match self.tensor(i)?.dtype {
             DType::F32 => Ok(self.constant(i)?.to_vec::<f32>()),
             DType::F16 => {
                 let halves = self.constant(i)?.to_vec::<half::f16>();
                 Ok(halves.into_iter().map(half::f16::to_f32).collect())
+            }
+            DType::BF16 => {
+                let halves = self.constant(i)?.to_vec::<half::bf16>();
+                Ok(halves.into_iter().map(half::bf16::to_f32).collect())
             }
             other => Err(self.unsupported(format!("input {i} should be f32, it is {other}"))),
         }

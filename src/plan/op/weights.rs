@@ -205,6 +205,7 @@ impl<K: Weighted> WeightStep<K> {
         let packed = packed_for(p, v, weights, packing, fits, |to| pack(&kernel, to));
         let stored = match p.graph.tensor(weights).dtype {
             DType::F16 => ", f16 weights",
+            DType::BF16 => ", bf16 weights",
             _ => "",
         };
         WeightStep { kernel, packed, split, stored }
