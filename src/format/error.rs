@@ -280,7 +280,9 @@ pub enum FormatError {
         tensor: String,
     },
     /// A zero point per index, all of them 0: then none are stored.
-    #[error("{at}: a zero point per channel is stored, and all are 0: quant 3 says so without storing them")]
+    #[error(
+        "{at}: stores zero points that are all 0, as files of early builds do; convert or quantize the model again"
+    )]
     NeedlessZeroPoints {
         /// Where.
         at: Place,
