@@ -16,7 +16,8 @@ fn truth(name: &str, v: bool) -> TensorProto {
     TensorProto { name: name.into(), data_type: data_type::BOOL, raw_data: raw, ..Default::default() }
 }
 
-fn session(graph: Graph, shapes: &[(&str, &[usize])]) -> Result<Session, String> {
+/// A session over the optimized graph.
+pub fn session(graph: Graph, shapes: &[(&str, &[usize])]) -> Result<Session, String> {
     let shapes = shapes.iter().map(|(name, shape)| (name.to_string(), shape.to_vec())).collect();
     let graph = optimize::float(graph).map_err(|e| e.to_string())?;
     let model = Model::from_graph(graph).map_err(|e| e.to_string())?;

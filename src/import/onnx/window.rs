@@ -1,4 +1,4 @@
-//! Windows: kernel, strides, padding and dilations of convolutions and pools, one or two dimensions wide.
+//! Windows: kernel, strides, padding and dilations of convolutions and pools, one to three dimensions wide.
 
 use super::super::padding::same_total;
 use super::attrs::Attrs;
@@ -19,6 +19,7 @@ pub(super) enum AutoPad {
 }
 
 /// The attributes as the file gives them.
+#[derive(Clone)]
 pub(super) struct RawWindow<'a> {
     kernel: Option<&'a [i64]>,
     strides: Option<&'a [i64]>,
@@ -27,7 +28,7 @@ pub(super) struct RawWindow<'a> {
     auto_pad: AutoPad,
 }
 
-/// A window over height and width. A window over one dimension has height 1.
+/// A window over height and width. A window over one dimension has height 1, one over depth has width 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub kernel: [usize; 2],
@@ -65,9 +66,30 @@ impl<'a> RawWindow<'a> {
         Ok(raw)
     }
 
+    /// How many elements are under the window.
+    pub fn kernel_size(&self) -> Result<f32, Stop> {
+        let kernel = self.kernel.ok_or_else(|| Stop::because("attribute 'kernel_shape' is missing"))?;
+        Ok(kernel.iter().map(|&n| n as f32).product())
+    }
+
     /// The window over a tensor of this rank. `weights` are the kernel's extents where weights tell them.
     pub fn over(self, rank: usize, weights: Option<&[usize]>) -> Result<Window, Stop> {
-        let spatial = spatial_dims(rank)?;
+        let auto_pad = self.auto_pad;
+        match self.spans(spatial_dims(rank)?, weights)?[..] {
+            [height, width] => Ok(Window::new([height, width], auto_pad)),
+            ref spans => Ok(Window::new([Span::ONE, spans[0]], auto_pad)),
+        }
+    }
+
+    /// The windows over depth, as a height, and over height and width, of a tensor of rank 5.
+    pub fn over_volume(self, weights: Option<&[usize]>) -> Result<[Window; 2], Stop> {
+        let auto_pad = self.auto_pad;
+        let spans = self.spans(3, weights)?;
+        Ok([Window::new([spans[0], Span::ONE], auto_pad), Window::new([spans[1], spans[2]], auto_pad)])
+    }
+
+    /// One span for each of `spatial` dimensions.
+    fn spans(self, spatial: usize, weights: Option<&[usize]>) -> Result<Vec<Span>, Stop> {
         let kernel = match (self.kernel, weights) {
             (Some(kernel), _) => positive("kernel_shape", kernel, spatial)?,
             (None, Some(weights)) => {
@@ -94,20 +116,48 @@ impl<'a> RawWindow<'a> {
             Some(pads) => sizes("pads", pads, 2 * spatial, 0)?,
             None => vec![0; 2 * spatial],
         };
-        Ok(Window {
-            kernel: height_width(&kernel, 1),
-            strides: height_width(&strides, 1),
-            dilations: height_width(&dilations, 1),
-            pads: match pads[..] {
-                [top, left, bottom, right] => [top, left, bottom, right],
-                _ => [0, pads[0], 0, pads[1]],
-            },
-            auto_pad: self.auto_pad,
-        })
+        let span = |i: usize| Span {
+            kernel: kernel[i],
+            stride: strides[i],
+            dilation: dilations[i],
+            pads: [pads[i], pads[spatial + i]],
+        };
+        Ok((0..spatial).map(span).collect())
     }
 }
 
+/// A window along one dimension.
+#[derive(Clone, Copy)]
+struct Span {
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    /// Before and behind.
+    pads: [usize; 2],
+}
+
+impl Span {
+    /// Covers one element.
+    const ONE: Span = Span { kernel: 1, stride: 1, dilation: 1, pads: [0, 0] };
+}
+
 impl Window {
+    fn new(spans: [Span; 2], auto_pad: AutoPad) -> Window {
+        let [height, width] = spans;
+        Window {
+            kernel: spans.map(|s| s.kernel),
+            strides: spans.map(|s| s.stride),
+            dilations: spans.map(|s| s.dilation),
+            pads: [height.pads[0], width.pads[0], height.pads[1], width.pads[1]],
+            auto_pad,
+        }
+    }
+
+    /// True if each output is the input at its place.
+    pub fn is_trivial(&self) -> bool {
+        self.kernel == [1, 1] && self.strides == [1, 1] && self.pads == [0; 4]
+    }
+
     /// Elements from the first to the last under the window, along height or width.
     pub fn reach(&self, axis: usize) -> usize {
         // Both are at most LARGEST, so this fits.
@@ -150,7 +200,7 @@ pub(super) fn spatial_dims(rank: usize) -> Result<usize, Stop> {
     match rank {
         3 | 4 => Ok(rank - 2),
         5 => Err(Stop::because("three spatial dimensions are not supported")),
-        other => Err(Stop::because(format!("the input has rank {other}, it must be 3 or 4: [N, C, ...]"))),
+        other => Err(Stop::because(format!("the input has rank {other}, it must be 3 to 5: [N, C, ...]"))),
     }
 }
 

@@ -1,17 +1,17 @@
 //! Convolutions.
 
 use super::super::context::{Context, Stop};
-use super::super::window::{AutoPad, RawWindow, Window, distribute, height_width, sizes, spatial_dims};
-use super::spatial;
+use super::super::window::{AutoPad, RawWindow, Window, distribute, height_width, sizes};
+use super::{spatial, volume};
 use crate::graph::{Clamp, Conv, ConvTranspose, Dim, TensorId};
 
-/// Weights of a convolution as the file has them: two dimensions of channels, then height and width.
-struct Weights {
-    id: TensorId,
+/// Weights of a convolution as the file has them: two dimensions of channels, then the spatial ones.
+pub(super) struct Weights {
+    pub id: TensorId,
     /// `O, C / groups` of a convolution, `C, O / groups` of a transposed one.
-    channels: [usize; 2],
-    /// The kernel's extents, one or two.
-    kernel: Vec<usize>,
+    pub channels: [usize; 2],
+    /// The kernel's extents, one to three.
+    pub kernel: Vec<usize>,
 }
 
 /// Inputs 1 and 2: weights and bias.
@@ -26,7 +26,6 @@ fn weights(cx: &Context, x: TensorId) -> Result<(Weights, Option<TensorId>), Sto
         }
     }
     let dims = cx.shape(id).dims().unwrap_or_default();
-    spatial_dims(cx.rank(x))?;
     match dims[..] {
         [a, b, ref kernel @ ..] if dims.len() == cx.rank(x) => {
             Ok((Weights { id, channels: [a, b], kernel: kernel.to_vec() }, bias))
@@ -65,9 +64,13 @@ pub(super) fn conv(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     attrs.finish()?;
     let x = cx.input(0)?;
     let (w, bias) = weights(cx, x)?;
-    let window = raw.over(cx.rank(x), Some(&w.kernel))?;
     let [o, c] = w.channels;
     check_channels(cx, x, c.checked_mul(groups).filter(|_| o % groups == 0))?;
+    if cx.rank(x) == 5 {
+        let windows = raw.over_volume(Some(&w.kernel))?;
+        return volume::conv(cx, x, windows, w, bias, groups);
+    }
+    let window = raw.over(cx.rank(x), Some(&w.kernel))?;
     let [h, k] = window.kernel;
     let ohwi = cx.reordered_weights(w.id, "ohwi", &[o, c, h, k], &spatial::TO_NHWC, &[o, h, k, c])?;
     let op = Conv {
@@ -89,19 +92,20 @@ pub(super) fn conv_transpose(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     attrs.finish()?;
     let x = cx.input(0)?;
     let (w, bias) = weights(cx, x)?;
-    let window = raw.over(cx.rank(x), Some(&w.kernel))?;
     let spatial = w.kernel.len();
-    let output_padding = match output_padding {
-        Some(given) => height_width(&sizes("output_padding", given, spatial, 0)?, 0),
-        None => [0; 2],
-    };
-    let output_shape = match output_shape {
-        Some(given) => Some(height_width(&output_sizes(given, spatial)?, 1)),
-        None => None,
-    };
+    let output_padding =
+        output_padding.map(|given| sizes("output_padding", given, spatial, 0)).transpose()?;
+    let output_shape = output_shape.map(|given| output_sizes(given, spatial)).transpose()?;
     let [c, per_group] = w.channels;
     check_channels(cx, x, (c % groups == 0).then_some(c))?;
     let outputs = per_group.checked_mul(groups).ok_or_else(|| Stop::because("its channels overflow"))?;
+    if cx.rank(x) == 5 {
+        let windows = raw.over_volume(Some(&w.kernel))?;
+        return volume::conv_transpose(cx, x, windows, w, bias, groups, [output_padding, output_shape]);
+    }
+    let window = raw.over(cx.rank(x), Some(&w.kernel))?;
+    let output_padding = output_padding.map_or([0; 2], |given| height_width(&given, 0));
+    let output_shape = output_shape.map(|given| height_width(&given, 1));
     let [h, k] = window.kernel;
     // [G, C/G, O/G, H, W] -> [G, O/G, H, W, C/G]
     let grouped = [groups, c / groups, per_group, h, k];
@@ -131,13 +135,13 @@ fn output_sizes(given: &[i64], spatial: usize) -> Result<Vec<usize>, Stop> {
 }
 
 /// What is cut off and added around the full output of a transposed convolution.
-struct Border {
-    pads: [usize; 4],
-    output_pads: [usize; 2],
+pub(super) struct Border {
+    pub pads: [usize; 4],
+    pub output_pads: [usize; 2],
 }
 
 impl Border {
-    fn new(
+    pub fn new(
         window: &Window,
         input: [Dim; 2],
         output_pads: [usize; 2],

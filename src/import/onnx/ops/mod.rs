@@ -41,6 +41,8 @@ mod slice;
 mod source;
 mod spatial;
 mod transformer;
+mod unpool;
+mod volume;
 
 use super::super::node::{axes, axis};
 use super::context::{Context, Stop};
@@ -112,7 +114,10 @@ pub(super) fn bias() -> Operator {
 operators! {
     "Conv" => op(1, 2..=3, 1, conv::conv),
     "ConvTranspose" => op(1, 2..=3, 1, conv::conv_transpose),
-    "MaxPool" => op(1, 1..=1, 1, pool::max),
+    "MaxPool" => op(1, 1..=1, 2, pool::max),
+    "MaxUnpool" => op(9, 2..=3, 1, unpool::unpool),
+    "LpPool" => op(2, 1..=1, 1, pool::lp),
+    "GlobalLpPool" => op(2, 1..=1, 1, pool::global_lp),
     "AveragePool" => op(1, 1..=1, 1, pool::average),
     "GlobalMaxPool" => op(1, 1..=1, 1, pool::global_max),
     "GlobalAveragePool" => op(1, 1..=1, 1, pool::global_average),
