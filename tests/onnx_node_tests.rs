@@ -15,7 +15,7 @@ use std::path::Path;
 const TOLERANCE: (f64, f64) = (1e-3, 1e-7);
 
 /// Cases that ran when this was written, of 744. More is better, fewer is a loss.
-const PASSING: usize = 736;
+const PASSING: usize = 742;
 
 /// Shape, element type and elements of a tensor.
 struct Values {

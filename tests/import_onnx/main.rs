@@ -16,6 +16,7 @@ mod node_tests;
 mod places;
 mod products;
 mod quantized;
+mod samples;
 mod shapes;
 mod structure;
 mod transformers;

@@ -31,6 +31,7 @@ mod normalize;
 mod packed;
 mod pad;
 mod pool;
+mod positions;
 mod quantization;
 mod quantization_float;
 mod recurrent;

@@ -2,10 +2,12 @@
 
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
-use super::axis;
+use super::positions::{self, Samples};
 use super::spatial::{self, TO_NHWC};
+use super::{axis, elementwise};
 use crate::graph::{
-    DType, Data, Gather, NearestMode, Op, Resample, ResampleFilter, Resize, ResizeCoord, ResizeMode, TensorId,
+    Binary, BinaryKind, Clamp, DType, Data, Gather, NearestMode, Op, Quant, Requantize, Resample,
+    ResampleFilter, Resize, ResizeCoord, ResizeMode, Shape, Tensor, TensorId,
 };
 
 /// What the output's size is.
@@ -14,6 +16,8 @@ enum Target {
     Sizes(TensorId),
     /// f32, for all dimensions.
     Scales(TensorId),
+    /// Places of samples along some dimensions.
+    Samples(Vec<Samples>),
 }
 
 /// Which sizes one scale for all axes may give.
@@ -27,6 +31,10 @@ enum Aspect {
 
 pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
+    let coordinates = cx.attrs().text_or("coordinate_transformation_mode", "half_pixel")?;
+    if cx.opset() >= 11 && coordinates == "tf_crop_and_resize" {
+        return positions::crop(cx, attrs);
+    }
     let sampling = sampling(cx, &mut attrs)?;
     let (mut axes, mut aspect) = (None, None);
     if cx.opset() >= 18 {
@@ -52,13 +60,50 @@ pub(super) fn resize(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         _ => return Err(Stop::because("it must have either scales or sizes")),
     };
     let target = match (aspect, target) {
-        (Some(aspect), Target::Sizes(sizes)) => keeping_aspect(cx, x, sizes, axes, aspect)?,
+        (Some(aspect), Target::Sizes(sizes)) => keeping_aspect(cx, &sampling, x, sizes, axes, aspect)?,
         (_, target) => target,
     };
     let target = match axes {
         Some(axes) => on_all_axes(cx, x, target, axes)?,
         None => target,
     };
+    // Bytes that are mixed lose what is behind the point.
+    let own = cx.dtype(x);
+    if own.is_8bit() && sampling.mixes() {
+        let quant = cx.tensor(x).quant.clone();
+        let reals = reals(cx, x)?;
+        let mixed = resized_by(cx, sampling, reals, target)?;
+        let made = elementwise::to_dtype(cx, mixed[0], own)?;
+        if let Some(quant) = quant {
+            cx.state.build.describe(made[0], quant);
+        }
+        return Ok(made);
+    }
+    resized_by(cx, sampling, x, target)
+}
+
+/// Bytes as floats. Signed ones go over unsigned ones, which whatever computes them can give as well.
+fn reals(cx: &mut Context, x: TensorId) -> Result<TensorId, Stop> {
+    let quant = cx.tensor(x).quant.as_ref().and_then(|q| q.single());
+    let (DType::I8, Some((scale, zero))) = (cx.dtype(x), quant) else {
+        return cx.cast("reals", x, DType::F32);
+    };
+    let name = format!("{}/unsigned", cx.name);
+    let unsigned = Tensor::value(name.as_str(), DType::U8, Shape::default());
+    let unsigned = unsigned.with_quant(Quant::per_tensor(scale, zero + 128));
+    let unsigned = cx.state.build.node_as(&name, Requantize {}, &[x], unsigned)?;
+    let reals = cx.cast("reals", unsigned, DType::F32)?;
+    let offset = cx.scalar("offset", 128.0)?;
+    let op = Binary { kind: BinaryKind::Sub, clamp: Clamp::NONE };
+    cx.inner("signed", op, &[Some(reals), Some(offset)])
+}
+
+fn resized_by(
+    cx: &mut Context,
+    sampling: Sampling,
+    x: TensorId,
+    target: Target,
+) -> Result<Vec<TensorId>, Stop> {
     match (cx.opset(), &target, sampling) {
         (10, Target::Scales(scales), Sampling::Pair(op)) => first_version(cx, op, x, *scales),
         (_, _, sampling) => resized(cx, sampling, x, target),
@@ -74,6 +119,11 @@ enum Sampling {
 }
 
 impl Sampling {
+    /// Outputs are made of several inputs.
+    fn mixes(&self) -> bool {
+        !matches!(self, Sampling::Pair(Resize { mode: ResizeMode::Nearest, .. }))
+    }
+
     fn coord(&self) -> ResizeCoord {
         match self {
             Sampling::Pair(op) => op.coord,
@@ -154,7 +204,7 @@ fn unsupported(name: &str, value: &str) -> Stop {
     Stop::because(format!("attribute '{name}' is '{value}', which is not supported"))
 }
 
-fn mode(attrs: &mut Attrs) -> Result<ResizeMode, Stop> {
+pub(super) fn mode(attrs: &mut Attrs) -> Result<ResizeMode, Stop> {
     match attrs.text_or("mode", "nearest")? {
         "nearest" => Ok(ResizeMode::Nearest),
         // What the first exporters of Upsample wrote.
@@ -174,7 +224,7 @@ fn coord(attrs: &mut Attrs) -> Result<ResizeCoord, Stop> {
     }
 }
 
-fn nearest(attrs: &mut Attrs) -> Result<NearestMode, Stop> {
+pub(super) fn nearest(attrs: &mut Attrs) -> Result<NearestMode, Stop> {
     match attrs.text_or("nearest_mode", "round_prefer_floor")? {
         "round_prefer_floor" => Ok(NearestMode::RoundPreferFloor),
         "round_prefer_ceil" => Ok(NearestMode::RoundPreferCeil),
@@ -185,10 +235,11 @@ fn nearest(attrs: &mut Attrs) -> Result<NearestMode, Stop> {
 }
 
 /// Sizes by the one scale with which no axis exceeds its size, or none falls short of it. Along `axes` (all if none are
-/// named), in their order. Where that scale does not make an axis a whole number long, the standard's samples lie by
-/// the scale and not by the length, which Resize by sizes can't express.
+/// named), in their order. Where that scale does not make an axis a whole number long, samples lie by the scale and
+/// not by the length, which Resize by sizes can't express.
 fn keeping_aspect(
     cx: &mut Context,
+    sampling: &Sampling,
     x: TensorId,
     sizes: TensorId,
     axes: Option<&[i64]>,
@@ -221,13 +272,33 @@ fn keeping_aspect(
         i64::try_from(wide(n, size) / i128::from(length)).ok().filter(|_| whole)
     };
     let kept: Option<Vec<i64>> = lengths.iter().map(scaled).collect();
-    let kept = kept.ok_or_else(|| {
-        Stop::because(format!(
-            "the scale {size}/{length} that keeps its aspect ratio does not make every axis a whole number long: \
-             export it with the sizes that it gives"
-        ))
-    })?;
-    Ok(Target::Sizes(cx.int_vector("sizes", &kept)?))
+    if let Some(kept) = kept {
+        return Ok(Target::Sizes(cx.int_vector("sizes", &kept)?));
+    }
+    let scale = size as f32 / length as f32;
+    let mut samples = Vec::with_capacity(axes.len());
+    for (&axis, &n) in axes.iter().zip(&lengths) {
+        // To the nearest length, halves up.
+        let rounded = (2 * wide(n, size) + i128::from(length)) / (2 * i128::from(length));
+        let out =
+            usize::try_from(rounded).ok().filter(|n| (1..=cx.state.room / size_of::<i64>()).contains(n));
+        let out =
+            out.ok_or_else(|| Stop::because(format!("dimension {axis} can't become {rounded} long")))?;
+        let at = |o: usize| match sampling.coord() {
+            ResizeCoord::PytorchHalfPixel if out == 1 => Some(0.0),
+            ResizeCoord::HalfPixel | ResizeCoord::PytorchHalfPixel => Some((o as f32 + 0.5) / scale - 0.5),
+            ResizeCoord::Asymmetric => Some(o as f32 / scale),
+            ResizeCoord::AlignCorners | ResizeCoord::HalfPixelSymmetric => None,
+        };
+        let at = (0..out).map(at).collect::<Option<Vec<f32>>>().ok_or_else(|| {
+            Stop::because(format!(
+                "the scale {size}/{length} that keeps its aspect ratio does not make every axis a whole number long, \
+                 for which its coordinates are not defined alike everywhere: export it with the sizes that it gives"
+            ))
+        })?;
+        samples.push(Samples { axis, at });
+    }
+    Ok(Target::Samples(samples))
 }
 
 /// A target that is given for some axes only, for all of them.
@@ -262,6 +333,7 @@ fn on_all_axes(cx: &mut Context, x: TensorId, target: Target, axes: &[i64]) -> R
             }
             Ok(Target::Sizes(cx.int_vector("sizes", &all)?))
         }
+        Target::Samples(samples) => Ok(Target::Samples(samples)),
     }
 }
 
@@ -282,6 +354,13 @@ fn resized(cx: &mut Context, op: Sampling, x: TensorId, target: Target) -> Resul
             let id = if image { in_nhwc_order(cx, id)? } else { id };
             placed(cx, op, x, &[None, Some(id)], image)
         }
+        Target::Samples(samples) => match op {
+            Sampling::Pair(op) => Ok(vec![positions::picked(cx, x, &samples, op.mode, op.nearest)?]),
+            Sampling::Wide(_) => Err(Stop::because(
+                "the scale that keeps its aspect ratio does not make every axis a whole number long: export it with \
+                 the sizes that it gives",
+            )),
+        },
     }
 }
 
