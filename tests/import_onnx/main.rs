@@ -8,6 +8,7 @@ mod build;
 mod control;
 mod convolutions;
 mod dynamic;
+mod einsum;
 mod elementwise;
 mod external;
 mod hostile;

@@ -22,6 +22,7 @@ mod control;
 mod conv;
 pub(super) mod custom;
 mod depth;
+mod einsum;
 mod elementwise;
 mod gather;
 mod index;
@@ -119,6 +120,7 @@ operators! {
     "MaxUnpool" => op(9, 2..=3, 1, unpool::unpool),
     "LpPool" => op(2, 1..=1, 1, pool::lp),
     "GlobalLpPool" => op(2, 1..=1, 1, pool::global_lp),
+    "Einsum" => op(12, 1..=MANY, 1, einsum::einsum),
     "AveragePool" => op(1, 1..=1, 1, pool::average),
     "GlobalMaxPool" => op(1, 1..=1, 1, pool::global_max),
     "GlobalAveragePool" => op(1, 1..=1, 1, pool::global_average),
