@@ -68,3 +68,41 @@ fn what_cannot_be_meant_is_refused_by_name() {
     assert!(quantize("x s b", &[]).contains("it quantizes to i32"));
     assert!(quantize("x s", &[int("output_dtype", 17)]).contains("FLOAT8E4M3FN"));
 }
+
+/// Before operator set 13 a softmax looks at all dimensions from its axis on. The operator says itself which one its
+/// float form had.
+#[test]
+fn a_quantized_softmax_names_its_own_operator_set() {
+    let y = |opset: i64| {
+        let mut model = Builder::new(13)
+            .input("x", &[1, 2, 2])
+            .constant(floats("s", &[], &[0.5]))
+            .constant(bytes("z", &[], data_type::UINT8, &[0]))
+            .constant(floats("t", &[], &[1.0 / 256.0]))
+            .node("QuantizeLinear", "x s z", "xq", &[])
+            .node("QLinearSoftmax", "xq s z t z", "yq", &[int("axis", 1), int("opset", opset)]);
+        model.graph().node[1].domain = "com.microsoft".into();
+        let graph = model.node("DequantizeLinear", "yq t z", "y", &[]).output("y").graph_of();
+        let mut session = crate::control::session(graph, &[]).unwrap();
+        session.input_mut::<f32>(0).unwrap().copy_from_slice(&[1.0, 1.0, 1.0, 1.0]);
+        session.run().unwrap();
+        session.output::<f32>(0).unwrap().to_vec()
+    };
+    assert_eq!(y(11), [0.25; 4]);
+    assert_eq!(y(13), [0.5; 4]);
+}
+
+#[test]
+fn the_greatest_of_signed_bytes_is_found() {
+    let model = Builder::new(13)
+        .input("x", &[2, 3])
+        .constant(floats("s", &[], &[0.5]))
+        .constant(bytes("z", &[], data_type::INT8, &[3]))
+        .node("QuantizeLinear", "x s z", "q", &[])
+        .node("ArgMax", "q", "y", &[int("axis", 1), int("keepdims", 0)])
+        .output_of("y", data_type::INT64);
+    let mut session = crate::control::session(model.graph_of(), &[]).unwrap();
+    session.input_mut::<f32>(0).unwrap().copy_from_slice(&[-3.0, -1.0, -2.0, 1.0, -5.0, 0.0]);
+    session.run().unwrap();
+    assert_eq!(session.output::<i64>(0).unwrap(), [1, 0]);
+}

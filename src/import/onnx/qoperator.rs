@@ -175,12 +175,7 @@ impl Expansion<'_> {
     }
 }
 
-/// True for attributes of ONNX Runtime's that ask for nothing: the layout is channels first, the operator set that
-/// a softmax was taken from is a recent one.
+/// True for attributes of ONNX Runtime's that ask for nothing: the layout is channels first.
 fn is_default(attribute: &AttributeProto) -> bool {
-    match attribute.name.as_str() {
-        "channels_last" => attribute.i == 0,
-        "opset" => attribute.i >= 13,
-        _ => false,
-    }
+    attribute.name == "channels_last" && attribute.i == 0
 }

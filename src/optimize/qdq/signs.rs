@@ -50,7 +50,9 @@ fn obstacle(graph: &Graph, signed: &[bool]) -> Option<TensorId> {
         let touched: Vec<TensorId> = node.present_inputs().chain(node.outputs.iter().copied()).collect();
         let first = touched.iter().copied().find(|t| signed[t.index()])?;
         let indifferent = match &node.op {
-            Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) | Op::ShapeOf(_) => true,
+            Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => true,
+            // Neither a shape nor an order changes.
+            Op::ShapeOf(_) | Op::ArgMax(_) => true,
             // The border of a Pad is given as an i8.
             Op::Pad(_) if node.input(2).is_some() => false,
             op if op.moves_values() => {

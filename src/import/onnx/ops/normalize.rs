@@ -39,7 +39,9 @@ pub(super) fn log_softmax(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
 
 fn along(cx: &mut Context, log: bool) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
-    let flattens = cx.opset() < 13;
+    // Of a quantized softmax, which tells itself what operator set its float form was taken from.
+    let own = attrs.int_or("opset", cx.opset())?;
+    let flattens = own < 13;
     let given = attrs.int_or("axis", if flattens { 1 } else { -1 })?;
     attrs.finish()?;
     let x = cx.input(0)?;
