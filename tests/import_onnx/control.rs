@@ -145,10 +145,99 @@ fn loops_are_unrolled() {
     assert_eq!(session.output::<f32>(1).unwrap(), [1.0, 10.0, 2.0, 20.0, 4.0, 40.0]);
     assert!(model(1 << 40).refusal().contains("more than 16384 times"));
     assert!(model(0).refusal().contains("never runs"));
-    let mut open = Builder::new(16).input("x", &[2]).constant(number("n", 3));
-    open.graph().input.push(bool_value("c"));
-    let open = open.node("Loop", "n c x", "y", &[body("body", round)]).output("y");
-    assert!(open.refusal().contains("depends on the data"));
+}
+
+/// `while sum < 100 && rounds < n { v += v }`, where the first round asks for `c`.
+fn doubled(n: i64, attrs: &[&str]) -> Builder {
+    let mut round = Builder::new(16).constant(floats("limit", &[], &[100.0]));
+    round.graph().input.extend([
+        value("i", data_type::INT64, &[]),
+        bool_value("going"),
+        value("v", data_type::FLOAT, &[2]),
+    ]);
+    let round = round.node("Add", "v v", "w", &[]).node("ReduceSum", "w", "s", &[int("keepdims", 0)]);
+    let round = round.node("Less", "s limit", "on", &[]).node("Identity", "w", "row", &[]);
+    let round = round.output_of("on", data_type::BOOL).output("w").output("row");
+    let mut model = Builder::new(16).input("x", &[2]).constant(number("n", n));
+    model.graph().input.push(bool_value("c"));
+    let outputs = ["y", "all"].map(|name| if attrs.contains(&name) { name } else { "-" }).join(" ");
+    let model = model.node("Loop", "n c x", &outputs, &[body("body", round)]);
+    attrs.iter().fold(model, |model, name| model.output(name))
+}
+
+#[test]
+fn a_loop_may_end_when_the_data_say_so() {
+    let mut session = session(doubled(40, &["y"]).graph_of(), &[]).unwrap();
+    for (x, c, wanted) in [
+        ([1.0f32, 2.0], 1u8, [64.0f32, 128.0]),
+        ([30.0, 30.0], 1, [60.0, 60.0]),
+        ([1.0, 2.0], 0, [1.0, 2.0]),
+        // All rounds that there are: 2^40 of it is still less than the limit.
+        ([1e-20, 0.0], 1, [1e-20 * (1u64 << 40) as f32, 0.0]),
+    ] {
+        session.input_mut::<f32>(0).unwrap().copy_from_slice(&x);
+        session.input_mut::<u8>(1).unwrap()[0] = c;
+        session.run().unwrap();
+        assert_eq!(session.output::<f32>(0).unwrap(), wanted, "{x:?}");
+    }
+    // Rounds behind the end are not run: none of their sums is seen.
+    session.input_mut::<f32>(0).unwrap().fill(30.0);
+    session.input_mut::<u8>(1).unwrap()[0] = 1;
+    let mut seen = vec![];
+    session.run_observed(&mut |id, _| seen.push(id)).unwrap();
+    let sums = seen.iter().filter(|id| session.graph().tensor(**id).name.ends_with('s')).count();
+    assert_eq!(sums, 1);
+}
+
+#[test]
+fn loops_whose_size_depends_on_the_data_are_refused() {
+    assert!(doubled(40, &["y", "all"]).refusal().contains("what it collects has no fixed length"));
+    assert!(doubled(i64::MAX, &["y"]).refusal().contains("constant trip count of at most 16384"));
+    // What is carried grows.
+    let mut round = Builder::new(16).constant(floats("limit", &[], &[100.0]));
+    let inputs =
+        [value("i", data_type::INT64, &[]), bool_value("going"), value("v", data_type::FLOAT, &[-1])];
+    round.graph().input.extend(inputs);
+    let round = round.node("Concat", "v x", "w", &[int("axis", 0)]);
+    let round = round.node("ReduceSum", "w", "s", &[int("keepdims", 0)]).node("Less", "s limit", "on", &[]);
+    let model = Builder::new(16).input("x", &[2]).constant(number("n", 3)).constant(truth("c", true));
+    let body = [body("body", round.output_of("on", data_type::BOOL).output("w"))];
+    let refusal = model.node("Loop", "n c x", "y", &body).output("y").refusal();
+    assert!(refusal.contains("so does the shape of a value that it carries"), "{refusal}");
+}
+
+/// `for i in 0..4 { v = if i % 2 == 0 { for _ in 0..rows { v += x } } else { v / 2 } }`, where the rows are x's.
+#[test]
+fn loops_and_branches_lie_inside_of_each_other() {
+    let step = |extra: &str| {
+        let mut step = Builder::new(16);
+        step.graph().input.extend([
+            value(&format!("i{extra}"), data_type::INT64, &[]),
+            bool_value(&format!("c{extra}")),
+            value(&format!("v{extra}"), data_type::FLOAT, &[2, 3]),
+        ]);
+        step.node("Identity", &format!("c{extra}"), &format!("d{extra}"), &[])
+    };
+    let inner = step("_in").node("Add", "v_in x", "w_in", &[]);
+    let inner = [body("body", inner.output_of("d_in", data_type::BOOL).output("w_in"))];
+    let then = Builder::new(16).node("Loop", "rows c v", "a", &inner).output("a");
+    let other = Builder::new(16).constant(floats("half", &[], &[0.5])).node("Mul", "v half", "b", &[]);
+    let branches = [body("then_branch", then), body("else_branch", other.output("b"))];
+    let outer =
+        step("").constant(number("two", 2)).constant(number("none", 0)).node("Mod", "i two", "m", &[]);
+    let outer = outer.node("Equal", "m none", "even", &[]).node("If", "even", "w", &branches);
+    let outer = [body("body", outer.output_of("d", data_type::BOOL).output("w"))];
+    let model = Builder::new(16).input("x", &[-1, 3]).constant(number("four", 4)).constant(truth("c", true));
+    let model =
+        model.constant(number("none", 0)).node("Shape", "x", "s", &[]).node("Gather", "s none", "rows", &[]);
+    let model = model.node("Loop", "four c x", "y", &outer).output("y");
+    assert!(model.refusal().contains("must be a constant of integers"));
+    let options = ImportOptions { shapes: vec![("x".into(), vec![2, 3])], ..ImportOptions::default() };
+    let mut session = session(model.import_with(&options).unwrap(), &[]).unwrap();
+    session.input_mut::<f32>(0).unwrap().copy_from_slice(&[2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+    session.run().unwrap();
+    // x + 2x = 3x, 1.5x, 3.5x, 1.75x
+    assert_eq!(session.output::<f32>(0).unwrap(), [3.5, 7.0, 10.5, 14.0, 17.5, 21.0]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Branches and loops.
 //!
 //! The graph stays flat. Of a branch whose condition is known only the nodes of that branch are imported; otherwise
-//! the nodes of both, and a `Merge` takes the value of the one that ran. Loops are unrolled: how often they run must
-//! be known, and each round is one more copy of the body.
+//! the nodes of both, and a `Merge` takes the value of the one that ran. Loops are unrolled: how often they run at most
+//! must be known, and each round is one more copy of the body. Where the data end a loop, rounds behind that end are
+//! branches that are not taken.
 
 use super::super::context::{Context, Stop};
 use super::axis;
@@ -68,16 +69,19 @@ pub(super) fn repeat(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             _ => return Err(Stop::because("how often it runs is not one number")),
         },
     };
-    let unknown = || Stop::because("whether it runs on depends on the data: it can't be unrolled");
     let mut going = match cx.optional(1)? {
-        None => true,
-        Some(id) => cx.const_bool(id).ok_or_else(unknown)?,
+        None => Going::Yes,
+        Some(id) => Going::of(cx, "start", id)?,
     };
     let mut carried = (2..cx.node.input.len()).map(|i| cx.input(i)).collect::<Result<Vec<_>, _>>()?;
     let count = carried.len();
+    let collects = (count..cx.node.output.len()).any(|i| cx.is_read(i));
     let mut collected: Vec<Vec<TensorId>> = vec![];
     let mut round = 0;
-    while going && round < rounds {
+    while round < rounds && going != Going::No {
+        if going != Going::Yes {
+            open_end(rounds, collects)?;
+        }
         if round == MAX_ROUNDS {
             return Err(Stop::because(format!("it runs more than {MAX_ROUNDS} times: it can't be unrolled")));
         }
@@ -92,14 +96,26 @@ pub(super) fn repeat(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             return Err(Stop::because(format!("its body gives {} values, too few", outputs.len())));
         };
         let (next, scanned) = outputs.split_at(count);
-        carried = next.to_vec();
+        match going {
+            Going::Asked(open) => {
+                for (i, (old, &new)) in carried.iter_mut().zip(next).enumerate() {
+                    *old = kept(cx, &format!("{tag}/kept{i}"), open, new, *old)?;
+                }
+            }
+            _ => carried = next.to_vec(),
+        }
         collected.resize(scanned.len(), vec![]);
         for (all, &one) in collected.iter_mut().zip(scanned) {
             all.push(one);
         }
         round += 1;
         // A condition that nothing asks for need not be known.
-        going = round == rounds || cx.const_bool(condition).ok_or_else(unknown)?;
+        if round < rounds {
+            going = going.after(cx, &tag, condition)?;
+        }
+    }
+    if !collects {
+        return Ok(carried);
     }
     for (i, all) in collected.into_iter().enumerate() {
         carried.push(stacked(cx, &format!("all{i}"), &all, 0)?);
@@ -108,6 +124,72 @@ pub(super) fn repeat(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         return Err(Stop::because("it never runs, so that what it collects has no shape"));
     }
     Ok(carried)
+}
+
+/// Whether a round of a loop runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Going {
+    Yes,
+    No,
+    /// If this holds, a bool of one element.
+    Asked(TensorId),
+}
+
+impl Going {
+    fn of(cx: &mut Context, tag: &str, condition: TensorId) -> Result<Going, Stop> {
+        match cx.const_bool(condition) {
+            Some(true) => Ok(Going::Yes),
+            Some(false) => Ok(Going::No),
+            None if cx.dtype(condition) != DType::Bool => {
+                Err(Stop::because(format!("its condition is {}, it must be bool", cx.dtype(condition))))
+            }
+            None => {
+                let one = cx.int_vector(&format!("{tag}/one"), &[1])?;
+                let inputs = [Some(condition), Some(one)];
+                let asked = cx.inner(&format!("{tag}/asked"), Reshape { allow_zero: false }, &inputs)?;
+                Ok(Going::Asked(asked))
+            }
+        }
+    }
+
+    /// Of the next round, where this one gives `condition`. A loop that has ended does not compute it.
+    fn after(self, cx: &mut Context, tag: &str, condition: TensorId) -> Result<Going, Stop> {
+        match (self, Going::of(cx, tag, condition)?) {
+            (Going::Asked(open), Going::Yes) => Ok(Going::Asked(open)),
+            (Going::Asked(open), Going::Asked(next)) => {
+                let inputs = [Some(open), Some(next), Some(open)];
+                Ok(Going::Asked(cx.inner(&format!("{tag}/going_on"), Merge {}, &inputs)?))
+            }
+            (_, next) => Ok(next),
+        }
+    }
+}
+
+/// Refuses a loop that ends when the data say so where all of its rounds can't stand in the graph.
+fn open_end(rounds: i64, collects: bool) -> Result<(), Stop> {
+    if collects {
+        return Err(Stop::because(
+            "whether it runs on depends on the data, so that what it collects has no fixed length: export the \
+             model without that output or with a fixed number of rounds",
+        ));
+    }
+    if rounds > MAX_ROUNDS {
+        return Err(Stop::because(format!(
+            "whether it runs on depends on the data: it must have a constant trip count of at most {MAX_ROUNDS} to be \
+             unrolled"
+        )));
+    }
+    Ok(())
+}
+
+/// What a round makes of a value if it runs, else the value.
+fn kept(cx: &mut Context, tag: &str, open: TensorId, new: TensorId, old: TensorId) -> Result<TensorId, Stop> {
+    if !merges(cx, new, old) {
+        return Err(Stop::because(
+            "whether it runs on depends on the data, and so does the shape of a value that it carries",
+        ));
+    }
+    cx.inner(tag, Merge {}, &[Some(open), Some(new), Some(old)])
 }
 
 /// The values of all rounds as one tensor with a new dimension.
