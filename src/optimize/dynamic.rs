@@ -2,7 +2,8 @@
 //!
 //! Matches `Cast(IntegerMatMul | IntegerConv) * (scale of x * scales of w) + bias`, where w is constant, its scales are one
 //! or one per output channel, and scale and zero point of x are one element each. Without the bias too; an addition
-//! behind a product that has none is taken in when it is met. `Linear` and `Conv` compute the same steps in the same
+//! behind a product that has none is taken in when it is met. A node that only gives the elements another shape, as one
+//! does around a convolution along one dimension, may stand between if it leaves the channels last. `Linear` and `Conv` compute the same steps in the same
 //! order: the product of the scales, the sum as f32, times that, plus the bias.
 
 use super::edit::{Edit, is_per_channel};
@@ -21,15 +22,35 @@ pub(super) fn run(graph: &mut Graph) -> bool {
     edit.finish()
 }
 
+/// An integer product whose sums become reals.
+struct Sums {
+    product: Node,
+    /// What gives the sums another shape.
+    reshaped: Option<Node>,
+}
+
 /// The integer product that a cast to f32 reads.
-fn sums(edit: &Edit, cast: TensorId) -> Option<Node> {
+fn sums(edit: &Edit, cast: TensorId) -> Option<Sums> {
     let node = edit.producer(cast).filter(|n| matches!(n.op, Op::Cast(_)) && edit.is_f32(cast))?;
     edit.sole_producer(cast)?;
-    let sums = node.input(0)?;
+    let mut sums = node.input(0)?;
+    let mut reshaped = None;
+    if let Some(node) = edit.producer(sums).filter(|node| keeps_channels(edit.graph, node)) {
+        edit.sole_producer(sums)?;
+        sums = node.input(0)?;
+        reshaped = Some(node.clone());
+    }
     let product =
         edit.producer(sums).filter(|n| matches!(n.op, Op::IntegerMatMul(_) | Op::IntegerConv(_)))?;
     edit.sole_producer(sums)?;
-    Some(product.clone())
+    Some(Sums { product: product.clone(), reshaped })
+}
+
+/// True if the node leaves all elements in order, and what was the last dimension the last one.
+fn keeps_channels(graph: &Graph, node: &Node) -> bool {
+    let last = |t: TensorId| graph.tensor(t).shape.last().and_then(|d| d.fixed());
+    let in_order = matches!(node.op, Op::Reshape(_) | Op::Flatten(_) | Op::Squeeze(_) | Op::Unsqueeze(_));
+    in_order && node.input(0).and_then(last).is_some_and(|n| last(node.outputs[0]) == Some(n))
 }
 
 /// The scale of x and the scales of w, one or one for each of `channels`, whose product `t` is.
@@ -57,14 +78,15 @@ fn scales(edit: &Edit, t: TensorId, channels: usize) -> Option<(TensorId, Vec<f3
 
 fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     let (a, b) = (edit.node(i).input(0)?, edit.node(i).input(1)?);
-    let (product, scale) = match (sums(edit, a), sums(edit, b)) {
-        (Some(product), None) => (product, b),
-        (None, Some(product)) => (product, a),
+    let (Sums { product, reshaped }, scale) = match (sums(edit, a), sums(edit, b)) {
+        (Some(sums), None) => (sums, b),
+        (None, Some(sums)) => (sums, a),
         _ => return None,
     };
     // The scales must not make the output larger than the product.
     let out = edit.node(i).outputs[0];
-    if edit.graph.tensor(out).shape != edit.graph.tensor(product.outputs[0]).shape {
+    let before = reshaped.as_ref().unwrap_or(&product).outputs[0];
+    if edit.graph.tensor(out).shape != edit.graph.tensor(before).shape {
         return None;
     }
     let x = product.input(0)?;
@@ -100,6 +122,15 @@ fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
         }
         _ => Op::from(Linear { clamp }),
     };
+    if let Some(mut last) = reshaped {
+        let sums = edit.graph.tensor(product.outputs[0]);
+        let real = Tensor::value(sums.name.as_str(), DType::F32, sums.shape.clone());
+        let real = edit.value(&real.name.clone(), real);
+        edit.node_mut(i).outputs = vec![real];
+        last.inputs[0] = Some(real);
+        last.outputs = vec![out];
+        edit.insert_after(i, last);
+    }
     let node = edit.node_mut(i);
     node.name = product.name;
     node.op = op;
@@ -138,7 +169,14 @@ fn weights(graph: &Graph, product: &Node) -> Option<(Tensor, Vec<i32>)> {
 fn biased_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     let (a, b) = (edit.node(i).input(0)?, edit.node(i).input(1)?);
     for (x, bias) in [(a, b), (b, a)] {
-        let Some(p) = edit.sole_producer(x) else { continue };
+        // A product that this walk has made may have left `x` to a node that is not walked over.
+        let made = |p: &usize| edit.node(*p).outputs.contains(&x);
+        let Some(last) = edit.sole_producer(x).filter(made) else { continue };
+        let p = match edit.node(last).input(0).filter(|_| keeps_channels(edit.graph, edit.node(last))) {
+            Some(before) => edit.sole_producer(before),
+            None => Some(last),
+        };
+        let Some(p) = p else { continue };
         let node = edit.node(p);
         let own = match &node.op {
             Op::Linear(op) => op.clamp,
@@ -161,7 +199,7 @@ fn biased_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
             Op::Conv(op) => op.clamp = clamp,
             _ => {}
         }
-        edit.absorb(p, i);
+        edit.absorb(last, i);
         return Some(());
     }
     None

@@ -144,6 +144,29 @@ fn convolutions_lose_their_transposes() {
 }
 
 #[test]
+fn convolutions_along_one_dimension_lose_theirs() {
+    let graph = fused(
+        &Builder::new(17)
+            .input("x", &[1, 4, 19])
+            .constant(bytes("w", &[6, 4, 3], data_type::INT8, &weights(72, -127)))
+            .constant(bytes("wz", &[], data_type::INT8, &[0]))
+            .constant(floats("ws", &[], &[0.01]))
+            .constant(counting("b", &[1, 6, 1]))
+            .node("DynamicQuantizeLinear", "x", "q s z", &[])
+            .node("Mul", "s ws", "scale", &[])
+            .node("ConvInteger", "q w z wz", "sums", &[int_list("pads", &[1, 1])])
+            .node("Cast", "sums", "reals", &[crate::build::int("to", 1)])
+            .node("Mul", "reals scale", "scaled", &[])
+            .node("Add", "scaled b", "biased", &[])
+            .node("Relu", "biased", "y", &[])
+            .output("y"),
+    );
+    let names = op_names(&graph);
+    assert!(names.contains(&"Conv"), "{names:?}");
+    assert!(!names.iter().any(|n| ["IntegerConv", "Cast", "Binary", "Unary"].contains(n)), "{names:?}");
+}
+
+#[test]
 fn integer_products_alone_give_their_sums() {
     let model = |a: i32, b: i32| {
         Builder::new(17)
