@@ -45,7 +45,7 @@ fn example(name: &str) -> Example {
     let window = || vec![int_list("kernel_shape", &[2, 2])];
     let vector = |values: &[i64]| vec![ints("v", values)];
     match name {
-        "AveragePool" | "MaxPool" => with(1, vec![], window()),
+        "AveragePool" | "MaxPool" | "LpPool" => with(1, vec![], window()),
         "Max" | "Min" | "Mean" | "Sum" => with(2, vec![], vec![]),
         "Concat" => with(2, vec![], vec![int("axis", 1)]),
         "Softmax" | "LogSoftmax" | "Hardmax" => with(1, vec![], vec![int("axis", 1)]),

@@ -354,6 +354,11 @@ fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Resu
             return ops::custom::import(&mut Context { state, node, name }, full);
         }
         let why = match is_own(&node.domain) || node.domain == ops::contrib::DOMAIN {
+            true if matches!(node.op_type.as_str(), "NonMaxSuppression" | "Unique") => {
+                "how many values it gives depends on the data, but shapes must follow from shapes: cut the model in \
+                 front of it and do this step with what the session gives"
+                    .to_string()
+            }
             true => "this operator is not supported".to_string(),
             false => format!(
                 "operators of the domain '{}' are not supported; one of the application's must be registered as '{full}'",

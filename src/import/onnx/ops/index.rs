@@ -31,6 +31,58 @@ pub(super) fn gather_nd(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.emit(GatherRows { batch_dims }, &[Some(x), Some(index)])
 }
 
+/// What a constant condition picks along an axis, or of all elements.
+pub(super) fn compress(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let mut attrs = cx.attrs();
+    let given = attrs.int("axis")?;
+    attrs.finish()?;
+    let (x, condition) = (cx.input(0)?, cx.input(1)?);
+    let Some(picks) = cx.data(condition).filter(|_| cx.dtype(condition) == DType::Bool) else {
+        return Err(Stop::because(
+            "its condition must be constant: what depends on data has no fixed length",
+        ));
+    };
+    let picked = picks.bytes().iter().enumerate().filter(|(_, b)| **b != 0);
+    let picked: Vec<i64> = picked.map(|(i, _)| i as i64).collect();
+    let (x, axis) = match given {
+        Some(given) => (x, axis(given, cx.rank(x))?),
+        None => {
+            let line = cx.int_vector("line", &[-1])?;
+            (cx.inner("all", Reshape { allow_zero: false }, &[Some(x), Some(line)])?, 0)
+        }
+    };
+    let picked = cx.int_vector("picked", &picked)?;
+    cx.emit(Gather { axis }, &[Some(x), Some(picked)])
+}
+
+/// Where a constant is not 0: one row of indices per dimension.
+pub(super) fn non_zero(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    cx.attrs().finish()?;
+    let x = cx.input(0)?;
+    let (Some(data), Some(dims)) = (cx.data(x), cx.shape(x).dims()) else {
+        return Err(Stop::because(
+            "how many places it gives depends on the data, but shapes must follow from shapes: cut the model in front \
+             of it, or export it with a constant mask",
+        ));
+    };
+    let elements = data.bytes().chunks_exact(cx.dtype(x).size());
+    let float = cx.dtype(x) == DType::F32;
+    // -0.0 is zero, too.
+    let is_set = |bytes: &[u8]| match (float, bytes) {
+        (true, [a, b, c, d]) => [*a, *b, *c, d & 0x7f] != [0; 4],
+        _ => bytes.iter().any(|b| *b != 0),
+    };
+    let places: Vec<usize> = elements.enumerate().filter(|(_, e)| is_set(e)).map(|(i, _)| i).collect();
+    let mut rows = Vec::with_capacity(dims.len() * places.len());
+    for axis in 0..dims.len() {
+        let inner: usize = dims[axis + 1..].iter().product();
+        rows.extend(places.iter().map(|i| (i / inner % dims[axis]) as i64));
+    }
+    let name = cx.output(0);
+    let shape = [dims.len(), places.len()];
+    Ok(vec![cx.constant_named(&name, DType::I64, &shape, Data::from_slice(&rows))?])
+}
+
 fn scatter_kind(name: &str) -> Result<ScatterKind, Stop> {
     Ok(match name {
         "none" => ScatterKind::Replace,

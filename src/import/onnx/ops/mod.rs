@@ -16,6 +16,7 @@ macro_rules! operators {
     };
 }
 
+mod attention;
 mod compose;
 pub(super) mod contrib;
 mod control;
@@ -42,6 +43,7 @@ mod shape;
 mod slice;
 mod source;
 mod spatial;
+mod spectral;
 mod transformer;
 mod unpool;
 mod volume;
@@ -121,6 +123,12 @@ operators! {
     "LpPool" => op(2, 1..=1, 1, pool::lp),
     "GlobalLpPool" => op(2, 1..=1, 1, pool::global_lp),
     "Einsum" => op(12, 1..=MANY, 1, einsum::einsum),
+    "NonZero" => op(9, 1..=1, 1, index::non_zero),
+    "STFT" => op(17, 2..=4, 1, spectral::stft),
+    "DFT" => op(17, 1..=3, 1, spectral::dft),
+    "HannWindow" | "HammingWindow" | "BlackmanWindow" => op(17, 1..=1, 1, spectral::window),
+    "Attention" => op(23, 3..=4, 1, attention::attention),
+    "Compress" => op(9, 2..=2, 1, index::compress),
     "AveragePool" => op(1, 1..=1, 1, pool::average),
     "GlobalMaxPool" => op(1, 1..=1, 1, pool::global_max),
     "GlobalAveragePool" => op(1, 1..=1, 1, pool::global_average),
