@@ -158,15 +158,15 @@ fn recurrent_layers_with_bytes_for_weights() {
         let graph = optimize::float(layer.graph(4, 2)).unwrap();
         let mut graph = without_data(&graph, &options).unwrap().graph;
         // Rows by themselves: a loop of the same integers. All together: ONNX Runtime's operator, or the loop.
-        for shared in [false, true] {
+        for &rows in RowQuant::ALL {
             for node in &mut graph.nodes {
                 if let Op::Recurrent(op) = &mut node.op {
-                    op.shared_scale = shared;
+                    op.rows = rows;
                 }
             }
             let again = read_again(&graph);
             let far = distance(&answers(graph.clone()), &answers(again));
-            assert!(far <= 2e-6, "{:?} {far}", layer.op);
+            assert!(far <= 2e-6, "{:?} {rows:?} {far}", layer.op);
         }
     }
 }
@@ -313,6 +313,27 @@ fn states_are_inputs_and_outputs() {
     assert_ne!(graph.output[0].name, graph.output[1].name);
     let first = graph.initializer.iter().find(|t| t.name == "sum").unwrap();
     assert_eq!(first.raw_data.as_deref(), Some(bytemuck::cast_slice(&[3f32, 4.0])));
+}
+
+/// Such a graph makes a model, if none that runs: nothing is read past the end of its scales.
+#[test]
+fn scales_along_another_axis_are_refused() {
+    let mut b = GraphBuilder::new("net");
+    let x = b.input("x", DType::F32, Shape::fixed(&[3, 1, 2]));
+    let mut weights = |name: &str, columns: usize| {
+        let codes = Data::from_slice(&vec![1i8; 16 * columns]);
+        let quant = Quant::per_channel(1, vec![0.5; columns]);
+        b.tensor(Tensor::constant(name, DType::I8, &[16, columns], codes).with_quant(quant))
+    };
+    let (w, r) = (weights("w", 2), weights("r", 4));
+    let op = Recurrent::new(RecurrentCell::Lstm, Direction::Forward);
+    for op in [op.clone(), Recurrent { rows: RowQuant::Shared, ..op }] {
+        let y = b.node(op.rows.name(), op, &[x, w, r]).unwrap();
+        let mut graph = b.graph().clone();
+        graph.outputs = vec![y];
+        let error = export::to_onnx(&graph).unwrap_err().to_string();
+        assert!(error.ends_with("needs one scale, or one for each row"), "{error}");
+    }
 }
 
 #[test]

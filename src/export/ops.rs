@@ -9,6 +9,7 @@ mod normalize;
 mod product;
 mod quantized;
 mod recurrent;
+mod rows;
 mod scan;
 mod steps;
 mod window;
@@ -92,6 +93,9 @@ pub(super) fn write(w: &mut Writer, node: &Node) -> Result<(), Stop> {
     }
 }
 
+/// More rows of weights than any network has: constants are made as long as there are rows.
+const MAX_ROWS: usize = 1 << 24;
+
 /// A node with what writing asks of it.
 struct NodeView<'a> {
     node: &'a Node,
@@ -115,6 +119,17 @@ impl<'a> NodeView<'a> {
     fn dims(&self, i: usize) -> Result<Vec<usize>, Stop> {
         let t = self.tensor(i)?;
         t.shape.dims().ok_or_else(|| Stop::because(format!("the shape of '{}' is not known", t.name)))
+    }
+
+    /// The scales and zero points of the rows of weights, input `i`.
+    fn rows(&self, i: usize) -> Result<(Vec<f32>, Vec<i32>), Stop> {
+        let (tensor, rows) = (self.tensor(i)?, self.dims(i)?.first().copied().unwrap_or(0));
+        let quant = tensor.quant.as_ref().filter(|_| rows <= MAX_ROWS);
+        match quant.map(|q| (q.axis, q.scale.len(), q)) {
+            Some((None, 1, q)) => Ok((vec![q.scale[0]; rows], vec![q.zero_point[0]; rows])),
+            Some((Some(0), len, q)) if len == rows => Ok((q.scale.clone(), q.zero_point.clone())),
+            _ => Err(Stop::because(format!("'{}' needs one scale, or one for each row", tensor.name))),
+        }
     }
 
     /// The bytes of constant input `i`.

@@ -3,8 +3,8 @@
 use super::super::Stop;
 use super::super::messages::int;
 use super::super::onnx::{Layout, Writer};
-use super::NodeView;
 use super::normalize::transposed;
+use super::{MAX_ROWS, NodeView};
 use crate::graph::*;
 
 pub(super) fn attention(w: &mut Writer, n: &NodeView, op: &Attention) -> Result<(), Stop> {
@@ -23,7 +23,9 @@ pub(super) fn attention(w: &mut Writer, n: &NodeView, op: &Attention) -> Result<
     let (q_heads, kv_heads) = (heads(0, op.q_heads_first)?, heads(1, op.k_heads_first)?);
     if q_heads != kv_heads {
         let fixed = |d: Option<Dim>| d.and_then(Dim::fixed);
-        let Some((h, g)) = fixed(q_heads).zip(fixed(kv_heads)).filter(|(h, g)| *g > 0 && h % g == 0) else {
+        let Some((h, g)) =
+            fixed(q_heads).zip(fixed(kv_heads)).filter(|(h, g)| *g > 0 && h % g == 0 && *h <= MAX_ROWS)
+        else {
             return Err(Stop::because("how many heads of queries share keys must be known"));
         };
         let indices = w.int_vector(&(0..h).map(|i| (i / (h / g)) as i64).collect::<Vec<_>>());

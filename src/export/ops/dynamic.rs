@@ -2,9 +2,9 @@
 
 use super::super::Stop;
 use super::super::onnx::{Layout, Writer, integers};
-use super::NodeView;
 use super::elementwise::layout;
 use super::product::{self, reordered, window};
+use super::{MAX_ROWS, NodeView};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
 
@@ -27,18 +27,23 @@ pub(super) fn is_dynamic(n: &NodeView) -> bool {
     n.node.input(3).is_some()
 }
 
-/// Zero points of constant weights, as few as will do; empty: 0.
+/// Numbers of all channels as a constant, one if they are the same. `tail`: dimensions behind the channels.
+fn channels<T: Copy + PartialEq>(values: &[T], tail: usize) -> (&[T], Vec<usize>) {
+    match values.first() {
+        Some(first) if values.iter().all(|v| v == first) => (&values[..1], vec![]),
+        _ => (values, [vec![values.len()], vec![1; tail]].concat()),
+    }
+}
+
+/// Zero points of constant weights; empty: 0.
 fn weight_zeros(w: &mut Writer, n: &NodeView) -> Result<String, Stop> {
-    let tensor = n.tensor(1)?;
-    let zeros = tensor.quant.as_ref().map(|q| q.zero_point.clone()).unwrap_or_default();
+    let (tensor, (_, zeros)) = (n.tensor(1)?, n.rows(1)?);
     if zeros.iter().all(|z| *z == 0) {
         return Ok(String::new());
     }
-    let one = zeros.iter().all(|z| *z == zeros[0]);
-    let zeros = if one { vec![zeros[0]] } else { zeros };
-    let dims: &[usize] = if one { &[] } else { &[zeros.len()] };
+    let (zeros, dims) = channels(&zeros, 0);
     let data = integers(tensor.dtype, zeros.iter().copied()).ok_or_else(no_bytes)?;
-    Ok(w.initializer(&format!("{}/zero_point", tensor.name), tensor.dtype, dims, &data))
+    Ok(w.initializer(&format!("{}/zero_point", tensor.name), tensor.dtype, &dims, &data))
 }
 
 /// From sums to the output: `f32(sum) * (s * s_w) + bias`, clamped. `tail`: dimensions behind the channels.
@@ -50,12 +55,9 @@ fn reals(
     out: (TensorId, Layout),
     clamp: Clamp,
 ) -> Result<(), Stop> {
-    let weights = n.tensor(1)?;
-    let quant = weights.quant.as_ref().ok_or_else(|| Stop::because("its weights have no scale"))?;
-    let along = |len: usize| if len == 1 { vec![] } else { [vec![len], vec![1; tail]].concat() };
-    let name = format!("{}/scale", weights.name);
-    let dims = along(quant.scale.len());
-    let own = w.initializer(&name, DType::F32, &dims, &Data::from_slice(&quant.scale));
+    let (name, (scales, _)) = (format!("{}/scale", n.tensor(1)?.name), n.rows(1)?);
+    let (scales, dims) = channels(&scales, tail);
+    let own = w.initializer(&name, DType::F32, &dims, &Data::from_slice(scales));
     let source = w.stored(n.input(3)?, Layout::Plain)?;
     let scale = w.calc("Mul", &[&source, &own], vec![]);
     let sums = w.cast(sums, DType::F32);
@@ -84,8 +86,7 @@ pub(super) fn convolution(w: &mut Writer, n: &NodeView, op: &Conv) -> Result<(),
     let x = w.stored(n.input(0)?, Layout::Nchw)?;
     let weights = reordered(w, n, &[0, 3, 1, 2], 1)?;
     let zero = w.stored(n.input(4)?, Layout::Plain)?;
-    let zeros = n.tensor(1)?.quant.as_ref().map(|q| q.zero_point.clone()).unwrap_or_default();
-    let zeros = Zeros::known(w, n, &zeros)?;
+    let zeros = Zeros::known(w, n, &n.rows(1)?.1)?;
     let attributes = window(n, [op.strides, op.dilations], op.pads, op.groups)?;
     let sums = integer_conv(w, n, [&x, &weights, &zero], zeros, attributes)?;
     reals(w, n, &sums, 2, (n.out(), Layout::Nchw), op.clamp)
@@ -144,7 +145,9 @@ fn integer_conv(
     let [o, kh, kw, c] = n.dims(1)?[..] else {
         return Err(Stop::because("its weights have no four dimensions"));
     };
-    let ones = integers(dtype, vec![1; o * kh * kw * c]).ok_or_else(no_bytes)?;
+    let count = [kh, kw, c].iter().try_fold(o, |n, d| n.checked_mul(*d)).filter(|n| *n <= MAX_ROWS);
+    let count = count.ok_or_else(|| Stop::because("it has too many weights"))?;
+    let ones = integers(dtype, vec![1; count]).ok_or_else(no_bytes)?;
     let ones = w.initializer(&format!("{name}/ones"), dtype, &[o, c, kh, kw], &ones);
     let inputs = w.calc("ConvInteger", &[x, &ones, zero], attributes);
     let share = w.calc("Mul", &[&inputs, &zeros], vec![]);

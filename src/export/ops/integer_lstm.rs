@@ -75,10 +75,7 @@ impl Layer {
         let ((x, x_zero), (h, h_zero), (c, _)) = (single(0)?, single(4)?, single(5)?);
         let hidden = n.dims(2)?.get(1).copied().unwrap_or(0);
         let rows = |i: usize, scale: f32| -> Result<Vec<Multiplier>, Stop> {
-            let quant =
-                n.tensor(i)?.quant.as_ref().ok_or_else(|| Stop::because("its weights have no scales"))?;
-            let each = quant.scale.iter().cycle().take(GATES * hidden);
-            each.map(|own| multiplier(f64::from(own * scale * GATE_STEPS))).collect()
+            n.rows(i)?.0.into_iter().map(|own| multiplier(f64::from(own * scale * GATE_STEPS))).collect()
         };
         let cell_bits = (0..=6).find(|&bits| 2f32.powi(bits as i32 - 15) == c);
         let clip = (op.cell_clip / c).min(32767.0) as i32;

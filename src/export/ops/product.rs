@@ -53,7 +53,7 @@ fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Resul
     }
     let name = reordered(w, n, perm, groups)?;
     let Some(quant) = &tensor.quant else { return Ok(name) };
-    let axis = quant.axis.map(|_| perm.iter().position(|&p| p == 0).unwrap_or(0));
+    let axis = quant.axis.map(|axis| perm.iter().position(|&p| p == axis).unwrap_or(0));
     let real = w.fresh(&format!("{name}/real"));
     let quant = Quant { axis, ..quant.clone() };
     w.convert("DequantizeLinear", name, real.clone(), &tensor.name, tensor.dtype, &quant)?;

@@ -4,7 +4,7 @@ use super::super::Stop;
 use super::super::messages::{float, floats, int, text, texts};
 use super::super::onnx::{Layout, MICROSOFT, Writer};
 use super::normalize::transposed;
-use super::{NodeView, steps};
+use super::{MAX_ROWS, NodeView, steps};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
 
@@ -15,7 +15,7 @@ pub(super) fn recurrent(w: &mut Writer, n: &NodeView, op: &Recurrent) -> Result<
     match bytes {
         false if usual => float_layer(w, n, op),
         // ONNX Runtime has one for LSTMs, without zero points, which quantizes all rows together.
-        true if usual && op.shared_scale && op.cell == RecurrentCell::Lstm && symmetric(n)? => {
+        true if usual && op.rows == RowQuant::Shared && op.cell == RecurrentCell::Lstm && symmetric(n)? => {
             dynamic_lstm(w, n, op)
         }
         _ => steps::recurrent(w, n, op),
@@ -24,14 +24,15 @@ pub(super) fn recurrent(w: &mut Writer, n: &NodeView, op: &Recurrent) -> Result<
 
 /// True if no weights have zero points.
 fn symmetric(n: &NodeView) -> Result<bool, Stop> {
-    let zero = |t: &Tensor| t.quant.as_ref().is_some_and(|q| q.zero_point.iter().all(|z| *z == 0));
-    Ok(zero(n.tensor(1)?) && zero(n.tensor(2)?))
+    let zero = |i: usize| Ok(n.rows(i)?.1.iter().all(|z| *z == 0));
+    Ok(zero(1)? && zero(2)?)
 }
 
 /// Sizes of a layer: directions, rows of weights per direction, hidden units.
 pub(super) fn sizes(n: &NodeView, op: &Recurrent) -> Result<[usize; 3], Stop> {
     let dims = n.dims(2)?;
-    let hidden = dims.get(1).copied().ok_or_else(|| Stop::because("its weights are no matrix"))?;
+    let hidden = dims.get(1).copied().filter(|h| *h <= MAX_ROWS);
+    let hidden = hidden.ok_or_else(|| Stop::because("its weights are no matrix that fits"))?;
     Ok([op.direction.count(), op.cell.gates() * hidden, hidden])
 }
 
@@ -189,8 +190,7 @@ fn dynamic_lstm(w: &mut Writer, n: &NodeView, op: &Recurrent) -> Result<(), Stop
         let turned: Vec<u8> = (0..codes.len()).map(|to| codes[at(to)]).collect();
         let dims = [directions, columns, rows];
         inputs.push(w.initializer(&tensor.name, DType::I8, &dims, &Data::from_bytes(&turned)));
-        let quant = tensor.quant.as_ref().ok_or_else(|| Stop::because("its weights have no scale"))?;
-        let all: Vec<f32> = quant.scale.iter().copied().cycle().take(directions * rows).collect();
+        let (all, _) = n.rows(i)?;
         let name = format!("{}/scale", tensor.name);
         scales.push(w.initializer(&name, DType::F32, &[directions, rows], &Data::from_slice(&all)));
         let zeros = Data::from_bytes(&vec![0; directions * rows]);

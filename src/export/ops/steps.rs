@@ -3,10 +3,10 @@
 use super::super::Stop;
 use super::super::messages::{float, int};
 use super::super::onnx::{Layout, Writer};
-use super::NodeView;
 use super::product::permuted;
 use super::recurrent::{finish, sizes, time_first};
 use super::scan::{Steps, parts};
+use super::{NodeView, rows};
 use crate::graph::*;
 use std::ops::Range;
 
@@ -264,14 +264,15 @@ impl Cell<'_> {
         let bytes = Data::from_bytes(bytes.ok_or_else(|| Stop::because("its weights are too short"))?);
         let (turned_dims, turned) = permuted(&bytes, each, &[rows.len(), columns], &[1, 0]);
         let weights = w.initializer(&tensor.name, tensor.dtype, &turned_dims, &turned);
-        let Some(quant) = &tensor.quant else {
+        if tensor.quant.is_none() {
             return Ok(w.calc("MatMul", &[x, &weights], vec![]));
+        }
+        let (scales, zeros) = self.n.rows(slot)?;
+        let (Some(scales), Some(zeros)) = (scales.get(rows.clone()), zeros.get(rows.clone())) else {
+            return Err(Stop::because("its weights have too few scales"));
         };
-        let of = |row: usize| if quant.axis.is_some() { row } else { 0 };
-        let scales: Vec<f32> = rows.clone().map(|row| quant.scale[of(row)]).collect();
-        let zeros: Vec<i32> = rows.clone().map(|row| quant.zero_point[of(row)]).collect();
         let name = format!("{}/scale", tensor.name);
-        let scales = w.initializer(&name, DType::F32, &[rows.len()], &Data::from_slice(&scales));
+        let scales = w.initializer(&name, DType::F32, &[rows.len()], &Data::from_slice(scales));
         let own = match zeros.iter().all(|z| *z == 0) {
             true => String::new(),
             false => {
@@ -280,20 +281,10 @@ impl Cell<'_> {
                 w.initializer(&name, DType::I8, &[rows.len()], &Data::from_slice(&values))
             }
         };
-        if self.op.shared_scale {
-            let names: [String; 3] = ["codes", "scale", "zero"].map(|tag| {
-                let base = format!("{}/{tag}", w.scope);
-                w.fresh(&base)
-            });
-            w.push_many(("", "DynamicQuantizeLinear"), &[x.to_string()], names.to_vec(), vec![]);
-            let [codes, scale, zero] = &names;
-            let sums = w.calc("MatMulInteger", &[codes, &weights, zero, &own], vec![]);
-            return Ok(reals(w, &sums, scale, &scales));
-        }
-        let [codes, scale, zero] = quantized_rows(w, x);
+        let [codes, scale, zero] = rows::quantized(w, self.op.rows, x);
         let sums = w.calc("MatMulInteger", &[&codes, &weights, "", &own], vec![]);
         let sum = |(row, zero): (&[u8], &i32)| row.iter().map(|&v| i32::from(v as i8) - zero).sum::<i32>();
-        let totals: Vec<i32> = bytes.bytes().chunks(columns.max(1)).zip(&zeros).map(sum).collect();
+        let totals: Vec<i32> = bytes.bytes().chunks(columns.max(1)).zip(zeros).map(sum).collect();
         let name = format!("{}/sums", tensor.name);
         let totals = w.initializer(&name, DType::I32, &[rows.len()], &Data::from_slice(&totals));
         let share = w.calc("Mul", &[&zero, &totals], vec![]);
@@ -307,29 +298,6 @@ fn reals(w: &mut Writer, sums: &str, scale: &str, scales: &str) -> String {
     let sums = w.cast(sums, DType::F32);
     let scale = w.calc("Mul", &[scale, scales], vec![]);
     w.calc("Mul", &[&sums, &scale], vec![])
-}
-
-/// Each row quantized by its own range: bytes, scale, and zero point as i32.
-fn quantized_rows(w: &mut Writer, x: &str) -> [String; 3] {
-    let last = w.int_vector(&[-1]);
-    let [zero, one, most] = [0.0, 1.0, 255.0].map(|v| w.float_value(v));
-    let low = w.calc("ReduceMin", &[x, &last], vec![]);
-    let low = w.calc("Min", &[&low, &zero], vec![]);
-    let high = w.calc("ReduceMax", &[x, &last], vec![]);
-    let high = w.calc("Max", &[&high, &zero], vec![]);
-    let range = w.calc("Sub", &[&high, &low], vec![]);
-    let none = w.calc("Equal", &[&range, &zero], vec![]);
-    let step = w.calc("Div", &[&range, &most], vec![]);
-    let scale = w.calc("Where", &[&none, &one, &step], vec![]);
-    let below = w.calc("Div", &[&low, &scale], vec![]);
-    let below = w.calc("Sub", &[&zero, &below], vec![]);
-    let below = w.calc("Clip", &[&below, &zero, &most], vec![]);
-    let point = w.calc("Round", &[&below], vec![]);
-    let steps = w.calc("Div", &[x, &scale], vec![]);
-    let steps = w.calc("Round", &[&steps], vec![]);
-    let codes = w.calc("Add", &[&steps, &point], vec![]);
-    let codes = w.calc("Clip", &[&codes, &zero, &most], vec![]);
-    [w.cast(&codes, DType::U8), scale, w.cast(&point, DType::I32)]
 }
 
 /// Kept within this distance of 0; infinity: as it is.
