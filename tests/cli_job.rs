@@ -207,7 +207,8 @@ fn wrong_arrays_are_refused() {
     assert!(run(DType::U8, "input", &[1, 1, 28, 28]).refused("f32"), "another type");
     assert!(run(DType::F32, "input", &[1, 1, 28, 27]).refused("28"), "another shape");
     assert!(!output.exists());
-    let calibrate = ["quantize", network(), "-o", output.to_str().unwrap(), "--calibrate"];
+    let model = scratch("never.8va");
+    let calibrate = ["quantize", network(), "-o", model.to_str().unwrap(), "--calibrate"];
     let pixels = digits("calibration_digits");
     let outcome = ottava(&[&calibrate[..], &[pixels.to_str().unwrap()]].concat());
     assert!(outcome.refused("--scale"), "pixels without normalization: {}", outcome.err);
@@ -242,7 +243,9 @@ fn onnx_comes_out_again() {
     assert!(ottava(&["convert", whole, "-o", to, "--pack", "scalar"]).refused("--pack"));
     assert!(!back.exists());
     let lite = scratch("back.tflite");
-    assert!(ottava(&["convert", whole, "-o", lite.to_str().unwrap()]).refused(".tflite"));
+    assert!(ottava(&["convert", whole, "-o", lite.to_str().unwrap()]).refused("OUT.8va or OUT.onnx"));
+    let nowhere = scratch("no folder/model.8va");
+    assert!(ottava(&["convert", whole, "-o", nowhere.to_str().unwrap()]).refused("there is no such folder"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::options::{LoadArgs, ShapeArgs, isa_names};
 use super::output::{say, say_json};
 use super::{model, show};
-use crate::{SessionOptions, export};
+use crate::SessionOptions;
 use clap::Args;
 use ottava_kernels::Isa;
 use serde::Serialize;
@@ -66,6 +66,7 @@ impl Written {
 impl Convert {
     pub fn execute(&self) -> Result<(), Failure> {
         let start = Instant::now();
+        model::check_output(&self.output)?;
         if self.pack.is_some() && model::is_onnx(&self.output) {
             let what = "an ONNX file can't hold packed weights; leave --pack out or write OUT.8va";
             return Err(Failure::refused(format!("{}: {what}", self.output.display())));
@@ -89,13 +90,6 @@ impl Convert {
             return say_json(&written);
         }
         say(written.table())?;
-        let states = if model::is_onnx(&self.output) { export::states(loaded.model.graph()) } else { vec![] };
-        if !states.is_empty() {
-            say(format!(
-                "ONNX has no states; whoever runs the model gives them as inputs:\n  {}",
-                states.join("\n  ")
-            ))?;
-        }
-        Ok(())
+        model::say_states(&self.output, loaded.model.graph())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::options::LoadArgs;
+use super::output::say;
 use crate::data::Shapes;
 use crate::data::Source;
 use crate::format::{self, PackedSection};
@@ -66,16 +67,30 @@ pub(super) fn load(
 
 /// True for the name of an ONNX file.
 pub(super) fn is_onnx(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+    has_ending(path, "onnx")
 }
 
-/// Writes a `.8va` file, or an ONNX one (without packed weights), and tells its length. Other kinds are refused.
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
+/// Refuses a file that can't be written, before the work for it is done.
+pub(super) fn check_output(path: &Path) -> Result<(), Failure> {
+    let refused = |why: &str| Err(Failure::refused(format!("{}: {why}", path.display())));
+    if !is_onnx(path) && !has_ending(path, "8va") {
+        return refused("the ending says what kind of file is written: OUT.8va or OUT.onnx");
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            refused("there is no such folder")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a `.8va` file, or an ONNX one (without packed weights), and tells its length.
 pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Result<u64, Failure> {
     let io = |e| Error::io(path, e);
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tflite")) {
-        let what = "writing .tflite files is not supported; write OUT.8va or OUT.onnx";
-        return Err(Failure::refused(format!("{}: {what}", path.display())));
-    }
     if !is_onnx(path) {
         format::save(path, graph, packed)?;
         return Ok(std::fs::metadata(path).map_err(io)?.len());
@@ -83,6 +98,16 @@ pub(super) fn save(path: &Path, graph: &Graph, packed: &[PackedSection]) -> Resu
     let bytes = export::to_onnx(graph).map_err(|e| Failure::refused(e.to_string()))?;
     format::replace(path, &bytes).map_err(io)?;
     Ok(bytes.len() as u64)
+}
+
+/// Tells what has become of states in an ONNX file.
+pub(super) fn say_states(path: &Path, graph: &Graph) -> Result<(), Failure> {
+    let states = if is_onnx(path) { export::states(graph) } else { vec![] };
+    if states.is_empty() {
+        return Ok(());
+    }
+    let states = states.join("\n  ");
+    say(format!("ONNX has no states; whoever runs the model gives them as inputs:\n  {states}"))
 }
 
 /// Nodes that compute in 8-bit integers, or hold weights of so few bits, and nodes that compute in floats. What

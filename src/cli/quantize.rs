@@ -38,7 +38,7 @@ Examples:
 pub(super) struct Quantize {
     /// A float model: .onnx or .8va
     model: PathBuf,
-    /// The .8va file to write
+    /// The file to write: OUT.8va or OUT.onnx
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Data to find the ranges of activations with
@@ -101,6 +101,7 @@ enum MethodArg {
 impl Quantize {
     pub fn execute(&self) -> Result<(), Failure> {
         let start = Instant::now();
+        model::check_output(&self.output)?;
         let quantize_options = self.options()?;
         let loaded = model::load(&self.model, &self.load, &|| Ok(Vec::new()))?;
         if model::count_nodes(loaded.model.graph()).0 > 0 {
@@ -131,7 +132,7 @@ impl Quantize {
             }
             say(table)?;
         }
-        Ok(())
+        model::say_states(&self.output, &quantized.graph)
     }
 
     fn calibrated(&self, loaded: &Loaded, data: &Path, options: &Options) -> Result<Quantized, Failure> {
