@@ -97,22 +97,23 @@ fn float_layers() {
     }
 }
 
-/// The same bytes of inputs and states as there; another exp.
+/// The same bytes of inputs and states as there; another exp. In one run of the first network the last bits of exp decide:
+/// a state is 95.5 steps, and goes to the other byte.
 #[test]
 fn layers_with_bytes_for_weights() {
-    for (name, rows) in [
-        ("hybrid_lstm", RowQuant::Symmetric),
-        ("symmetric", RowQuant::Symmetric),
-        ("symmetric_clipped", RowQuant::Symmetric),
-        ("symmetric_step", RowQuant::Symmetric),
-        ("asymmetric", RowQuant::Asymmetric),
-        ("asymmetric_clipped", RowQuant::Asymmetric),
-        ("asymmetric_step", RowQuant::Asymmetric),
+    for (name, rows, bound) in [
+        ("hybrid_lstm", RowQuant::Symmetric, 5e-4),
+        ("symmetric", RowQuant::Symmetric, 1e-6),
+        ("symmetric_clipped", RowQuant::Symmetric, 1e-6),
+        ("symmetric_step", RowQuant::Symmetric, 1e-6),
+        ("asymmetric", RowQuant::Asymmetric, 1e-6),
+        ("asymmetric_clipped", RowQuant::Asymmetric, 1e-6),
+        ("asymmetric_step", RowQuant::Asymmetric, 1e-6),
     ] {
         let model = network(name);
         let is_so = |node: &Node| matches!(&node.op, Op::Recurrent(op) if op.rows == rows);
         assert!(model.graph().nodes.iter().any(is_so), "{name}");
-        check_model(&model, name, 1e-6);
+        check_model(&model, name, bound);
     }
 }
 

@@ -197,7 +197,9 @@ fn windows() -> Graph {
         p.give("greatest", pool(PoolKind::Max), &[p.x]);
         p.give("average", pool(PoolKind::Average), &[p.x]);
         p.give_bytes("average of bytes", pool(PoolKind::Average), &[q], 0.02, 99);
-        for kind in [PoolKind::Max, PoolKind::AverageUnsigned, PoolKind::AverageSigned] {
+        let averages = [PoolKind::AverageUnsigned, PoolKind::AverageSigned];
+        let averages = averages.into_iter().filter(|_| !count_include_pad);
+        for kind in averages.chain([PoolKind::Max]) {
             p.give_bytes(kind.name(), pool(kind), &[q], 0.03, 128);
         }
     }
