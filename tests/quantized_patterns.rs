@@ -72,7 +72,7 @@ fn every_pattern() {
 fn every_operator_of_its_own_domain() {
     let (mut npz, mut cases) = stored();
     cases.retain(|case| case.starts_with("contrib."));
-    assert_eq!(cases.len(), 11);
+    assert_eq!(cases.len(), 22);
     for case in cases {
         let graph = graph(&mut npz, &case);
         for (got, want) in answers(&mut npz, &case, graph) {

@@ -478,10 +478,115 @@ def choice_of_bytes(n):
     return n.model(n.dequantized(n.op("QLinearWhere", known, x, *own, other, *a, *b, domain="com.microsoft"), b))
 
 
+def attention(n, mask=None, past=False, dynamic=False, wide=False, steps=5, heads=2, depth=4, inputs=6, **attributes):
+    """Projection and attention over bytes. `mask`: integers, which a computed tensor becomes where they are of one row."""
+    width = heads * depth
+    x = n.input(2, steps, inputs)
+    if dynamic:
+        x, x_scale, x_zero = n.op("DynamicQuantizeLinear", x, outputs=3)
+    else:
+        x_scale, x_zero = quantized_parameters(n, (0.03, 120))
+        x = n.op("QuantizeLinear", x, x_scale, x_zero)
+    w = n.constant(n.rng.integers(-127, 128, (inputs, 3 * width)), np.int8)
+    w_scale = n.constant(n.rng.uniform(0.004, 0.01, 3 * width) if wide else 0.007)
+    w_zero = n.constant(np.zeros(3 * width) if wide else 0, np.int8)
+    bias = n.constant(n.rng.normal(0, 0.5, 3 * width))
+    mask = "" if mask is None else n.constant(mask, np.int32)
+    more = [mask, x_zero, w_zero]
+    if past:
+        more.append(n.input(2, 2, heads, 3, depth))
+    made = n.op("QAttention", x, w, bias, x_scale, w_scale, *more, outputs=2 if past else 1,
+                domain="com.microsoft", num_heads=heads, **attributes)
+    return n.model(*made) if past else n.model(made)
+
+
+@contrib
+def attention_over_bytes(n):
+    return attention(n)
+
+
+@contrib
+def attention_over_bytes_quantized_as_they_come(n):
+    return attention(n, dynamic=True)
+
+
+@contrib
+def attention_over_bytes_with_scales_per_column(n):
+    return attention(n, wide=True)
+
+
+@contrib
+def attention_to_what_came_before(n):
+    return attention(n, unidirectional=1)
+
+
+@contrib
+def attention_with_lengths(n):
+    return attention(n, mask=[3, 5], dynamic=True)
+
+
+@contrib
+def attention_with_a_mask(n):
+    return attention(n, mask=[[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]])
+
+
+@contrib
+def attention_with_a_mask_per_query(n):
+    return attention(n, mask=n.rng.integers(0, 2, (2, 5, 5)), mask_filter_value=-3.5)
+
+
+@contrib
+def attention_with_a_past(n):
+    return attention(n, past=True, unidirectional=1, dynamic=True)
+
+
+@contrib
+def attention_with_its_own_scale_and_a_past(n):
+    return attention(n, past=True, mask=n.rng.integers(0, 2, (2, 8)), wide=True, scale=0.3)
+
+
+@contrib
+def attention_over_floats(n):
+    x, w, b = n.input(2, 5, 6), n.constant(n.rng.normal(0, 0.4, (6, 24))), n.constant(n.rng.normal(0, 0.4, 24))
+    mask, added = n.constant([4, 5], np.int32), n.input(2, 2, 5, 5)
+    return n.model(n.op("Attention", x, w, b, mask, "", added, domain="com.microsoft", num_heads=2))
+
+
+@contrib
+def mean_of_bytes(n):
+    """ONNX Runtime names this operator but can't compute it: the answers are those of what it abbreviates."""
+    x = n.q(n.input(2, 4, 5, 3))
+    own = next(node for node in n.nodes if x in node.output).input[1:]
+    to = quantized_parameters(n, (0.017, 99))
+    y = n.op("QLinearReduceMean", x, *own, *to, domain="com.microsoft", axes=[2, -1], keepdims=0)
+    return n.model(n.dequantized(y, to), opset=18)
+
+
+def written_out(model):
+    """The model with QLinearReduceMean as DequantizeLinear, ReduceMean and QuantizeLinear."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "QLinearReduceMean":
+            nodes.append(node)
+            continue
+        name, axes = node.output[0], list(node.attribute[0].ints)
+        copy.graph.initializer.append(numpy_helper.from_array(np.asarray(axes, np.int64), name + ".axes"))
+        nodes += [
+            helper.make_node("DequantizeLinear", node.input[:3], [name + ".x"]),
+            helper.make_node("ReduceMean", [name + ".x", name + ".axes"], [name + ".y"], keepdims=0),
+            helper.make_node("QuantizeLinear", [name + ".y", *node.input[3:]], [name]),
+        ]
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
 def run(model, feeds):
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(written_out(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, feeds)
 
 

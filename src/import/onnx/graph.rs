@@ -337,6 +337,7 @@ fn take_node<'a>(state: &mut State<'a>, node: &'a NodeProto, name: &str) -> Resu
     let operator = match node.domain.as_str() {
         ops::contrib::DOMAIN => ops::contrib::find(&node.op_type),
         own if is_own(own) && node.op_type == qoperator::BIAS => Some(ops::bias()),
+        own if is_own(own) && node.op_type == qoperator::MEAN => Some(ops::mean()),
         own if is_own(own) => ops::find(&node.op_type),
         _ => None,
     };

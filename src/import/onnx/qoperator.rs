@@ -23,6 +23,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     (CONTRIB, "QLinearGlobalAveragePool"),
     (CONTRIB, "QLinearLeakyRelu"),
     (CONTRIB, "QLinearMul"),
+    (CONTRIB, "QLinearReduceMean"),
     (CONTRIB, "QLinearSigmoid"),
     (CONTRIB, "QLinearSoftmax"),
     (CONTRIB, "QLinearWhere"),
@@ -30,6 +31,9 @@ pub(super) const NAMES: &[(&str, &str)] = &[
 
 /// Names the operator that dequantizes a bias: no file has it.
 pub(super) const BIAS: &str = "DequantizeLinear(bias)";
+
+/// Names the mean whose axes are an attribute in every operator set: no file has it.
+pub(super) const MEAN: &str = "ReduceMean(axes)";
 
 /// The nodes without operators on quantized tensors, and without such with a function behind them. Those that can't be taken apart stay, to be refused by name.
 pub(super) fn expanded(nodes: &[NodeProto]) -> Cow<'_, [NodeProto]> {
@@ -107,6 +111,7 @@ fn parts(node: &NodeProto) -> Option<Parts> {
             Some(Parts { op: "Where", plain: 1, operands: vec![1, 4], axis: 1, bias: None, output: Some(7) })
         }
         (CONTRIB, "QLinearSoftmax") => simple("Softmax", &[0]),
+        (CONTRIB, "QLinearReduceMean") => simple(MEAN, &[0]),
         (CONTRIB, "QLinearConcat") => {
             let operands = (2..node.input.len()).step_by(3).collect();
             Some(Parts { op: "Concat", plain: 0, operands, axis: 1, bias: None, output: Some(0) })

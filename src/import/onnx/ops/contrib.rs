@@ -1,7 +1,7 @@
 //! Operators of ONNX Runtime's own domain, `com.microsoft`, and what they are made of.
 
 use super::super::context::{Context, Stop};
-use super::{axis, elementwise, op, packed, quantization, recurrent, transformer};
+use super::{axis, elementwise, op, packed, projected_attention, quantization, recurrent, transformer};
 use crate::graph::*;
 
 /// The domain's name.
@@ -22,10 +22,12 @@ operators! {
     "SkipSimplifiedLayerNormalization" => op(1, 3..=4, 4, |cx| skip_norm(cx, true)),
     "SimplifiedLayerNormalization" => op(1, 2..=2, 1, transformer::rms_norm),
     "EmbedLayerNormalization" => op(1, 7..=9, 3, embed_norm),
+    "Attention" => op(1, 2..=6, 2, projected_attention::float),
+    "QAttention" => op(1, 5..=9, 2, projected_attention::quantized),
     "MatMulNBits" => op(1, 3..=6, 1, packed::matmul),
 }
 
-fn two(kind: BinaryKind) -> Binary {
+pub(super) fn two(kind: BinaryKind) -> Binary {
     Binary { kind, clamp: Clamp::NONE }
 }
 
@@ -34,17 +36,30 @@ fn one(kind: UnaryKind) -> Unary {
 }
 
 /// Factors of bytes, their scales and zero points, and a bias.
-struct Product {
-    a: TensorId,
-    b: TensorId,
-    scales: [TensorId; 2],
-    zeros: [Option<TensorId>; 2],
-    bias: Option<TensorId>,
+pub(super) struct Product {
+    pub a: TensorId,
+    pub b: TensorId,
+    pub scales: [TensorId; 2],
+    pub zeros: [Option<TensorId>; 2],
+    pub bias: Option<TensorId>,
 }
 
 impl Product {
-    /// Sums, the product of the scales, the two together, the bias: the chain that the optimizer knows.
+    /// The chain, its end the node's output.
     fn emit(self, cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+        let (tag, op, inputs) = self.chain(cx)?;
+        cx.last(tag, op, &inputs)
+    }
+
+    /// The chain, on the way to the node's output.
+    pub fn inner(self, cx: &mut Context) -> Result<TensorId, Stop> {
+        let (tag, op, inputs) = self.chain(cx)?;
+        cx.inner(tag, op, &inputs)
+    }
+
+    /// Sums, the product of the scales, the two together, the bias: the chain that the optimizer knows. The last of its
+    /// nodes is yet to be added.
+    fn chain(self, cx: &mut Context) -> Result<(&'static str, Binary, [Option<TensorId>; 2]), Stop> {
         super::integer::check(cx, [self.a, self.b], self.zeros)?;
         if cx.rank(self.a) < 2 || cx.rank(self.b) < 2 {
             return Err(Stop::because("its factors must be matrices"));
@@ -53,13 +68,11 @@ impl Product {
         let sums = cx.core("sums", IntegerMatMul {}, &inputs)?;
         let reals = cx.cast("reals", sums, DType::F32)?;
         let scale = cx.inner("scale", two(BinaryKind::Mul), &self.scales.map(Some))?;
-        match self.bias {
-            None => cx.last("scaled", two(BinaryKind::Mul), &[Some(reals), Some(scale)]),
-            Some(bias) => {
-                let scaled = cx.inner("scaled", two(BinaryKind::Mul), &[Some(reals), Some(scale)])?;
-                cx.last("biased", two(BinaryKind::Add), &[Some(scaled), Some(bias)])
-            }
-        }
+        let scaled = ("scaled", two(BinaryKind::Mul), [Some(reals), Some(scale)]);
+        let Some(bias) = self.bias else { return Ok(scaled) };
+        let (tag, op, inputs) = scaled;
+        let scaled = cx.inner(tag, op, &inputs)?;
+        Ok(("biased", two(BinaryKind::Add), [Some(scaled), Some(bias)]))
     }
 }
 

@@ -34,6 +34,7 @@ mod packed;
 mod pad;
 mod pool;
 mod positions;
+mod projected_attention;
 mod quantization;
 mod quantization_float;
 mod recurrent;
@@ -113,6 +114,11 @@ impl Operator {
 /// Imports the node that dequantizes a bias, which only [`super::qoperator`] makes.
 pub(super) fn bias() -> Operator {
     op(1, 3..=3, 1, quantization::dequantize_bias)
+}
+
+/// Imports the mean that only [`super::qoperator`] makes.
+pub(super) fn mean() -> Operator {
+    op(1, 1..=1, 1, reduce::reduce)
 }
 
 operators! {

@@ -1,6 +1,7 @@
 //! Reductions.
 
 use super::super::context::{Context, Stop};
+use super::super::qoperator::MEAN;
 use super::elementwise::to_dtype;
 use super::{axes, axis};
 use crate::graph::{
@@ -30,7 +31,7 @@ fn of_two(kind: BinaryKind) -> Binary {
 pub(super) fn reduce(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     // The operator set from which on the axes are an input.
     let axes_input_since = if cx.node.op_type == "ReduceSum" { 13 } else { 18 };
-    let as_input = cx.opset() >= axes_input_since;
+    let as_input = cx.opset() >= axes_input_since && cx.node.op_type != MEAN;
     let mut attrs = cx.attrs();
     let keep_dims = attrs.flag("keepdims", true)?;
     let given = if as_input { None } else { attrs.ints("axes")?.map(<[i64]>::to_vec) };
@@ -50,7 +51,7 @@ pub(super) fn reduce(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     };
     let plain = matches!(
         cx.node.op_type.as_str(),
-        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceLogSumExp"
+        "ReduceSum" | "ReduceMean" | MEAN | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceLogSumExp"
     );
     if axes.is_empty() && plain && none_means_none {
         return Ok(vec![x]);
@@ -78,7 +79,7 @@ pub(super) fn reduce(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
 fn composed(cx: &mut Context, x: TensorId, to: &Target, ends: bool) -> Result<TensorId, Stop> {
     use ReduceKind::{Max, Mean, Min, Prod, Sum};
     match cx.node.op_type.as_str() {
-        "ReduceMean" => step(cx, ends, to.reduce(Mean), x),
+        "ReduceMean" | MEAN => step(cx, ends, to.reduce(Mean), x),
         "ReduceMax" => step(cx, ends, to.reduce(Max), x),
         "ReduceMin" => step(cx, ends, to.reduce(Min), x),
         "ReduceProd" => step(cx, ends, to.reduce(Prod), x),
