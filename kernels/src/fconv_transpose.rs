@@ -14,22 +14,24 @@ use std::ops::Range;
 pub struct FConvTranspose {
     shape: ConvTransposeShape,
     clamp: [f32; 2],
+    y_stride: usize,
     /// Input row `[w][c]` times weights of one kernel row: `[w]`, then per group `[kw][oc/groups]`.
     product: FConv,
 }
 
 impl FConvTranspose {
-    /// `clamp`: lowest and highest result.
+    /// `clamp`: lowest and highest result. `y_stride` >= `shape.oc`: elements between output pixels.
     ///
-    /// Panics if the groups don't divide the channels or a stride, dilation or kernel is 0.
-    pub fn new(isa: Isa, shape: ConvTransposeShape, clamp: [f32; 2]) -> FConvTranspose {
+    /// Panics if the groups don't divide the channels, a stride, dilation or kernel is 0, or output pixels overlap.
+    pub fn new(isa: Isa, shape: ConvTransposeShape, clamp: [f32; 2], y_stride: usize) -> FConvTranspose {
+        assert!(y_stride >= shape.oc, "output pixels overlap");
         assert!(shape.groups > 0 && shape.oc.is_multiple_of(shape.groups));
         assert_window(shape.kernel, shape.strides, shape.dilations);
         let n = shape.oc * shape.kernel[1];
         let linear = ConvShape::linear(1, shape.c, n);
         let row = ConvShape { w: shape.w, ow: shape.w, groups: shape.groups, ..linear };
         let product = FConv::new(isa, row, [f32::NEG_INFINITY, f32::INFINITY], n);
-        FConvTranspose { shape, clamp, product }
+        FConvTranspose { shape, clamp, y_stride, product }
     }
 
     /// What runs, for people.
@@ -81,9 +83,13 @@ impl FConvTranspose {
         if s.ow * s.oc == 0 {
             return;
         }
-        for (row, y) in rows.zip(y.chunks_exact_mut(s.ow * s.oc)) {
-            for y in y.chunks_exact_mut(s.oc) {
-                y.copy_from_slice(bias);
+        assert!(
+            rows.is_empty() || y.len() >= (rows.len() * s.ow - 1) * self.y_stride + s.oc,
+            "the output is too short"
+        );
+        for (row, y) in rows.zip(y.chunks_mut(s.ow * self.y_stride)) {
+            for y in y.chunks_mut(self.y_stride) {
+                y[..s.oc].copy_from_slice(bias);
             }
             for (ky, packed) in
                 packed.chunks_exact(self.product.packed_len().max(1)).take(s.kernel[0]).enumerate()
@@ -94,8 +100,10 @@ impl FConvTranspose {
                 self.product.run(packed, x, scratch, 0..s.w, &mut []);
                 self.add(scratch, y);
             }
-            for y in y {
-                *y = clip(*y, self.clamp[0], self.clamp[1]);
+            for y in y.chunks_mut(self.y_stride) {
+                for y in &mut y[..s.oc] {
+                    *y = clip(*y, self.clamp[0], self.clamp[1]);
+                }
             }
         }
     }
@@ -110,7 +118,7 @@ impl FConvTranspose {
                 let Some(ox) = at.filter(|&ox| ox < s.ow) else { continue };
                 for g in 0..s.groups {
                     let from = &from[(g * kw + kx) * og..][..og];
-                    for (y, v) in y[ox * s.oc + g * og..].iter_mut().zip(from) {
+                    for (y, v) in y[ox * self.y_stride + g * og..].iter_mut().zip(from) {
                         *y += v;
                     }
                 }
@@ -175,19 +183,23 @@ mod tests {
                 let (bias, x) = (random.floats(oc, 1.0), random.floats(s.x_len(), 1.0));
                 let expected = oracle(&s, &weights, &bias, &x);
                 on_every_isa(|isa| {
-                    let conv = FConvTranspose::new(isa, s, [-0.5, 1.5]);
+                    let y_stride = oc + 3 * (groups - 1);
+                    let conv = FConvTranspose::new(isa, s, [-0.5, 1.5], y_stride);
                     let mut packed = vec![f32::NAN; conv.packed_len()];
                     conv.pack(&weights, &bias, &mut packed);
                     let mut scratch = vec![f32::NAN; conv.scratch_len()];
-                    let mut y = vec![f32::NAN; s.y_len()];
-                    let (half, line) = (oh + 1, ow * oc);
+                    let mut y = vec![77.0; s.n * oh * ow * y_stride];
+                    let (half, line) = (oh + 1, ow * y_stride);
                     conv.run(&packed, &x, &mut y[..half * line], 0..half, &mut scratch);
                     conv.run(&packed, &x, &mut y[half * line..], half..2 * oh, &mut scratch);
-                    for (y, e) in y.iter().zip(&expected) {
-                        assert!(
-                            (f64::from(*y) - e.clamp(-0.5, 1.5)).abs() < 1e-5,
-                            "{isa} {s:?}: {y} for {e}"
-                        );
+                    for (y, e) in y.chunks_exact(y_stride).zip(expected.chunks_exact(oc)) {
+                        assert!(y[oc..].iter().all(|&v| v == 77.0));
+                        for (y, e) in y.iter().zip(e) {
+                            assert!(
+                                (f64::from(*y) - e.clamp(-0.5, 1.5)).abs() < 1e-5,
+                                "{isa} {s:?}: {y} for {e}"
+                            );
+                        }
                     }
                 });
             }

@@ -31,6 +31,8 @@ pub struct PoolShape {
     pub ow: usize,
     /// Averages divide by the whole window, padding counted in.
     pub count_include_pad: bool,
+    /// Elements from one output pixel to the next, `c` at least.
+    pub y_stride: usize,
 }
 
 impl PoolShape {
@@ -49,15 +51,27 @@ impl PoolShape {
         self.rows() * self.ow * self.c
     }
 
-    /// The window of position `ox` of output row `row`.
+    /// The lines of the input that output row `row` sees.
     #[inline(always)]
-    fn window(&self, row: usize, ox: usize) -> Window {
-        let (image, oy) = (row / self.oh, row % self.oh);
-        let y = Extent::new(self, 0, self.h, oy);
+    fn lines(&self, row: usize) -> Extent {
+        let lines = Extent::new(self, 0, self.h, row % self.oh);
+        Extent { first: row / self.oh * self.h + lines.first, ..lines }
+    }
+
+    /// The columns of the output whose windows lie wholly inside of a line.
+    fn inner_columns(&self) -> Range<usize> {
+        let (stride, pad) = (self.strides[1], self.pad[1]);
+        let reach = self.kernel[1].saturating_sub(1) * self.dilations[1] + 1;
+        let end = (self.w + pad).checked_sub(reach).map_or(0, |last| last / stride + 1);
+        pad.div_ceil(stride)..end.min(self.ow)
+    }
+
+    /// The window of position `ox` in these lines.
+    #[inline(always)]
+    fn window(&self, lines: &Extent, ox: usize) -> Window {
         let x = Extent::new(self, 1, self.w, ox);
-        let count = if self.count_include_pad { y.padded * x.padded } else { y.taps * x.taps };
-        let start = (image * self.h + y.first) * self.w + x.first;
-        Window { start, taps: [y.taps, x.taps], count }
+        let count = if self.count_include_pad { lines.padded * x.padded } else { lines.taps * x.taps };
+        Window { start: lines.first * self.w + x.first, taps: [lines.taps, x.taps], count }
     }
 }
 
@@ -144,55 +158,93 @@ trait Fold<T> {
     fn end(&self, state: Self::State, window: &Window) -> T;
 }
 
+/// Output pixels of few channels that are computed together: what is to be found out about a window costs more than
+/// folding it.
+const PIXELS: usize = 4;
+/// Channels that fill a vector: pixels of so many are computed one by one.
+const WIDE: usize = 64;
+const NARROW: usize = 16;
+
 /// Folds each window of these output rows, channel by channel.
 #[inline(always)]
 fn pool<T: Copy, F: Fold<T>>(fold: &F, shape: &PoolShape, x: &[T], y: &mut [T], rows: Range<usize>) {
-    let c = shape.c;
-    for (row, line) in rows.zip(y.chunks_exact_mut((shape.ow * c).max(1))) {
-        for (ox, y) in line.chunks_exact_mut(c).enumerate() {
-            let window = shape.window(row, ox);
-            let (wide, rest) = y.as_chunks_mut::<64>();
-            let (narrow, rest) = rest.as_chunks_mut::<16>();
-            let mut channel = 0;
-            for y in wide {
-                pool_channels(fold, shape, &window, x, channel, y);
-                channel += 64;
-            }
-            for y in narrow {
-                pool_channels(fold, shape, &window, x, channel, y);
-                channel += 16;
-            }
-            for y in rest {
-                pool_channels(fold, shape, &window, x, channel, std::array::from_mut(y));
-                channel += 1;
+    let (c, y_stride) = (shape.c, shape.y_stride);
+    assert!(y_stride >= c, "output pixels overlap");
+    let pixels = rows.len() * shape.ow;
+    if pixels * c == 0 {
+        return;
+    }
+    assert!(y.len() >= (pixels - 1) * y_stride + c, "the output is too short");
+    let inner = if c < WIDE { shape.inner_columns() } else { 0..0 };
+    for (row, line) in rows.zip(y.chunks_mut(shape.ow * y_stride)) {
+        let lines = shape.lines(row);
+        let mut ox = 0;
+        while ox < shape.ow {
+            let (window, y) = (shape.window(&lines, ox), &mut line[ox * y_stride..]);
+            if inner.start <= ox && ox + PIXELS <= inner.end {
+                pool_pixels::<T, F, PIXELS, NARROW>(fold, shape, &window, x, y);
+                ox += PIXELS;
+            } else {
+                pool_pixels::<T, F, 1, WIDE>(fold, shape, &window, x, y);
+                ox += 1;
             }
         }
     }
 }
 
-/// `L` channels from `channel` on: as many as stay in registers over all pixels of the window. Plain loops over an array,
+/// All channels of `P` pixels with equal windows, the first of which is given: `L` at a time, then 16, then one.
+#[inline(always)]
+fn pool_pixels<T: Copy, F: Fold<T>, const P: usize, const L: usize>(
+    fold: &F,
+    shape: &PoolShape,
+    window: &Window,
+    x: &[T],
+    y: &mut [T],
+) {
+    let mut channel = 0;
+    while channel + L <= shape.c {
+        pool_channels::<T, F, P, L>(fold, shape, window, x, channel, y);
+        channel += L;
+    }
+    while channel + NARROW <= shape.c {
+        pool_channels::<T, F, P, NARROW>(fold, shape, window, x, channel, y);
+        channel += NARROW;
+    }
+    while channel < shape.c {
+        pool_channels::<T, F, P, 1>(fold, shape, window, x, channel, y);
+        channel += 1;
+    }
+}
+
+/// `L` channels from `channel` on: as many as stay in registers over all pixels of the windows. Plain loops over arrays,
 /// since a closure would not be compiled for the instruction set of its caller.
 #[inline(always)]
-fn pool_channels<T: Copy, F: Fold<T>, const L: usize>(
+fn pool_channels<T: Copy, F: Fold<T>, const P: usize, const L: usize>(
     fold: &F,
     shape: &PoolShape,
     window: &Window,
     x: &[T],
     channel: usize,
-    y: &mut [T; L],
+    y: &mut [T],
 ) {
-    let mut states = [fold.start(window); L];
+    let mut states = [[fold.start(window); L]; P];
+    let step = shape.strides[1] * shape.c;
     for i in 0..window.taps[0] {
         let row = window.start + i * shape.dilations[0] * shape.w;
         for j in 0..window.taps[1] {
             let at = (row + j * shape.dilations[1]) * shape.c + channel;
-            for (state, &x) in states.iter_mut().zip(&x[at..at + L]) {
-                *state = fold.more(*state, x);
+            let x = &x[at..at + (P - 1) * step + L];
+            for (p, states) in states.iter_mut().enumerate() {
+                for (state, &x) in states.iter_mut().zip(&x[p * step..p * step + L]) {
+                    *state = fold.more(*state, x);
+                }
             }
         }
     }
-    for (y, state) in y.iter_mut().zip(states) {
-        *y = fold.end(state, window);
+    for (p, states) in states.into_iter().enumerate() {
+        for (y, state) in y[p * shape.y_stride + channel..][..L].iter_mut().zip(states) {
+            *y = fold.end(state, window);
+        }
     }
 }
 
@@ -358,7 +410,7 @@ mod tests {
                 ([2, 2], [1, 1], [2, 3], [1, 2, 1, 2]),
             ] {
                 for count_include_pad in [false, true] {
-                    let (n, h, w) = (2, 6, 7);
+                    let (n, h, w) = (2, 6, 15);
                     // Rounded up: the last window may hang over.
                     let out = |len: usize, i: usize| {
                         (len + pad[i] + pad[i + 2] - (kernel[i] - 1) * dilations[i] - 1).div_ceil(strides[i])
@@ -377,6 +429,7 @@ mod tests {
                         oh,
                         ow,
                         count_include_pad,
+                        y_stride: c + if count_include_pad { 0 } else { 5 },
                     });
                 }
             }
@@ -413,9 +466,10 @@ mod tests {
             let op = QAverage { x_zero_point: 33, x_scale: 0.35, y_scale: 0.5, out };
             let centre = if s.c % 2 == 0 { 0 } else { 128 };
             on_every_isa(|isa| {
-                let mut y = [vec![0; s.y_len()], vec![0; s.y_len()], vec![0; s.y_len()]];
-                let mut z = [vec![0.0; s.y_len()], vec![0.0; s.y_len()]];
-                let row = s.ow * s.c;
+                // The last pixel has no room behind it.
+                let (row, len) = (s.ow * s.y_stride, (s.rows() * s.ow - 1) * s.y_stride + s.c);
+                let mut y = [vec![77; len], vec![77; len], vec![77; len]];
+                let mut z = [vec![77.0; len], vec![77.0; len]];
                 for r in 0..s.rows() {
                     max_pool(isa, &s, &bytes, &mut y[0][r * row..], r..r + 1);
                     avg_pool_u8(isa, &s, &op, &bytes, &mut y[1][r * row..], r..r + 1);
@@ -423,8 +477,16 @@ mod tests {
                     max_pool(isa, &s, &floats, &mut z[0][r * row..], r..r + 1);
                     avg_pool_f32(isa, &s, &floats, &mut z[1][r * row..], r..r + 1);
                 }
-                for i in 0..s.y_len() {
-                    let (taps, count) = window(&s, i);
+                for i in 0..len {
+                    let (pixel, c) = (i / s.y_stride, i % s.y_stride);
+                    if c >= s.c {
+                        assert_eq!(
+                            (y.each_ref().map(|y| y[i]), z.each_ref().map(|z| z[i])),
+                            ([77; 3], [77.0; 2])
+                        );
+                        continue;
+                    }
+                    let (taps, count) = window(&s, pixel * s.c + c);
                     let count = count.max(1) as f32;
                     assert_eq!(y[0][i], taps.iter().map(|&t| bytes[t]).max().unwrap_or(0), "{isa} {s:?}");
                     let reals = taps.iter().map(|&t| (f32::from(bytes[t]) - 33.0) * 0.35);

@@ -4,6 +4,7 @@
 mod arena;
 mod guard;
 mod op;
+mod parts;
 mod shared;
 
 use crate::graph::{DType, Data, Graph, GraphError, Node, Op, TensorId};
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 use guard::Guard;
 pub use op::PackedWeights;
+use parts::Part;
 pub(crate) use shared::{Made, Shared};
 
 /// Why a graph can't be run.
@@ -101,6 +103,8 @@ pub(crate) enum Planned {
     Step { kernel: Box<dyn Kernel>, inputs: Vec<TensorId>, outputs: Vec<TensorId> },
     /// Its output is its input under another shape.
     Alias { from: TensorId },
+    /// Its output is there as soon as its inputs are, which are parts of it.
+    InPlace,
 }
 
 impl Planned {
@@ -142,6 +146,8 @@ pub(crate) struct Plan {
     pub constants: Vec<Data>,
     /// Where each tensor lies that the caller may touch.
     pub places: HashMap<TensorId, Place>,
+    /// Tensors whose rows lie apart, inside of a concatenation.
+    pub parts: HashMap<TensorId, Part>,
     /// Multiply-adds of one run.
     pub macs: u64,
     /// What the steps cost together that threads share out.
@@ -164,13 +170,15 @@ pub(crate) struct Planner<'a> {
 pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, PlanError> {
     let Planner { graph, pool, shared, .. } = *planner;
     check_sizes(graph, limits)?;
-    let mut layout = Layout::new(graph);
+    let parts = parts::find(graph);
+    let mut layout = Layout::new(graph, &parts);
     let guards = guard::guards(graph);
     let mut steps = Vec::new();
     let mut macs = 0u64;
     let mut shared_cost = 0u64;
     for (index, node) in graph.nodes.iter().enumerate() {
-        match op::plan(planner, node)? {
+        match op::plan(planner, &parts, node)? {
+            Planned::InPlace => {}
             Planned::Alias { from } => layout.alias(from, node.outputs[0])?,
             Planned::Step { kernel, inputs, outputs } => {
                 macs = macs.saturating_add(kernel.macs());
@@ -198,7 +206,7 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
         })
         .collect();
     let Memory { arena_len, constants, places, .. } = memory;
-    Ok(Plan { steps, arena_len, constants, places, macs, shared_cost })
+    Ok(Plan { steps, arena_len, constants, places, parts, macs, shared_cost })
 }
 
 /// Refuses activations larger than the arena may be, before kernels are made for them: these compute with sizes that
@@ -224,7 +232,8 @@ fn check_sizes(graph: &Graph, limits: &Limits) -> Result<(), PlanError> {
 /// Collects who needs which bytes when.
 struct Layout<'a> {
     graph: &'a Graph,
-    /// The tensor whose bytes a tensor shares: itself, or what it is another shape of.
+    parts: &'a HashMap<TensorId, Part>,
+    /// The tensor whose bytes a tensor shares: itself, or what it is another shape or a part of.
     root: Vec<TensorId>,
     /// Life of each root, in steps; inputs and outputs of the graph live throughout.
     life: Vec<Option<(usize, usize)>>,
@@ -232,9 +241,10 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(graph: &'a Graph) -> Layout<'a> {
-        let root = (0..graph.tensors.len() as u32).map(TensorId).collect();
-        Layout { graph, root, life: vec![None; graph.tensors.len()], scratch: Vec::new() }
+    fn new(graph: &'a Graph, parts: &'a HashMap<TensorId, Part>) -> Layout<'a> {
+        let ids = (0..graph.tensors.len() as u32).map(TensorId);
+        let root = ids.map(|id| parts.get(&id).map_or(id, |part| part.whole)).collect();
+        Layout { graph, parts, root, life: vec![None; graph.tensors.len()], scratch: Vec::new() }
     }
 
     fn touch(&mut self, step: usize, id: TensorId) {
@@ -311,10 +321,20 @@ impl<'a> Layout<'a> {
         for (b, &i) in owner.iter().enumerate() {
             home[i] = Some(Place::Arena(at[b]..at[b] + buffers[b].len));
         }
-        let places = (0..graph.tensors.len())
-            .filter_map(|i| Some((TensorId(i as u32), home[self.root[i].index()].clone()?)));
+        let places = (0..graph.tensors.len()).filter_map(|i| {
+            let (id, home) = (TensorId(i as u32), home[self.root[i].index()].clone()?);
+            Some((id, self.parts.get(&id).map_or(home.clone(), |part| within(home, part))))
+        });
         let scratch = (tensors..buffers.len()).map(|b| at[b]..at[b] + buffers[b].len).collect();
         Ok(Memory { places: places.collect(), scratch, arena_len, constants })
+    }
+}
+
+/// The place of a part in that of the whole.
+fn within(whole: Place, part: &Part) -> Place {
+    match whole {
+        Place::Arena(r) => Place::Arena(r.start + part.at..r.start + part.at + part.span() + SLACK),
+        constant => constant,
     }
 }
 

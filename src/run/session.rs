@@ -301,8 +301,11 @@ impl Session {
                 continue;
             }
             for id in &node.outputs {
-                if let Some(place) = plan.places.get(id) {
-                    see(*id, place.bytes(arena, &plan.constants));
+                let Some(place) = plan.places.get(id) else { continue };
+                let bytes = place.bytes(arena, &plan.constants);
+                match plan.parts.get(id) {
+                    Some(part) => see(*id, &part.gather(bytes)),
+                    None => see(*id, bytes),
                 }
             }
         }

@@ -13,6 +13,10 @@ use crate::{ConvTransposeShape, Filter, Isa, Output};
 use std::cell::Cell;
 use std::ops::Range;
 
+/// Output bytes that all phases compute before they go on: neighbouring pixels are of different phases, and a line of
+/// cache that has left the caches between two of them is fetched again.
+const BAND_BYTES: usize = 64 << 10;
+
 /// An integer transposed convolution, with everything decided but the data.
 #[derive(Clone, Debug)]
 pub struct QConvTranspose {
@@ -192,24 +196,28 @@ impl QConvTranspose {
             return;
         }
         let line = ow * self.y_stride;
+        let band = (BAND_BYTES / line).next_multiple_of(self.shape.strides[0]).max(1);
         let y = Cell::from_mut(y).as_slice_of_cells();
         for image in lines.start / oh..lines.end.div_ceil(oh) {
             let inside =
                 lines.start.max(image * oh) - image * oh..lines.end.min((image + 1) * oh) - image * oh;
-            for (phase, range) in self.packed_phases() {
-                let [down, right] = phase.axes;
-                let [stride_y, stride_x] = self.shape.strides;
-                // The outputs of this phase within the lines, and the position of its output 0.
-                let index = |line: usize| line.saturating_sub(down.phase).div_ceil(stride_y);
-                let [first, end] = [inside.start, inside.end].map(index);
-                let rows = (image * down.len + first) * right.len..(image * down.len + end) * right.len;
-                let origin = down.phase * line + right.phase * self.y_stride;
-                let target = Target {
-                    y,
-                    strides: [oh * line, stride_y * line, stride_x * self.y_stride],
-                    start: origin as isize - (lines.start * line) as isize,
-                };
-                phase.correlation.run(&packed[range], x, &target, rows, scratch);
+            for top in inside.clone().step_by(band) {
+                let band = top..inside.end.min(top + band);
+                for (phase, range) in self.packed_phases() {
+                    let [down, right] = phase.axes;
+                    let [stride_y, stride_x] = self.shape.strides;
+                    // The outputs of this phase within the lines, and the position of its output 0.
+                    let index = |line: usize| line.saturating_sub(down.phase).div_ceil(stride_y);
+                    let [first, end] = [band.start, band.end].map(index);
+                    let rows = (image * down.len + first) * right.len..(image * down.len + end) * right.len;
+                    let origin = down.phase * line + right.phase * self.y_stride;
+                    let target = Target {
+                        y,
+                        strides: [oh * line, stride_y * line, stride_x * self.y_stride],
+                        start: origin as isize - (lines.start * line) as isize,
+                    };
+                    phase.correlation.run(&packed[range], x, &target, rows, scratch);
+                }
             }
         }
     }

@@ -53,9 +53,9 @@ pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
     (shape.rows() as u64).saturating_mul(outputs.saturating_mul(each).saturating_add(1000))
 }
 
-/// Threads take output pixels.
-pub(super) fn pixels(shape: &ConvShape, cost: u64) -> Split {
-    Split { rows: shape.rows(), row_len: shape.oc, macs: shape.macs(), cost }
+/// Threads take output pixels, which start so many elements apart.
+pub(super) fn pixels(shape: &ConvShape, stride: usize, cost: u64) -> Split {
+    Split { rows: shape.rows(), stride, macs: shape.macs(), cost }
 }
 
 fn plan_shape(
@@ -66,15 +66,16 @@ fn plan_shape(
 ) -> Result<Planned, PlanError> {
     let (types, macs) = (types(v)?, shape.macs());
     let cost = if shape.is_depthwise() { macs.saturating_mul(6) } else { cost(&shape, types.cost()) };
-    let pixels = pixels(&shape, cost);
-    let lines = Split { rows: shape.n * shape.oh, row_len: shape.ow * shape.oc, macs, cost };
+    let stride = v.spacing(shape.oc);
+    let pixels = pixels(&shape, stride, cost);
+    let lines = Split { rows: shape.n * shape.oh, stride: shape.ow * stride, macs, cost };
     match types {
         Types::Dynamic => dynamic::plan_product(p, v, shape, clamp, pixels),
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
             if shape.is_depthwise() {
-                let mut kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, shape.oc);
+                let mut kernel = QDepthwise::new(p.isa, shape, q.x_zero, out, stride);
                 if !q.zero_points.is_empty() {
                     kernel = kernel.with_wide_weights(q.farthest(shape.k()));
                 }
@@ -83,7 +84,7 @@ fn plan_shape(
                 }
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else {
-                let kernel = QConv::new(p.isa, shape, q.x_zero, out, shape.oc);
+                let kernel = QConv::new(p.isa, shape, q.x_zero, out, stride);
                 let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
                 q.step(p, v, kernel, pixels, QConv::pack)
             }
@@ -101,10 +102,10 @@ fn plan_shape(
             let f = Float::of(v)?;
             let clamp = [clamp.min, clamp.max];
             if shape.is_depthwise() {
-                let kernel = FDepthwise::new(p.isa, shape, clamp, shape.oc);
+                let kernel = FDepthwise::new(p.isa, shape, clamp, stride);
                 f.step(p, v, kernel, lines, FDepthwise::pack)
             } else {
-                let kernel = FConv::new(p.isa, shape, clamp, shape.oc);
+                let kernel = FConv::new(p.isa, shape, clamp, stride);
                 f.step(p, v, kernel, pixels, FConv::pack)
             }
         }
@@ -134,19 +135,20 @@ pub(super) fn plan_transpose(
         groups: op.groups,
     };
     let (types, macs) = (types(v)?, shape.macs());
-    let lines = Split { rows: n * oh, row_len: ow * oc, macs, cost: macs * types.cost() };
+    let stride = v.spacing(oc);
+    let lines = Split { rows: n * oh, stride: ow * stride, macs, cost: macs * types.cost() };
     match types {
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, kh * kw * c / op.groups.max(1), y.scale)?, y.output(op.clamp));
-            let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, oc);
+            let kernel = QConvTranspose::new(p.isa, shape, q.x_zero, out, stride);
             let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
             q.step(p, v, kernel, lines, QConvTranspose::pack)
         }
         Types::IntegerToFloat | Types::Dynamic => Err(v.no_kernel()),
         Types::Float => {
             let f = Float::of(v)?;
-            let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max]);
+            let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max], stride);
             f.step(p, v, kernel, lines, FConvTranspose::pack)
         }
     }

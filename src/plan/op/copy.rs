@@ -1,5 +1,6 @@
 //! Operators that only move elements. They see sizes of elements, not types.
 
+use super::super::parts::blocks;
 use super::super::{PlanError, Planned};
 use super::{Call, ELEMENTS, Kernel, NodeView, RowsCall, moving, values, values_mut};
 use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Split, Tensor, Transpose, infer};
@@ -64,33 +65,35 @@ fn transpose_step<T: bytemuck::Pod>(v: NodeView<'_>, order: copy::Transpose) -> 
     Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
-/// A tensor cut along an axis: how many blocks, and the bytes of one.
-fn blocks(dims: &[usize], axis: usize, size: usize) -> (usize, usize) {
-    let (outer, inner) = dims.split_at(axis.min(dims.len()));
-    (outer.iter().product(), inner.iter().product::<usize>() * size)
-}
-
 pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanError> {
     let y = v.out();
     let (rows, stride) = blocks(&v.dims(y)?, op.axis, y.dtype.size());
-    let mut parts = Vec::new();
+    let (mut inputs, mut parts, mut at) = (vec![], vec![], 0);
     for i in 0..v.node.inputs.len() {
-        let x = v.tensor(i)?;
+        let (id, x) = (v.input(i)?, v.tensor(i)?);
         same_meaning(v, x, y)?;
-        parts.push(blocks(&v.dims(x)?, op.axis, x.dtype.size()).1);
+        let len = blocks(&v.dims(x)?, op.axis, x.dtype.size()).1;
+        if !v.parts.contains_key(&id) {
+            inputs.push(id);
+            parts.push(at..at + len);
+        }
+        at += len;
     }
-    let inputs: Vec<_> = v.node.present_inputs().collect();
+    if inputs.is_empty() {
+        return Ok(Planned::InPlace);
+    }
     let concat = ConcatStep { name: format!("concat-{}", y.dtype), rows, stride, parts };
     Ok(Planned::step(concat, &inputs, &v.node.outputs))
 }
 
-/// Rows of several tensors, one behind the other.
+/// Rows of several tensors, one behind the other; what was written in place is not among them.
 struct ConcatStep {
     name: String,
     rows: usize,
-    /// Bytes of a row of the output, and of each input.
+    /// Bytes of a row of the output.
     stride: usize,
-    parts: Vec<usize>,
+    /// Where each input lies in it.
+    parts: Vec<Range<usize>>,
 }
 
 impl Kernel for ConcatStep {
@@ -98,18 +101,19 @@ impl Kernel for ConcatStep {
         self.name.clone()
     }
     fn cost(&self) -> u64 {
-        moving(2 * self.rows * self.stride)
+        let moved: usize = self.parts.iter().map(Range::len).sum();
+        moving(2 * self.rows * moved)
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
-        let mut at = 0;
-        for (i, &len) in self.parts.iter().enumerate() {
+        for (i, part) in self.parts.iter().enumerate() {
+            let len = part.len();
             let Views { inputs: [x], outputs: [y], scratch } = io.views([i], [0]);
             let rows = Rows { count: self.rows, grain: 1, stride: self.stride, y, scratch_len: 0, scratch };
             if len > 0 {
                 pool.split(moving(2 * self.rows * len), rows, &|rows, y, _| {
                     copy::copy_blocks(
                         &x[rows.start * len..],
-                        &mut y[at..],
+                        &mut y[part.start..],
                         rows.len(),
                         len,
                         len,
@@ -117,7 +121,6 @@ impl Kernel for ConcatStep {
                     );
                 });
             }
-            at += len;
         }
         Ok(())
     }

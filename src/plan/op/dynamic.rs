@@ -192,7 +192,7 @@ fn sums(
     let (weights, zero_points, multiplier) = (&weights, &zero_points, &multiplier);
     let filter = Filter { weights, zero_points, multiplier, ..Filter::default() };
     let packed = pack(p, v, &kernel, &filter, &[])?;
-    let split = super::conv::pixels(&shape, super::conv::cost(&shape, 1));
+    let split = super::conv::pixels(&shape, shape.oc, super::conv::cost(&shape, 1));
     let zero = v.node.input(2);
     let step = ProductStep { kernel, packed, split, scale: None, zero: zero.map(|_| 1) };
     let inputs: Vec<TensorId> = std::iter::once(v.input(0)?).chain(zero).collect();

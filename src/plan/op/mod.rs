@@ -19,11 +19,13 @@ mod transformer;
 mod unary;
 mod weights;
 
+use super::parts::Part;
 use super::{Kernel, PlanError, Planned, Planner};
 use crate::graph::{Clamp, DType, Data, Graph, Node, Op, Tensor, TensorId};
 use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::Output;
 use ottava_kernels::qbinary::Operand;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Weights in the order in which a kernel reads them.
@@ -37,9 +39,38 @@ pub struct PackedWeights {
     pub bytes: Data,
 }
 
+/// True if the kernels of a node can leave room between the rows of its output (runs of its last dimension): they ask for
+/// the [spacing](NodeView::spacing).
+pub(super) fn leaves_room(graph: &Graph, node: &Node) -> bool {
+    let Some(x) = node.input(0).map(|id| graph.tensor(id)) else { return false };
+    let same = x.dtype == graph.tensor(node.outputs[0]).dtype;
+    match &node.op {
+        Op::Conv(_) | Op::Linear(_) | Op::ConvTranspose(_) => {
+            same && matches!(x.dtype, DType::U8 | DType::F32)
+        }
+        Op::Pool(_) => same,
+        Op::Requantize(_) => true,
+        Op::Unary(_) if x.dtype == DType::U8 => true,
+        // Where a call for each row costs less than copying it.
+        Op::Unary(_) | Op::Quantize(_) => row_bytes(graph, node) >= 256,
+        _ => false,
+    }
+}
+
+/// Bytes of the last dimension of a node's output.
+fn row_bytes(graph: &Graph, node: &Node) -> usize {
+    let y = graph.tensor(node.outputs[0]);
+    let row = y.shape.dims().and_then(|dims| dims.last().copied());
+    row.unwrap_or(0).saturating_mul(y.dtype.size())
+}
+
 /// Chooses the kernel of a node.
-pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
-    let v = NodeView { graph: p.graph, node };
+pub(super) fn plan(
+    p: &Planner<'_>,
+    parts: &HashMap<TensorId, Part>,
+    node: &Node,
+) -> Result<Planned, PlanError> {
+    let v = NodeView { graph: p.graph, parts, node };
     match &node.op {
         Op::Conv(op) => conv::plan_conv(p, v, op),
         Op::ConvTranspose(op) => conv::plan_transpose(p, v, op),
@@ -96,6 +127,8 @@ pub(super) fn plan(p: &Planner<'_>, node: &Node) -> Result<Planned, PlanError> {
 #[derive(Clone, Copy)]
 pub(super) struct NodeView<'a> {
     pub graph: &'a Graph,
+    /// Tensors that are written as parts of others.
+    pub parts: &'a HashMap<TensorId, Part>,
     pub node: &'a Node,
 }
 
@@ -118,6 +151,16 @@ impl<'a> NodeView<'a> {
     /// The first output.
     pub fn out(&self) -> &'a Tensor {
         self.graph.tensor(self.node.outputs[0])
+    }
+
+    /// The first output as a part of another tensor, with room between its rows.
+    pub fn spaced(&self) -> Option<Part> {
+        self.parts.get(&self.node.outputs[0]).copied().filter(|part| part.rows > 1)
+    }
+
+    /// Elements from one row of the first output to the next, if a row has so many.
+    pub fn spacing(&self, row: usize) -> usize {
+        self.spaced().map_or(row, |part| part.stride / self.out().dtype.size())
     }
 
     /// The dimensions of a tensor.
@@ -276,9 +319,21 @@ pub(super) fn plan_elements(
     let (x, y) = (v.tensor(0)?.dtype.size(), v.out().dtype.size());
     let rows: usize = v.dims(v.out())?.iter().product();
     let cost = (rows as u64).saturating_mul(cost).saturating_add(moving(rows.saturating_mul(x + y)));
-    let run = move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| run(&input[rows.start * x..], y);
-    let kernel = RowsCall { name, cost, rows, grain: ELEMENTS, stride: y, inputs: [0], run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    let inputs = [v.input(0)?];
+    let Some(Part { rows, len, stride, .. }) = v.spaced() else {
+        let run =
+            move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| run(&input[rows.start * x..], y);
+        let kernel = RowsCall { name, cost, rows, grain: ELEMENTS, stride: y, inputs: [0], run };
+        return Ok(Planned::step(kernel, &inputs, &v.node.outputs));
+    };
+    let row = len / y * x;
+    let run = move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| {
+        for (i, y) in rows.zip(y.chunks_mut(stride)) {
+            run(&input[i * row..], &mut y[..len]);
+        }
+    };
+    let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
+    Ok(Planned::step(kernel, &inputs, &v.node.outputs))
 }
 
 /// Outer, the axis, inner.

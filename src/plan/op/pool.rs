@@ -13,7 +13,9 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
         return Err(v.unsupported("pooling needs a tensor of rank 4"));
     };
     let PoolOp { kernel, strides, dilations, pads: pad, count_include_pad, .. } = op.clone();
-    let shape = PoolShape { n, h, w, c, kernel, strides, dilations, pad, oh, ow, count_include_pad };
+    let y_stride = v.spacing(c);
+    let shape =
+        PoolShape { n, h, w, c, kernel, strides, dilations, pad, oh, ow, count_include_pad, y_stride };
     let isa = p.isa;
     let name = format!("{}-pool-{} {isa}", op.kind.name(), x.dtype);
     let window = (kernel[0] * kernel[1]) as u64;
@@ -22,7 +24,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
     match (op.kind, x.dtype, y.dtype) {
         (PoolKind::Max, DType::U8, DType::U8) if x.quant == y.quant => {
             let run = move |rows, x: &[u8], y: &mut [u8]| max_pool::<u8>(isa, &shape, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * c], run)
+            step(v, name, cost, [n * oh, ow * y_stride], run)
         }
         (PoolKind::Max, DType::U8, DType::U8) => {
             Err(v.unsupported("a maximum keeps its input's scale and zero point; the output has others"))
@@ -31,7 +33,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 max_pool::<f32>(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * c * 4], run)
+            step(v, name, cost, [n * oh, ow * y_stride * 4], run)
         }
         (PoolKind::Average, DType::U8, DType::U8) => {
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
@@ -43,7 +45,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * c], run)
+            step(v, name, cost, [n * oh, ow * y_stride], run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8)
             if x.quant == y.quant && !count_include_pad =>
@@ -51,7 +53,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let centre = if op.kind == PoolKind::AverageSigned { 128 } else { 0 };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_codes(isa, &shape, centre, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * c], run)
+            step(v, name, cost, [n * oh, ow * y_stride], run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8) => Err(v.unsupported(
             "a mean of integers keeps its input's scale and zero point, and does not count padding in",
@@ -60,7 +62,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * c * 4], run)
+            step(v, name, cost, [n * oh, ow * y_stride * 4], run)
         }
         _ => Err(v.no_kernel()),
     }

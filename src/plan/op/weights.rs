@@ -110,8 +110,8 @@ float! {
 pub(super) struct Split {
     /// Rows of the output: whatever the kernel's `run` counts.
     pub rows: usize,
-    /// Elements of a row.
-    pub row_len: usize,
+    /// Elements from one row to the next.
+    pub stride: usize,
     /// Multiply-adds of the whole.
     pub macs: u64,
     /// See [`Kernel::cost`].
@@ -134,7 +134,7 @@ impl Split {
         {
             return conv.share_columns(team, packed, x, y, scratch);
         }
-        let (count, grain, stride) = (self.rows, kernel.grain(), self.row_len * kernel.output_size());
+        let (count, grain, stride) = (self.rows, kernel.grain(), self.stride * kernel.output_size());
         let rows = Rows { count, grain, stride, y, scratch_len: scratch_of(kernel), scratch };
         pool.split(self.cost, rows, &|rows, y, scratch| kernel.run(packed, x, y, rows, scratch));
     }
