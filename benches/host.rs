@@ -148,24 +148,31 @@ fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// CPU time at ten inferences a second, with one thread and with two.
+/// CPU time and median latency with one thread and with two: ten inferences a second, and one right behind the other.
 fn idle(path: &Path) -> Result<()> {
-    let mut spent = [0.0; 2];
-    for (threads, spent) in (1..).zip(&mut spent) {
-        let mut session = open(path, threads)?;
-        session.run()?;
-        let before = cpu_time()?;
-        for _ in 0..30 {
+    for (pause, rate) in [(100, "ten a second"), (0, "one after the other")] {
+        let mut measured = [[0.0; 2]; 2];
+        for (threads, measured) in (1..).zip(&mut measured) {
+            let mut session = open(path, threads)?;
             session.run()?;
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(pause));
+            let before = cpu_time()?;
+            let mut latencies = Vec::new();
+            for _ in 0..30 {
+                let start = Instant::now();
+                session.run()?;
+                latencies.push(start.elapsed().as_secs_f64() * 1e3);
+                std::thread::sleep(Duration::from_millis(pause));
+            }
+            *measured = [(cpu_time()? - before) / 30.0, median(latencies)];
         }
-        *spent = (cpu_time()? - before) / 30.0;
+        let [[one, alone], [two, together]] = measured;
+        println!(
+            "  {rate}: CPU time of an inference {one:.3} ms with one thread, {two:.3} with two ({:.2}x); \
+             latency {alone:.3} and {together:.3} ms",
+            two / one
+        );
     }
-    let [one, two] = spent;
-    println!(
-        "  CPU time of an inference, ten a second: {one:.3} ms with one thread, {two:.3} with two ({:.2}x)",
-        two / one
-    );
     Ok(())
 }
 

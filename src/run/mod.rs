@@ -3,6 +3,7 @@
 
 mod bound;
 mod fold;
+mod habit;
 mod io;
 mod model;
 mod pool;
