@@ -1,6 +1,6 @@
 //! Fixed-point arithmetic as TensorFlow Lite's integer kernels have it (gemmlowp): multipliers of 31 bits with a
 //! shift, and 16-bit functions made of rounded products. `docs/arithmetic.md`, section 14, writes it down. It is here for networks
-//! whose state is 16 bits wide and whose numbers are defined by it; the crate's own requantization rounds once, in f32.
+//! whose states or activations are 16 bits wide and whose numbers are defined by it; the crate's own requantization rounds once, in f32.
 //!
 //! All of it is plain integer code that the loops which call it inline and that compilers make vectors of.
 
@@ -34,6 +34,13 @@ impl Multiplier {
         (self.value, self.shift)
     }
 
+    /// The factor over `count`, which is at least 1, rounded toward 0: for means.
+    pub fn over(self, count: u32) -> Multiplier {
+        let up = (count.max(1).ilog2() as i32).min(31 + self.shift);
+        let value = (i64::from(self.value) << up) / i64::from(count.max(1));
+        Multiplier { value: value as i32, shift: self.shift - up }
+    }
+
     /// `x` times the factor, rounded twice: to 31 bits behind the point (halves up), then to an integer (halves away
     /// from zero). A product that leaves 32 bits wraps.
     #[inline(always)]
@@ -43,6 +50,31 @@ impl Multiplier {
         let shifted = x.wrapping_shl(left as u32);
         let high = (i64::from(shifted) * i64::from(self.value) + (1 << 30)) >> 31;
         round_shift(high, right as u32) as i32
+    }
+}
+
+/// A positive factor `value * 2^-shift` for sums of 64 bits, `value` of 15 bits: with it a sum of 47 bits stays within
+/// 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SumMultiplier {
+    value: i64,
+    shift: u32,
+}
+
+impl SumMultiplier {
+    /// The nearest to `factor`, rounded to 31 bits and then to 15; 0 below 2^-32. `None`: it is not finite, negative, or
+    /// 2^7 and more.
+    pub fn new(factor: f64) -> Option<SumMultiplier> {
+        let Multiplier { value, shift } = Multiplier::new(factor)?;
+        let value = if value < 0x7fff_0000 { (value + (1 << 15)) >> 16 } else { 0x7fff };
+        let shift = u32::try_from(15 - shift).ok().filter(|&shift| shift >= 8)?;
+        Some(SumMultiplier { value: i64::from(value), shift })
+    }
+
+    /// `x`, of 47 bits and a sign, times the factor, rounded to nearest, halves up. What is larger wraps.
+    #[inline(always)]
+    pub fn apply(self, x: i64) -> i64 {
+        x.wrapping_mul(self.value).wrapping_add(1 << (self.shift - 1)) >> self.shift
     }
 }
 
@@ -228,6 +260,33 @@ mod tests {
         assert_eq!(Multiplier::new(1e-12).unwrap().apply(i32::MAX), 0);
         for bad in [f64::NAN, -1.0, f64::INFINITY, 2f64.powi(31)] {
             assert_eq!(Multiplier::new(bad), None);
+        }
+    }
+
+    #[test]
+    fn means_divide_by_their_count() {
+        for count in [1, 2, 3, 49, 1 << 16] {
+            let m = Multiplier::new(0.9).unwrap().over(count);
+            let error = f64::from(m.apply(1 << 28)) - 0.9 * f64::from(1 << 28) / f64::from(count);
+            assert!(error.abs() < 1.0, "{count}: {error}");
+        }
+        assert_eq!(Multiplier::new(2f64.powi(-31)).unwrap().over(1 << 16).apply(i32::MAX), 0);
+    }
+
+    #[test]
+    fn factors_of_sums_have_fifteen_bits() {
+        for (factor, value, shift) in
+            [(1.0, 1 << 14, 14), (0.75, 24576, 15), (127.0, 32512, 8), (1.0 - 1e-12, 1 << 14, 14)]
+        {
+            assert_eq!(SumMultiplier::new(factor), Some(SumMultiplier { value, shift }), "{factor}");
+        }
+        // 31 bits round below a power of two, 15 would reach it.
+        assert_eq!(SumMultiplier::new(1.0 - 1e-6), Some(SumMultiplier { value: 0x7fff, shift: 15 }));
+        let half = SumMultiplier::new(0.5).unwrap();
+        assert_eq!([1, -1, 3, -3, 1 << 46].map(|x| half.apply(x)), [1, 0, 2, -1, 1 << 45]);
+        assert_eq!(SumMultiplier::new(1e-12).unwrap().apply(1 << 46), 0);
+        for bad in [f64::NAN, -1.0, 128.0] {
+            assert_eq!(SumMultiplier::new(bad), None);
         }
     }
 

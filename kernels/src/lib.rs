@@ -5,8 +5,8 @@
 //! time from an `Isa` and a shape. It tells its name, how its weights are packed and how much scratch it needs,
 //! and runs without allocating.
 //!
-//! Activations are u8 everywhere (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a requantized
-//! output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
+//! Activations are u8 everywhere but in `q16` (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a
+//! requantized output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
 
 pub mod attention;
 pub mod binary;
@@ -31,6 +31,7 @@ mod math;
 pub mod matmul;
 mod multiversion;
 pub mod pool;
+pub mod q16;
 pub mod qbinary;
 pub mod qconv;
 pub mod qdepthwise;

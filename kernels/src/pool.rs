@@ -1,4 +1,4 @@
-//! Pooling over NHWC: maximum and average, of u8 and f32.
+//! Pooling over NHWC: maximum and average, of u8, i16 and f32.
 
 use crate::Output;
 use crate::multiversion::multiversion;
@@ -111,7 +111,7 @@ struct Window {
     count: usize,
 }
 
-/// What extremes are taken of: u8, f32, i64.
+/// What extremes are taken of: u8, i16, f32, i64.
 pub trait Extremum: Copy + PartialOrd {
     /// Less than or equal to every value: the maximum of nothing.
     const LOWEST: Self;
@@ -122,6 +122,11 @@ pub trait Extremum: Copy + PartialOrd {
 impl Extremum for u8 {
     const LOWEST: u8 = u8::MIN;
     const HIGHEST: u8 = u8::MAX;
+}
+
+impl Extremum for i16 {
+    const LOWEST: i16 = i16::MIN;
+    const HIGHEST: i16 = i16::MAX;
 }
 
 impl Extremum for i64 {
@@ -338,8 +343,52 @@ fn avg_pool_codes_body(shape: &PoolShape, centre: u8, x: &[u8], y: &mut [u8], ro
     pool(&CodeMean { centre: i32::from(centre) }, shape, x, y, rows);
 }
 
+multiversion! {
+    /// As [`avg_pool_codes`], of 16 bits: halves away from 0.
+    ///
+    /// Panics if a slice is too short.
+    pub fn avg_pool_i16(shape: &PoolShape, x: &[i16], y: &mut [i16], rows: Range<usize>) => avg_pool_i16_body
+}
+
+#[inline(always)]
+fn avg_pool_i16_body(shape: &PoolShape, x: &[i16], y: &mut [i16], rows: Range<usize>) {
+    pool(&CodeMean { centre: 0 }, shape, x, y, rows);
+}
+
 struct CodeMean {
     centre: i32,
+}
+
+impl CodeMean {
+    #[inline(always)]
+    fn start(&self, window: &Window) -> i32 {
+        -self.centre * (window.taps[0] * window.taps[1]) as i32
+    }
+    #[inline(always)]
+    fn end(&self, sum: i32, window: &Window) -> i32 {
+        let taps = (window.taps[0] * window.taps[1]) as i32;
+        // Exact, and unlike a division of integers many at a time: a quotient of 16 bits that is not whole is at least
+        // 1 / taps away from one, far more than f64 rounds.
+        let mean = (f64::from(sum.abs() + taps / 2) / f64::from(taps.max(1))) as i32;
+        self.centre + sum.signum() * mean
+    }
+}
+
+impl Fold<i16> for CodeMean {
+    type State = i32;
+
+    #[inline(always)]
+    fn start(&self, window: &Window) -> i32 {
+        CodeMean::start(self, window)
+    }
+    #[inline(always)]
+    fn more(&self, sum: i32, x: i16) -> i32 {
+        sum + i32::from(x)
+    }
+    #[inline(always)]
+    fn end(&self, sum: i32, window: &Window) -> i16 {
+        CodeMean::end(self, sum, window) as i16
+    }
 }
 
 impl Fold<u8> for CodeMean {
@@ -347,7 +396,7 @@ impl Fold<u8> for CodeMean {
 
     #[inline(always)]
     fn start(&self, window: &Window) -> i32 {
-        -self.centre * (window.taps[0] * window.taps[1]) as i32
+        CodeMean::start(self, window)
     }
     #[inline(always)]
     fn more(&self, sum: i32, x: u8) -> i32 {
@@ -355,11 +404,7 @@ impl Fold<u8> for CodeMean {
     }
     #[inline(always)]
     fn end(&self, sum: i32, window: &Window) -> u8 {
-        let taps = (window.taps[0] * window.taps[1]) as i32;
-        // Exact, and unlike a division of integers many at a time: a quotient of at most 256 that is not whole is at
-        // least 1 / taps away from one, far more than f64 rounds.
-        let mean = (f64::from(sum.abs() + taps / 2) / f64::from(taps.max(1))) as i32;
-        (self.centre + sum.signum() * mean) as u8
+        CodeMean::end(self, sum, window) as u8
     }
 }
 

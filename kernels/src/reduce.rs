@@ -87,7 +87,7 @@ fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
 }
 
 /// How values become one: `start`, then `take` each, `join` partial results.
-trait Fold<T: Copy>: Copy {
+pub(crate) trait Fold<T: Copy>: Copy {
     type Sum: Copy;
     fn start(self) -> Self::Sum;
     fn take(self, sum: Self::Sum, x: T) -> Self::Sum;
@@ -103,7 +103,7 @@ const BLOCK: usize = 64;
 /// taken in memory order; where it goes, lane `j` of 16 takes elements `j, j + 16, ...` of each run in memory
 /// order, and the lanes are joined in halves at the end.
 #[inline(always)]
-fn fold<T: Copy, F: Fold<T>>(f: F, r: &Reduction, x: &[T], y: &mut [T]) {
+pub(crate) fn fold<T: Copy, F: Fold<T>>(f: F, r: &Reduction, x: &[T], y: &mut [T]) {
     let runs: usize = r.gone.iter().map(|d| d.0).product();
     if r.inner_stays {
         for (o, y) in y.chunks_exact_mut(r.inner.max(1)).enumerate() {

@@ -2,7 +2,7 @@
 //! square roots and bit patterns, no contraction, no library calls. The same bits on every processor; accurate to
 //! a few units in the last place, as the tests state.
 
-mod double;
+pub(crate) mod double;
 mod single;
 pub(crate) mod trig;
 
