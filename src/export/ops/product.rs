@@ -95,6 +95,9 @@ pub(super) fn known_integers(tensor: &Tensor) -> Option<Vec<i32>> {
 fn bias(w: &mut Writer, n: &NodeView) -> Result<Option<String>, Stop> {
     let Some(b) = n.node.input(2) else { return Ok(None) };
     let (tensor, name) = (w.graph.tensor(b), w.stored(b, Layout::Plain)?);
+    if tensor.dtype == DType::I64 {
+        return Err(Stop::because("ONNX has no bias of 64-bit integers; keep the .8va file"));
+    }
     if tensor.dtype != DType::I32 {
         return Ok(Some(name));
     }

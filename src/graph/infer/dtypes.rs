@@ -26,16 +26,16 @@ fn output(site: &Site) -> Rule<DType> {
             (a, b) => Err(format!("there is no product of {a} and {b}")),
         },
         Op::Softmax(_) => {
-            let x = one_of(site, 0, &[F32, F16, U8])?;
+            let x = one_of(site, 0, &[F32, F16, U8, I16])?;
             give(site, x, if x == U8 { &[F32] } else { &[] })
         }
-        Op::Pool(_) => same(site, &[F32, F16, U8, I8]),
+        Op::Pool(_) => same(site, &[F32, F16, U8, I8, I16]),
         Op::BatchNorm(_) => {
             let x = one_of(site, 0, &[F32, F16])?;
             (1..5).try_for_each(|i| one_of(site, i, &[x]).map(drop))?;
             give(site, x, &[])
         }
-        Op::Reduce(_) => same(site, &[F32, F16, U8, I8, I32, I64]),
+        Op::Reduce(_) => same(site, &[F32, F16, U8, I8, I16, I32, I64]),
         Op::Unary(op) => unary(site, op.kind),
         Op::Binary(op) => binary(site, op.kind),
         Op::Where(_) => {
@@ -101,7 +101,7 @@ fn output(site: &Site) -> Rule<DType> {
         Op::Custom(op) => give(site, super::custom::output(site, op)?.0, &[]),
         Op::ShapeOf(_) => give(site, I64, &[]),
         Op::ArgMax(_) => {
-            one_of(site, 0, &[F32, F16, U8, I8, I32, I64])?;
+            one_of(site, 0, &[F32, F16, U8, I8, I16, I32, I64])?;
             give(site, I64, &[])
         }
         Op::Unpack(_) => {
@@ -169,12 +169,12 @@ fn output(site: &Site) -> Rule<DType> {
         }
         Op::Requantize(_) => {
             one_of(site, 0, &[U8, I8, I16, I32])?;
-            declared(site, &[U8, I8, I16])
+            declared(site, &[U8, I8, I16, I32])
         }
     }
 }
 
-/// Convolutions and `Linear`: integer where x is u8; with 8-bit weights under a float x the weights alone are
+/// Convolutions and `Linear`: integer where x is u8 or i16; with 8-bit weights under a float x the weights alone are
 /// quantized. What was quantized at run time comes with its scale and zero point and leaves as f32.
 fn weighted(site: &Site) -> Rule<DType> {
     if site.node.inputs.len() > 3 {
@@ -191,6 +191,7 @@ fn weighted(site: &Site) -> Rule<DType> {
         (F32, F32 | F16 | BF16 | I8) => (&[F32], F32, &[]),
         (F16, F16) => (&[F16], F16, &[]),
         (U8, I8) => (&[I32, F32], U8, &[F32]),
+        (I16, I8) => (&[I64, I32], I16, &[]),
         _ => return Err(format!("can't take {x} activations with {w} weights")),
     };
     if site.optional(2)?.is_some() {
@@ -204,7 +205,7 @@ fn unary(site: &Site, kind: UnaryKind) -> Rule<DType> {
     match kind {
         Not => same(site, &[Bool, U8, I8, I16, I32, I64]),
         Relu | Clip | Abs | Neg | Sign => same(site, &[F32, F16, U8, I8, I16, I32, I64]),
-        _ => same(site, &[F32, F16, U8]),
+        _ => same(site, &[F32, F16, U8, I16]),
     }
 }
 

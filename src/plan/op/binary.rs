@@ -1,10 +1,11 @@
 //! Functions of two tensors, and choice between two, with broadcasting.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{ELEMENTS, NodeView, RowsCall, moving, values, values_mut};
+use super::{ELEMENTS, NodeView, RowsCall, moving, q16, values, values_mut};
 use crate::graph::{Binary, BinaryKind, DType};
 use ottava_kernels::binary::{BinaryFn, CompareFn, Integer, binary_f32, binary_int, compare, select};
 use ottava_kernels::broadcast::Broadcast;
+use ottava_kernels::q16::elementwise::{Add, Mul, add, mul};
 use ottava_kernels::qbinary::{QAdd, QMul, QReal, qadd, qmul, qreal};
 use std::ops::Range;
 
@@ -62,6 +63,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Binary) -> Result<Plan
         v.node.present_inputs().chain([v.node.outputs[0]]).any(|id| v.graph.tensor(id).quant.is_some());
     match (function(op.kind), a, y) {
         (Function::Arithmetic(f), DType::U8, DType::U8) if meaning && !f.of_bits() => quantized(p, v, op, f),
+        (Function::Arithmetic(f), DType::I16, DType::I16) if meaning && !f.of_bits() => wide(p, v, op, f),
         // Integers that stand for reals are compared and computed with as such elsewhere.
         (_, DType::U8 | DType::I8 | DType::I16, _) if meaning => Err(v.no_kernel()),
         (Function::Arithmetic(f), DType::U8, DType::U8) => integer::<u8>(v, op, f),
@@ -119,6 +121,32 @@ fn quantized(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Resu
         BinaryFn::Add => kernel!(qadd, QAdd::new(a.into(), b.into(), y_scale, out)),
         BinaryFn::Mul => kernel!(qmul, QMul::new(a.into(), b.into(), y_scale, out)),
         function => kernel!(qreal, QReal { function, a: a.into(), b: b.into(), y_scale, out }),
+    }
+}
+
+/// Sums, differences and products of 16 bits; the greater and the lesser of one scale.
+fn wide(p: &Planner<'_>, v: NodeView<'_>, op: &Binary, f: BinaryFn) -> Result<Planned, PlanError> {
+    let Pair { walk, lens: [an, bn] } = pair(v)?;
+    let [a, b, y] = [v.tensor(0)?, v.tensor(1)?, v.out()];
+    let (sa, sb, sy) = (q16::scale(v, a)?, q16::scale(v, b)?, q16::scale(v, y)?);
+    let (isa, range) = (p.isa, q16::range(sy, op.clamp));
+    let name = format!("{}-i16 {isa}", op.kind.name());
+    let far = || v.unsupported(format!("its scales {sa}, {sb} and {sy} are too far apart"));
+    match f {
+        BinaryFn::Add | BinaryFn::Sub => {
+            let sum = Add::new(sa, sb, sy, f == BinaryFn::Sub, range).ok_or_else(far)?;
+            in_parts(v, name, walk, 40, move |w, a, b, y| {
+                add(isa, sum, w, values(a, an), values(b, bn), values_mut(y));
+            })
+        }
+        BinaryFn::Mul => {
+            let product = Mul::new(sa, sb, sy, range).ok_or_else(far)?;
+            in_parts(v, name, walk, 20, move |w, a, b, y| {
+                mul(isa, product, w, values(a, an), values(b, bn), values_mut(y));
+            })
+        }
+        BinaryFn::Max | BinaryFn::Min if a.quant == y.quant && b.quant == y.quant => integer::<i16>(v, op, f),
+        _ => Err(v.no_kernel()),
     }
 }
 

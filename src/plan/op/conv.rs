@@ -3,7 +3,7 @@
 use super::super::{PlanError, Planned, Planner};
 use super::integer::Integer;
 use super::weights::{Split, WeightStep, Weighted};
-use super::{NodeView, dynamic};
+use super::{NodeView, dynamic, q16};
 use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
@@ -71,6 +71,7 @@ fn plan_shape(
     let lines = Split { rows: shape.n * shape.oh, stride: shape.ow * stride, macs, cost };
     match types {
         Types::Dynamic => dynamic::plan_product(p, v, shape, clamp, pixels),
+        Types::Wide => q16::plan_conv(p, v, shape, clamp),
         Types::Integer => {
             let y = v.affine(v.out())?;
             let (q, out) = (Integer::of(v, shape.k(), y.scale)?, y.output(clamp));
@@ -146,6 +147,7 @@ pub(super) fn plan_transpose(
             q.step(p, v, kernel, lines, QConvTranspose::pack)
         }
         Types::IntegerToFloat | Types::Dynamic => Err(v.no_kernel()),
+        Types::Wide => q16::plan_transposed(p, v, &shape, op.clamp),
         Types::Float => {
             let f = Float::of(v)?;
             let kernel = FConvTranspose::new(p.isa, shape, [op.clamp.min, op.clamp.max], stride);
@@ -161,6 +163,8 @@ enum Types {
     IntegerToFloat,
     /// Integer sums of an input that was quantized at run time; they leave as reals.
     Dynamic,
+    /// Integer sums of activations of 16 bits.
+    Wide,
     Float,
 }
 
@@ -169,7 +173,7 @@ impl Types {
     fn cost(&self) -> u64 {
         match self {
             Types::Integer | Types::IntegerToFloat | Types::Dynamic => 1,
-            Types::Float => 4,
+            Types::Float | Types::Wide => 4,
         }
     }
 }
@@ -179,6 +183,7 @@ fn types(v: NodeView<'_>) -> Result<Types, PlanError> {
         (DType::U8, DType::I8, DType::F32) if v.node.input(3).is_some() => Ok(Types::Dynamic),
         (DType::U8, DType::I8, DType::U8) => Ok(Types::Integer),
         (DType::U8, DType::I8, DType::F32) => Ok(Types::IntegerToFloat),
+        (DType::I16, DType::I8, DType::I16) => Ok(Types::Wide),
         (DType::F32, DType::F32 | DType::F16 | DType::BF16, DType::F32) => Ok(Types::Float),
         _ => Err(v.no_kernel()),
     }

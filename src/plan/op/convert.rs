@@ -2,7 +2,7 @@
 
 use super::super::{PlanError, Planned, Planner};
 use super::unary::{byte_table, plan_table};
-use super::{Affine, Call, NodeView, plan_elements, values, values_mut};
+use super::{Affine, Call, NodeView, plan_elements, q16, values, values_mut};
 use crate::graph::{DType, Tensor, Unpack};
 use crate::run::{Io, Views};
 use half::slice::HalfFloatSliceExt;
@@ -119,6 +119,9 @@ pub(super) fn plan_unpack(v: NodeView<'_>, op: &Unpack) -> Result<Planned, PlanE
 /// 8 bits to 8 bits is a table, whatever the scales, zero points and signedness.
 pub(super) fn plan_requantize(p: &Planner<'_>, v: NodeView<'_>) -> Result<Planned, PlanError> {
     let (x, y) = (v.tensor(0)?, v.out());
+    if [x.dtype, y.dtype].iter().any(|d| matches!(d, DType::I16 | DType::I32)) {
+        return q16::plan_requantize(p, v, single(v, x)?, single(v, y)?);
+    }
     if !x.dtype.is_8bit() || !y.dtype.is_8bit() {
         return Err(v.no_kernel());
     }

@@ -11,6 +11,7 @@ mod integer;
 mod integer_lstm;
 mod matmul;
 mod pool;
+mod q16;
 mod recurrent;
 mod reduce;
 mod resample;

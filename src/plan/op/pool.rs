@@ -3,7 +3,9 @@
 use super::super::{PlanError, Planned, Planner};
 use super::{NodeView, RowsCall, values, values_mut};
 use crate::graph::{Clamp, DType, Pool as PoolOp, PoolKind};
-use ottava_kernels::pool::{PoolShape, QAverage, avg_pool_codes, avg_pool_f32, avg_pool_u8, max_pool};
+use ottava_kernels::pool::{
+    PoolShape, QAverage, avg_pool_codes, avg_pool_f32, avg_pool_i16, avg_pool_u8, max_pool,
+};
 use std::ops::Range;
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Planned, PlanError> {
@@ -58,6 +60,21 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8) => Err(v.unsupported(
             "a mean of integers keeps its input's scale and zero point, and does not count padding in",
         )),
+        (PoolKind::Max, DType::I16, DType::I16) if x.quant == y.quant => {
+            let run = move |rows, x: &[u8], y: &mut [u8]| {
+                max_pool::<i16>(isa, &shape, values(x, xn), values_mut(y), rows)
+            };
+            step(v, name, cost, [n * oh, ow * c * 2], run)
+        }
+        // Sums of so many stay within an i32.
+        (PoolKind::AverageSigned, DType::I16, DType::I16)
+            if x.quant == y.quant && !count_include_pad && window <= 1 << 16 =>
+        {
+            let run = move |rows, x: &[u8], y: &mut [u8]| {
+                avg_pool_i16(isa, &shape, values(x, xn), values_mut(y), rows)
+            };
+            step(v, name, cost, [n * oh, ow * c * 2], run)
+        }
         (_, DType::F32, DType::F32) => {
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)

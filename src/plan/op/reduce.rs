@@ -1,10 +1,11 @@
 //! Operators that look along axes: sums, means, extremes, softmax.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Call, NodeView, RowsCall, around, values, values_mut};
+use super::{Call, NodeView, RowsCall, around, q16, values, values_mut};
 use crate::graph::{ArgMax, Clamp, DType, Reduce, ReduceKind, Softmax};
 use crate::run::{Io, Views};
 use ottava_kernels::pool::Extremum;
+use ottava_kernels::q16::reduce::reduce_sum;
 use ottava_kernels::reduce::{
     MAX_QUANTIZED_TERMS, QReduce, ReduceFn, Reduction, argmax, reduce_f32, reduce_i64, reduce_max,
     reduce_min, reduce_sum_u8,
@@ -60,6 +61,21 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
                 reduce_sum_u8(isa, &r, &sum, &x[..len], y);
             })
         }
+        (DType::I16, DType::I16, ReduceKind::Mean | ReduceKind::Sum) => {
+            let factor = q16::sum_factor(v, r.terms(), op.kind == ReduceKind::Mean)?;
+            call(v, name, move |io| {
+                let Views { inputs: [x], outputs: [y], .. } = io.one();
+                reduce_sum(isa, factor, &r, values(x, len), values_mut(y));
+            })
+        }
+        (DType::I16, DType::I16, ReduceKind::Max) if x.quant == y.quant => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_max::<i16>(isa, &r, values(x, len), values_mut(y));
+        }),
+        (DType::I16, DType::I16, ReduceKind::Min) if x.quant == y.quant => call(v, name, move |io| {
+            let Views { inputs: [x], outputs: [y], .. } = io.one();
+            reduce_min::<i16>(isa, &r, values(x, len), values_mut(y));
+        }),
         (DType::U8, DType::U8, ReduceKind::Max) if x.quant == y.quant => call(v, name, move |io| {
             let Views { inputs: [x], outputs: [y], .. } = io.one();
             reduce_max::<u8>(isa, &r, &x[..len], y);
@@ -75,6 +91,9 @@ pub(super) fn plan_reduce(p: &Planner<'_>, v: NodeView<'_>, op: &Reduce) -> Resu
 pub(super) fn plan_softmax(p: &Planner<'_>, v: NodeView<'_>, op: &Softmax) -> Result<Planned, PlanError> {
     let (x, y) = (v.tensor(0)?, v.out());
     let dims = around(v, &v.dims(x)?, op.axis)?;
+    if x.dtype == DType::I16 && !op.log && dims[2] == 1 {
+        return q16::plan_softmax(v, dims[0], dims[1]);
+    }
     let (isa, log) = (p.isa, op.log);
     let name = format!("{}softmax-{}", if log { "log-" } else { "" }, x.dtype);
     let [rows, row_len] = [dims[0], dims[1] * dims[2]];
@@ -113,6 +132,7 @@ pub(super) fn plan_argmax(v: NodeView<'_>, op: &ArgMax) -> Result<Planned, PlanE
     match x.dtype {
         DType::F32 => argmax_step::<f32>(v, dims, op.select_last),
         DType::U8 => argmax_step::<u8>(v, dims, op.select_last),
+        DType::I16 => argmax_step::<i16>(v, dims, op.select_last),
         DType::I64 => argmax_step::<i64>(v, dims, op.select_last),
         _ => Err(v.no_kernel()),
     }

@@ -1,7 +1,7 @@
 //! Functions of one element: tables for bytes, written-out math for floats.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Affine, ELEMENTS, NodeView, Part, RowsCall, moving, plan_elements, values, values_mut};
+use super::{Affine, ELEMENTS, NodeView, Part, RowsCall, moving, plan_elements, q16, values, values_mut};
 use crate::graph::{DType, Unary, UnaryKind};
 use ottava_kernels::cast::CastFrom;
 use ottava_kernels::table::{table, table_rows};
@@ -104,6 +104,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Plann
             let entries = byte_table(v.affine(x)?, v.affine(y)?, |r| unary_f64(f, r));
             plan_table(p, v, &format!("table-{}", op.kind.name()), entries)
         }
+        (DType::I16, DType::I16, Some(_)) if x.quant.is_some() => q16::plan_unary(p, v, op),
         (DType::F32, DType::F32, Some(f)) => {
             plan_elements(v, format!("{}-f32 {isa}", op.kind.name()), cost(f), move |x, y| {
                 let y = values_mut::<f32>(y);
