@@ -5,7 +5,9 @@ mod common;
 use common::integer::one_of_everything;
 use common::recurrent;
 use common::shapes::sequence_network;
+use npyz::npz::NpzArchive;
 use ottava::graph::{Binary, BinaryKind, Clamp, DType, GraphBuilder, Shape};
+use ottava::import::{ImportOptions, tflite};
 use ottava::{Model, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -76,6 +78,10 @@ fn run_allocates_nothing() {
     for layer in recurrent::layers() {
         check(&Model::from_graph(layer.graph(7, 2)).unwrap());
     }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/int16.npz");
+    let file = NpzArchive::open(path).unwrap().by_name("enhance/model").unwrap().unwrap().into_vec().unwrap();
+    let wide = tflite::from_bytes(&file, &ImportOptions::default()).unwrap();
+    check(&Model::from_graph(wide).unwrap());
     shapes_that_are_known_allocate_nothing();
     memory_does_not_grow_with_the_number_of_shapes();
 }

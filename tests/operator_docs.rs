@@ -147,7 +147,7 @@ fn page() -> String {
         }
         page.push('\n');
     }
-    page.push_str("## TensorFlow Lite\n\nFloat networks and networks quantized to 8 bits; the latter run in integers.\n\n");
+    page.push_str("## TensorFlow Lite\n\nFloat networks and networks quantized to 8 bits, or to 8 with 16-bit activations; the latter run in integers.\n\n");
     for name in tflite::operators() {
         let _ = writeln!(page, "- {name}");
     }

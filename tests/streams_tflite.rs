@@ -60,8 +60,8 @@ fn distance(got: &[u8], want: &[u8]) -> f32 {
     got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Floats are within `bound` of the reference's, integers are the same; on every instruction set, and again after a
-/// reset.
+/// Floats are within `bound` of the reference's, bytes within as many steps, other integers are the same; on every
+/// instruction set, and again after a reset.
 fn check_model(model: &Model, name: &str, bound: f32) {
     for isa in Isa::available() {
         let mut session = model.session(&SessionOptions { isa, ..Default::default() }).unwrap();
@@ -72,6 +72,10 @@ fn check_model(model: &Model, name: &str, bound: f32) {
                 if dtype == DType::F32 {
                     let distance = distance(&got, &want);
                     assert!(distance <= bound, "{name} on {isa}: {distance}");
+                } else if dtype == DType::I8 {
+                    let steps = got.iter().zip(&want).map(|(a, b)| (*a as i8).abs_diff(*b as i8)).max();
+                    assert_eq!(got.len(), want.len(), "{name} on {isa}");
+                    assert!(f32::from(steps.unwrap_or(0)) <= bound, "{name} on {isa}: {steps:?}");
                 } else {
                     let different = got.iter().zip(&want).filter(|(a, b)| a != b).count();
                     assert_eq!((got.len(), different), (want.len(), 0), "{name} on {isa}");
@@ -95,6 +99,34 @@ fn float_layers() {
     for name in ["float_lstm", "float_lstm_time_major"] {
         check_model(&network(name), name, 2e-6);
     }
+}
+
+/// Layers with one gate, one step at a time, in both directions; filters with a memory.
+#[test]
+fn other_float_layers() {
+    let gates =
+        ["rnn_step", "rnn_sequence", "rnn_time_major", "rnn_both", "rnn_merged", "lstm_step", "lstm_both"];
+    for name in gates.iter().chain(&["svdf_float"]) {
+        // States of Relu grow from step to step.
+        let bound = if *name == "rnn_time_major" { 1e-5 } else { 2e-6 };
+        check_model(&network(name), name, bound);
+    }
+}
+
+/// What is remembered is summed as floats: near a tie an output may be the other byte.
+#[test]
+fn integer_filters_with_a_memory() {
+    for (name, steps) in [("svdf_int", 0.0), ("svdf_int_rank", 1.0)] {
+        check_model(&network(name), name, steps);
+    }
+}
+
+/// Its weights are scrambled, so that it says nothing whatever it hears; what its layers compute is compared above.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs the shared test material")]
+fn keywords() {
+    let file = std::fs::read(shared("models/tflite_micro/keyword_scrambled.tflite")).unwrap();
+    check_model(&import(&file).unwrap(), "keyword", 0.0);
 }
 
 /// The same bytes of inputs and states as there; another exp. In one run of the first network the last bits of exp decide:
@@ -142,7 +174,7 @@ fn graphs_that_call_themselves_are_refused() {
 /// Any byte of a file with variables may change: what comes out is a network or an error.
 #[test]
 fn damaged_variables_never_panic() {
-    for bytes in [stored("window/model"), stored("int_lstm/model")] {
+    for bytes in ["window", "int_lstm", "svdf_int", "rnn_both"].map(|name| stored(&format!("{name}/model"))) {
         flip_all(&bytes);
     }
 }

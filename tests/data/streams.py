@@ -1,6 +1,6 @@
 """Writes streams.npz: networks that keep states, inputs step by step, and what LiteRT answers.
 
-usage: python streams.py [DTLN.tflite]     (ai-edge-litert 2.3.0, flatbuffers, numpy)
+usage: python streams.py [DTLN.tflite KEYWORD_SCRAMBLED.tflite]     (ai-edge-litert 2.3.0, flatbuffers, numpy)
 """
 import os
 import sys
@@ -12,7 +12,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 rng = np.random.default_rng(11)
-TYPES = {np.float32: 0, np.int32: 2, np.int8: 9, np.int16: 7}
+# Of what came later, so that the networks before keep their numbers.
+more = np.random.default_rng(12)
+TYPES = {np.float32: 0, np.int32: 2, np.uint8: 3, np.int64: 4, np.bool_: 6, np.int16: 7, np.int8: 9}
 
 
 class Net:
@@ -40,7 +42,9 @@ class Net:
             t.buffer = len(self.model.buffers) - 1
         if q:
             t.quantization = S.QuantizationParametersT()
-            t.quantization.scale, t.quantization.zeroPoint = [np.float32(q[0])], [q[1]]
+            scales = np.atleast_1d(np.float32(q[0])).tolist()
+            t.quantization.scale, t.quantization.zeroPoint = scales, [q[1]] * len(scales)
+            t.quantization.quantizedDimension = axis or 0
         self.g.tensors.append(t)
         return len(self.g.tensors) - 1
 
@@ -101,6 +105,83 @@ def lstm(kind, batch, steps, inputs, hidden, time_major=False, clip=0.0, asymmet
         between.append(n.tensor(np.int8, (), "i4", out_q))
     n.op(O.UNIDIRECTIONAL_SEQUENCE_LSTM, ids, [y], o, K.UnidirectionalSequenceLSTMOptions, between)
     n.g.inputs, n.g.outputs = [x], [y]
+    return n.bytes()
+
+
+def floats(n, *shape):
+    return n.tensor(np.float32, shape, f"w{len(n.g.tensors)}", None, more.normal(0, 0.4, shape))
+
+
+def state(n, *shape, dtype=np.float32, q=None):
+    return n.tensor(dtype, shape, f"s{len(n.g.tensors)}", q, variable=True)
+
+
+def svdf(kind, batch, inputs, units, rank, memory):
+    """kind: "int", "float"."""
+    n, features = Net(), units * rank
+    if kind == "float":
+        x, y = n.tensor(np.float32, (batch, inputs), "x"), n.tensor(np.float32, (batch, units), "y")
+        ids = [x, floats(n, features, inputs), floats(n, features, memory), floats(n, units)]
+        ids.append(state(n, batch, memory * features))
+    else:
+        x = n.tensor(np.int8, (batch, inputs), "x", (0.05, -3))
+        y = n.tensor(np.int8, (batch, units), "y", (0.02, -128))
+        codes = more.integers(-127, 128, (features, inputs)), more.integers(-2000, 2001, (features, memory))
+        ids = [x, n.tensor(np.int8, (features, inputs), "w", (0.01, 0), codes[0])]
+        ids.append(n.tensor(np.int16, (features, memory), "t", (5e-4, 0), codes[1]))
+        ids.append(n.tensor(np.int32, (units,), "b", (5e-4 * 6e-4, 0), more.integers(-10**6, 10**6, units)))
+        ids.append(state(n, batch, memory * features, dtype=np.int16, q=(6e-4, 0)))
+    o = S.SVDFOptionsT()
+    o.rank, o.fusedActivationFunction = rank, 1
+    n.op(O.SVDF, ids, [y], o, K.SVDFOptions, version=1 if kind == "float" else 3)
+    n.g.inputs, n.g.outputs = [x], [y]
+    return n.bytes()
+
+
+def rnn(kind, batch, steps, inputs, hidden):
+    """kind: "step", "sequence", "time_major", "both", "merged"."""
+    n, both = Net(), kind in ("both", "merged")
+    shape = (steps, batch, inputs) if kind == "time_major" else (batch, steps, inputs)
+    x = n.tensor(np.float32, (batch, inputs) if kind == "step" else shape, "x")
+    ids = [x]
+    for _ in range(1 + both):
+        ids += [floats(n, hidden, inputs), floats(n, hidden, hidden), floats(n, hidden), state(n, batch, hidden)]
+    lead = (batch,) if kind == "step" else shape[:2]
+    wide = 2 * hidden if kind == "merged" else hidden
+    ys = [n.tensor(np.float32, (*lead, wide), f"y{i}") for i in range(2 if kind == "both" else 1)]
+    if kind == "step":
+        o, code, number = S.RNNOptionsT(), O.RNN, K.RNNOptions
+    elif both:
+        o, code, number = S.BidirectionalSequenceRNNOptionsT(), O.BIDIRECTIONAL_SEQUENCE_RNN, K.BidirectionalSequenceRNNOptions
+        o.mergeOutputs, ids = kind == "merged", ids + [-1] * 3
+    else:
+        o, code, number = S.SequenceRNNOptionsT(), O.UNIDIRECTIONAL_SEQUENCE_RNN, K.SequenceRNNOptions
+    if kind != "step":
+        o.timeMajor = kind == "time_major"
+    o.fusedActivationFunction = 1 if kind == "time_major" else 4
+    n.op(code, ids, ys, o, number)
+    n.g.inputs, n.g.outputs = [x], ys
+    return n.bytes()
+
+
+def lstm_of(kind, batch, steps, inputs, hidden):
+    """kind: "step", "both"."""
+    n, both = Net(), kind == "both"
+    x = n.tensor(np.float32, (batch, steps, inputs) if both else (batch, inputs), "x")
+    ids = [x]
+    for _ in range(1 + both):
+        ids += [floats(n, hidden, inputs) for _ in range(4)] + [floats(n, hidden, hidden) for _ in range(4)]
+        ids += [-1] * 3 + [floats(n, hidden) for _ in range(4)] + [-1] * 2
+    ids += [state(n, batch, hidden) for _ in range(4 if both else 2)] + [-1] * (9 if both else 0)
+    lead = (batch, steps) if both else (batch,)
+    ys = [n.tensor(np.float32, (*lead, hidden), f"y{i}") for i in range(1 + both)]
+    o = S.BidirectionalSequenceLSTMOptionsT() if both else S.LSTMOptionsT()
+    o.fusedActivationFunction = 4
+    if both:
+        o.mergeOutputs, o.timeMajor = False, False
+    code = O.BIDIRECTIONAL_SEQUENCE_LSTM if both else O.LSTM
+    n.op(code, ids, ys, o, K.BidirectionalSequenceLSTMOptions if both else K.LSTMOptions)
+    n.g.inputs, n.g.outputs = [x], ys
     return n.bytes()
 
 
@@ -222,8 +303,9 @@ def answers(model, steps):
     it.reset_all_variables()
     ins, got = [], [[] for _ in outs]
     for _ in range(steps):
-        if x["dtype"] == np.int8:
-            v = rng.integers(-128, 128, x["shape"]).astype(np.int8)
+        if x["dtype"] != np.float32:
+            ends = np.iinfo(x["dtype"])
+            v = rng.integers(ends.min, ends.max + 1, x["shape"]).astype(x["dtype"])
         else:
             v = rng.normal(0, 1, x["shape"]).astype(np.float32)
         it.set_tensor(x["index"], v)
@@ -245,6 +327,18 @@ MODELS = {
     "sums": sums(),
     "window": window(),
 }
+MORE = {
+    "svdf_float": svdf("float", 2, 6, 5, 2, 4),
+    "svdf_int": svdf("int", 2, 24, 20, 1, 8),
+    "svdf_int_rank": svdf("int", 1, 40, 16, 2, 10),
+    "rnn_step": rnn("step", 2, 1, 6, 9),
+    "rnn_sequence": rnn("sequence", 2, 3, 6, 9),
+    "rnn_time_major": rnn("time_major", 2, 3, 6, 9),
+    "rnn_both": rnn("both", 2, 3, 6, 9),
+    "rnn_merged": rnn("merged", 2, 3, 6, 9),
+    "lstm_step": lstm_of("step", 2, 1, 6, 9),
+    "lstm_both": lstm_of("both", 2, 3, 6, 9),
+}
 REFUSED = {"orphan": orphan(), "endless": endless(), "custom": custom()}
 if __name__ == "__main__":
     pack = {}
@@ -252,7 +346,10 @@ if __name__ == "__main__":
         pack[f"{name}/model"] = np.frombuffer(model, np.uint8)
         pack |= {f"{name}/{k}": v for k, v in answers(model, 6).items()}
     pack |= {f"{name}/model": np.frombuffer(model, np.uint8) for name, model in REFUSED.items()}
-    if len(sys.argv) > 1:
-        pack |= {f"dtln/{k}": v for k, v in answers(open(sys.argv[1], "rb").read(), 12).items()}
+    for name, path in zip(["dtln", "keyword"], sys.argv[1:]):
+        pack |= {f"{name}/{k}": v for k, v in answers(open(path, "rb").read(), 12).items()}
+    for name, model in MORE.items():
+        pack[f"{name}/model"] = np.frombuffer(model, np.uint8)
+        pack |= {f"{name}/{k}": v for k, v in answers(model, 6).items()}
     np.savez_compressed(os.path.join(HERE, "streams.npz"), **pack)
     print({k: v.shape for k, v in pack.items()})

@@ -153,6 +153,14 @@ pub(super) const NAMES: &[&str] = &[
     "RANDOM_UNIFORM",
     "MULTINOMIAL",
     "GELU",
+    "DYNAMIC_UPDATE_SLICE",
+    "RELU_0_TO_1",
+    "UNSORTED_SEGMENT_PROD",
+    "UNSORTED_SEGMENT_MAX",
+    "UNSORTED_SEGMENT_SUM",
+    "ATAN2",
+    "UNSORTED_SEGMENT_MIN",
+    "SIGN",
 ];
 
 /// The operator's name; its number if it is newer than this table.
@@ -169,8 +177,14 @@ mod tests {
 
     #[test]
     fn names_stand_at_their_numbers() {
-        let known =
-            [(3, "CONV_2D"), (25, "SOFTMAX"), (67, "TRANSPOSE_CONV"), (114, "QUANTIZE"), (150, "GELU")];
+        let known = [
+            (3, "CONV_2D"),
+            (25, "SOFTMAX"),
+            (67, "TRANSPOSE_CONV"),
+            (114, "QUANTIZE"),
+            (150, "GELU"),
+            (158, "SIGN"),
+        ];
         assert!(known.iter().all(|(code, text)| name(*code) == *text));
         assert_eq!(name(-1), "built-in operator -1");
     }

@@ -8,7 +8,8 @@ use super::schema::Operator;
 use super::tensor::Info;
 use super::variables::{self, Key};
 use crate::graph::{
-    Clamp, DType, Data, Dim, Node, Op, Quant, Reshape, Shape, Tensor, TensorId, Unary, UnaryKind,
+    Cast, Clamp, DType, Data, Dequantize, Dim, Node, Op, Quant, Quantize, Reshape, Shape, Tensor, TensorId,
+    Unary, UnaryKind,
 };
 
 impl From<ImportError> for Stop {
@@ -246,6 +247,33 @@ impl<'a> Context<'_, 'a, '_> {
         let inputs = inputs.iter().map(|&i| Some(i)).collect();
         let node = Node { name, op: op.into(), inputs, outputs: vec![] };
         Ok(self.state.build.push_as(node, templates)?)
+    }
+
+    /// Input `i` in the graph; where it is quantized, the reals that it stands for.
+    pub fn real(&mut self, i: usize) -> Result<TensorId, Stop> {
+        let x = self.input(i)?;
+        match self.tensor(x).quant {
+            Some(_) => self.inner(&format!("real{i}"), Dequantize {}, &[x], (DType::F32, None)),
+            None => Ok(x),
+        }
+    }
+
+    /// Adds the node that gives the operator's result as reals, and quantizes that where the output is quantized.
+    pub fn emit_real(&mut self, op: impl Into<Op>, inputs: &[TensorId]) -> Result<Vec<TensorId>, Stop> {
+        if self.template(0)?.quant.is_none() {
+            return self.emit(op, inputs);
+        }
+        let y = self.inner("real", op, inputs, (DType::F32, None))?;
+        self.emit(Quantize {}, &[y])
+    }
+
+    /// Input `i`, which says sizes, as i64.
+    pub fn sizes(&mut self, i: usize) -> Result<TensorId, Stop> {
+        let id = self.input(i)?;
+        match self.tensor(id).dtype {
+            DType::I64 => Ok(id),
+            _ => self.inner(&format!("sizes{i}"), Cast {}, &[id], (DType::I64, None)),
+        }
     }
 
     /// Adds the node that does the work, and behind it the activation that it can't fuse.

@@ -9,7 +9,7 @@ use super::tensor::Info;
 use super::variables::{self, Variables};
 use super::{border, codes, ops};
 use crate::Limits;
-use crate::graph::{Graph, GraphBuilder, Tensor, TensorId};
+use crate::graph::{DType, Graph, GraphBuilder, Quant, Tensor, TensorId};
 use std::collections::HashSet;
 
 /// What became of a tensor of the file.
@@ -36,6 +36,8 @@ pub(super) struct State<'a, 'b> {
     values: Vec<Value>,
     /// Tensors that the graph gives out.
     outputs: HashSet<usize>,
+    /// What `QUANTIZE` reads and writes: of i32 these alone stand for reals.
+    rescaled: HashSet<usize>,
 }
 
 impl<'a, 'b> State<'a, 'b> {
@@ -56,6 +58,7 @@ impl<'a, 'b> State<'a, 'b> {
             tensors: graph.tensors,
             values: vec![Value::Absent; graph.tensors.len()],
             outputs: graph.outputs.iter().filter_map(|&i| usize::try_from(i).ok()).collect(),
+            rescaled: rescaled(&model, graph)?,
         })
     }
 
@@ -64,7 +67,10 @@ impl<'a, 'b> State<'a, 'b> {
         let table = self.tensors.get(i)?.ok_or_else(|| {
             ImportError::damaged(format!("tensor {i} is named, but there are {}", self.tensors.len()))
         })?;
-        Info::read(table, &self.model)
+        let info = Info::read(table, &self.model)?;
+        // Files tell scales of counts and indices too.
+        let counts = info.dtype == DType::I32 && !self.rescaled.contains(&i);
+        Ok(if counts { Info { quant: None, ..info } } else { info })
     }
 
     /// A tensor of the file as it is inside of the graph. Constants are made when they are first asked for.
@@ -108,6 +114,21 @@ impl<'a, 'b> State<'a, 'b> {
             *v = value;
         }
     }
+}
+
+/// The tensors that `QUANTIZE` reads and writes.
+fn rescaled(model: &Model, graph: &SubGraph) -> Result<HashSet<usize>, ImportError> {
+    let mut found = HashSet::new();
+    for i in 0..graph.operators.len() {
+        let Some(operator) = graph.operators.get(i)? else { continue };
+        let operator = Operator::read(operator)?;
+        let Some(code) = model.codes.get(operator.code as usize)? else { continue };
+        if codes::name(OperatorCode::read(code)?.builtin) == "QUANTIZE" {
+            let touched = operator.inputs.iter().chain(&operator.outputs);
+            found.extend(touched.filter_map(|&t| usize::try_from(t).ok()));
+        }
+    }
+    Ok(found)
 }
 
 /// The graph of a file.
@@ -246,9 +267,19 @@ fn unknown(op: &str) -> String {
     }
 }
 
-/// Operators that move elements of their first input and keep its scale.
-const MOVERS: [&str; 11] = [
+/// Operators that take 16-bit integers that stand for reals: those that move elements, and those that compute with
+/// them.
+const WIDE: [&str; 44] = [
+    "DEPTH_TO_SPACE",
+    "SPACE_TO_DEPTH",
+    "SPACE_TO_BATCH_ND",
+    "BATCH_TO_SPACE_ND",
+    "TILE",
+    "BROADCAST_TO",
+    "REVERSE_V2",
+    "MIRROR_PAD",
     "PAD",
+    "PADV2",
     "SLICE",
     "STRIDED_SLICE",
     "RESHAPE",
@@ -257,21 +288,55 @@ const MOVERS: [&str; 11] = [
     "EXPAND_DIMS",
     "SPLIT",
     "SPLIT_V",
+    "PACK",
     "UNPACK",
     "GATHER",
+    "CONCATENATION",
+    "MAX_POOL_2D",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "ARG_MAX",
+    "MAXIMUM",
+    "MINIMUM",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "TRANSPOSE_CONV",
+    "FULLY_CONNECTED",
+    "ADD",
+    "SUB",
+    "MUL",
+    "RELU",
+    "RELU6",
+    "LEAKY_RELU",
+    "LOGISTIC",
+    "TANH",
+    "MEAN",
+    "SUM",
+    "AVERAGE_POOL_2D",
 ];
 
-/// Operators that compute with 16-bit integers that stand for reals.
-const WIDE: [&str; 1] = ["UNIDIRECTIONAL_SEQUENCE_LSTM"];
+/// Operators that take 16-bit integers with zero points or beside other types.
+const MIXED: [&str; 5] = ["UNIDIRECTIONAL_SEQUENCE_LSTM", "SVDF", "QUANTIZE", "DEQUANTIZE", "SOFTMAX"];
 
-/// Refuses to compute with 16-bit integers that stand for reals.
+/// Refuses to compute with 16-bit integers where that is not defined.
 fn check_width(state: &State, operator: &Operator, op: &str) -> Result<(), Stop> {
     let touched = operator.inputs.iter().chain(&operator.outputs);
     for t in touched.filter_map(|&t| usize::try_from(t).ok()) {
         let info = state.info(t)?;
-        if info.scaled16 && !MOVERS.contains(&op) && !WIDE.contains(&op) {
+        if !info.scaled16 || MIXED.contains(&op) {
+            continue;
+        }
+        if !WIDE.contains(&op) {
             return Err(Stop::because(format!(
-                "'{}' is quantized to i16 (int16x8): quantize activations to 8 bits, or leave them floats",
+                "'{}' is quantized to i16, which this operator can't compute with: quantize its inputs and outputs to \
+                 8 bits, or leave them floats",
+                info.name
+            )));
+        }
+        if info.quant.as_ref().and_then(Quant::single).is_none_or(|(_, zero)| zero != 0) {
+            return Err(Stop::because(format!(
+                "'{}' is quantized to i16, it must have one scale and the zero point 0",
                 info.name
             )));
         }

@@ -1,4 +1,4 @@
-//! TensorFlow Lite -> graph: float networks and networks quantized to 8 bits.
+//! TensorFlow Lite -> graph: float networks and networks quantized to 8 bits, or to 8 with 16-bit activations.
 //!
 //! TensorFlow Lite is NHWC with weights `[O,H,W,I]`, as the graph is; only depthwise weights are reordered. An i8
 //! activation becomes the u8 one with codes and zero point moved by 128, which changes no real; graph inputs and
@@ -16,7 +16,8 @@
 //! (halves away from zero there). A step that differs early may move later ones. Weights of 8 bits under float
 //! activations, which TensorFlow Lite multiplies with activations quantized on the way, are brought to floats here; those
 //! of LSTM layers stay, and inputs and states are quantized on the way to 255 steps between their least and greatest
-//! value, not to 254 around 0.
+//! value, not to 254 around 0. Integers of 16 bits have TensorFlow Lite's own arithmetic, and its answers (`docs/arithmetic.md`, section
+//! 14), but for `ADD` and `SUB` with the option `pot_scale_int16` and scales that are powers of two, where it rounds once more.
 
 mod border;
 mod codes;

@@ -16,7 +16,7 @@ pub(super) struct Info<'a> {
     pub dims: Vec<Option<usize>>,
     /// As in the file.
     pub quant: Option<Quant>,
-    /// Integers of 16 bits that stand for reals. They can be moved, but not computed with.
+    /// Integers of 16 bits that stand for reals: not all operators take them.
     pub scaled16: bool,
     /// It keeps its value from run to run.
     pub variable: bool,
@@ -55,7 +55,7 @@ impl<'a> Info<'a> {
             _ => false,
         };
         let quant = match table.table(4)? {
-            Some(q) if dtype.is_8bit() || dtype == DType::I16 => {
+            Some(q) if dtype.is_8bit() || dtype == DType::I16 || dtype == DType::I32 && data.is_none() => {
                 quantization(q, &sizes).map_err(|what| fault(what.to_string()))?
             }
             _ => None,

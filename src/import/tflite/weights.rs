@@ -62,11 +62,13 @@ pub(super) struct Weights {
 /// Reads the operands of a weighted operator.
 pub(super) fn take(cx: &mut Context, operands: &Operands) -> Result<Weights, Stop> {
     let x = cx.input(operands.x)?;
-    let (weights, bias) = match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
-        (DType::F32, _) => (float(cx, operands)?, DType::F32),
-        (DType::U8, true) => (integer(cx, operands)?, DType::I32),
+    let (weights, biases): (_, &[DType]) = match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
+        (DType::F32, _) => (float(cx, operands)?, &[DType::F32]),
+        (DType::U8, true) => (integer(cx, operands)?, &[DType::I32]),
+        (DType::I16, true) => (integer(cx, operands)?, &[DType::I64, DType::I32]),
         (other, _) => {
-            let reason = format!("its input is {other}: floats and quantized 8-bit integers are supported");
+            let reason =
+                format!("its input is {other}: floats and quantized integers of 8 and 16 bits are supported");
             return Err(Stop::because(reason));
         }
     };
@@ -75,8 +77,8 @@ pub(super) fn take(cx: &mut Context, operands: &Operands) -> Result<Weights, Sto
     if cx.has(operands.bias) {
         let id = cx.input(operands.bias)?;
         let tensor = cx.tensor(id);
-        if tensor.dtype != bias || tensor.data.is_none() {
-            let reason = format!("its bias is {}, it must be constant {bias}", tensor.dtype);
+        if !biases.contains(&tensor.dtype) || tensor.data.is_none() {
+            let reason = format!("its bias is {}, it must be constant {}", tensor.dtype, biases[0]);
             return Err(Stop::because(reason));
         }
         inputs.push(id);
@@ -123,15 +125,17 @@ fn channel(quant: &Quant, dims: &[usize], i: usize) -> usize {
     }
 }
 
-/// The integers of an 8-bit constant.
+/// The integers of a constant of 8 or 16 bits.
 fn codes(info: &Info) -> Result<Vec<i16>, Stop> {
     let data = info.data.ok_or_else(|| not_constant(info.name))?;
     match info.dtype {
         DType::I8 => Ok(data.iter().map(|&b| i16::from(b as i8)).collect()),
         DType::U8 => Ok(data.iter().map(|&b| i16::from(b)).collect()),
-        other => {
-            Err(Stop::because(format!("its weights ('{}') are {other}, they must be 8 bits", info.name)))
-        }
+        DType::I16 => Ok(Data::from_bytes(data).to_vec()),
+        other => Err(Stop::because(format!(
+            "its weights ('{}') are {other}, they must be 8 or 16 bits",
+            info.name
+        ))),
     }
 }
 

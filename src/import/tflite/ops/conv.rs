@@ -63,7 +63,7 @@ pub(in super::super) fn transposed(cx: &mut Context) -> Result<Vec<TensorId>, St
     let operands = Operands { x: 2, weights: 1, bias: 3, order: Order::OutputFirst };
     let Weights { inputs, dims } = take(cx, &operands)?;
     let ([_, h, w, _], kernel) = (cx.image(inputs[0])?, kernel(&dims)?);
-    let shape = cx.ints(0, "output shape")?;
+    let shape = output_shape(cx)?;
     let (&[_, oh, ow, _], Some(h), Some(w)) = (&shape[..], h.fixed(), w.fixed()) else {
         return Err(Stop::because("its input's height and width must be fixed, its output shape of rank 4"));
     };
@@ -82,4 +82,15 @@ pub(in super::super) fn transposed(cx: &mut Context) -> Result<Vec<TensorId>, St
         output_pads[axis] = out.saturating_sub(rest);
     }
     cx.emit(ConvTranspose { strides, pads, output_pads, dilations: [1, 1], groups: 1, clamp }, &inputs)
+}
+
+/// The shape that input 0 tells, or, where it is computed, what is declared: converters compute it of shapes.
+fn output_shape(cx: &Context) -> Result<Vec<i64>, Stop> {
+    if cx.info(0)?.data.is_some() {
+        return cx.ints(0, "output shape");
+    }
+    let Some([h, w]) = cx.out(0)?.dims.get(1..3).and_then(|d| Some([d[0]?, d[1]?])) else {
+        return Err(Stop::because("its output shape is computed: convert the model with fixed sizes"));
+    };
+    Ok([1, h, w, 1].iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect())
 }

@@ -9,8 +9,10 @@ pub(in super::super) fn quantize(cx: &mut Context) -> Result<Vec<TensorId>, Stop
     let x = cx.input(0)?;
     let out = cx.template(0)?;
     match (cx.tensor(x).dtype, out.dtype) {
-        (DType::F32, DType::U8) => cx.emit(Quantize {}, &[x]),
-        (DType::U8, DType::U8) => cx.emit(Requantize {}, &[x]),
+        (DType::F32, DType::U8 | DType::I16) => cx.emit(Quantize {}, &[x]),
+        (DType::U8 | DType::I16 | DType::I32, DType::U8 | DType::I16 | DType::I32) => {
+            cx.emit(Requantize {}, &[x])
+        }
         (from, to) => Err(Stop::because(format!("{from} to {to} is not supported"))),
     }
 }

@@ -12,7 +12,7 @@ pub(in super::super) fn concatenation(cx: &mut Context) -> Result<Vec<TensorId>,
     let out = cx.template(0)?;
     for (i, id) in inputs.iter_mut().enumerate() {
         let x = cx.tensor(*id);
-        if x.dtype == DType::U8 && x.quant.is_some() && x.quant != out.quant {
+        if matches!(x.dtype, DType::U8 | DType::I16) && x.quant.is_some() && x.quant != out.quant {
             *id = cx.inner(&format!("part{i}"), Requantize {}, &[*id], (out.dtype, out.quant.clone()))?;
         }
     }
@@ -56,7 +56,15 @@ pub(in super::super) fn split(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
 pub(in super::super) fn split_v(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let x = cx.input(0)?;
     let axis = axis(cx.int(2, "axis")?, cx.rank(x))?;
-    let sizes = cx.ints(1, "sizes")?.into_iter().map(usize::try_from).collect::<Result<_, _>>();
-    let sizes = sizes.map_err(|_| Stop::because("its sizes must be given, none of them as -1"))?;
+    let mut sizes = cx.ints(1, "sizes")?;
+    let rest = sizes.iter().filter(|&&s| s != -1).try_fold(0i64, |n, &s| n.checked_add(s));
+    // One of them may be all that is left.
+    if let (Some(i), Some(rest), Some(len)) =
+        (sizes.iter().position(|&s| s == -1), rest, cx.tensor(x).shape[axis].fixed())
+    {
+        sizes[i] = i64::try_from(len).unwrap_or(i64::MAX).saturating_sub(rest);
+    }
+    let sizes = sizes.into_iter().map(usize::try_from).collect::<Result<_, _>>();
+    let sizes = sizes.map_err(|_| Stop::because("its sizes don't fit its input"))?;
     cx.emit_moved(Split { axis, sizes }, &[x])
 }

@@ -3,7 +3,10 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::weights::{Operands, Order, Weights, take};
-use crate::graph::{DType, Dequantize, Dim, Linear, MatMul, Quantize, TensorId, Transpose};
+use crate::graph::{
+    Binary, BinaryKind, Clamp, DType, Dequantize, Dim, Linear, MatMul, Quantize, TensorId, Transpose, Unary,
+    UnaryKind,
+};
 
 /// `FullyConnectedOptions`: fused_activation_function, weights_format, keep_num_dims, ...
 pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -12,6 +15,9 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
         return Err(Stop::because("its weights are shuffled for another machine's kernels"));
     }
     let keeps_dims = cx.options.flag(2)?;
+    if cx.info(1)?.data.is_none() {
+        return computed_weights(cx, clamp);
+    }
     let operands = Operands { x: 0, weights: 1, bias: 2, order: Order::OutputFirst };
     let Weights { mut inputs, dims, .. } = take(cx, &operands)?;
     let &[_, k] = &dims[..] else {
@@ -24,6 +30,28 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
         inputs[0] = cx.reshaped("rows", inputs[0], &[-1, i64::try_from(k).unwrap_or(i64::MAX)])?;
     }
     cx.emit(Linear { clamp }, &inputs)
+}
+
+/// A product with weights that are computed: of reals.
+fn computed_weights(cx: &mut Context, clamp: Clamp) -> Result<Vec<TensorId>, Stop> {
+    let [x, w] = [cx.real(0)?, cx.real(1)?];
+    if cx.rank(w) != 2 {
+        return Err(Stop::because("its weights must be a matrix"));
+    }
+    let product = MatMul { transpose_b: true };
+    if !cx.has(2) && clamp.is_none() {
+        return cx.emit_real(product, &[x, w]);
+    }
+    let y = cx.inner("product", product, &[x, w], (DType::F32, None))?;
+    if !cx.has(2) {
+        let clip = Unary { kind: UnaryKind::Clip, alpha: clamp.min, beta: clamp.max };
+        return cx.emit_real(clip, &[y]);
+    }
+    let bias = cx.input(2)?;
+    if cx.tensor(bias).dtype != DType::F32 {
+        return Err(Stop::because("its weights are computed: its bias must be floats"));
+    }
+    cx.emit_real(Binary { kind: BinaryKind::Add, clamp }, &[y, bias])
 }
 
 /// `BatchMatMulOptions`: adj_x, adj_y, asymmetric_quantize_inputs. Integers are multiplied as the reals that they

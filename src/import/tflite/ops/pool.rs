@@ -3,7 +3,7 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::window::{Window, is_same, pair};
-use crate::graph::{DType, Pool, PoolKind, TensorId};
+use crate::graph::{Binary, BinaryKind, Clamp, DType, Pool, PoolKind, TensorId, Unary, UnaryKind};
 
 pub(in super::super) fn max(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     pool(cx, PoolKind::Max)
@@ -15,15 +15,21 @@ pub(in super::super) fn average(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     let kind = match y.dtype {
         _ if x.quant.is_none() || x.quant != y.quant => PoolKind::Average,
         DType::U8 => PoolKind::AverageUnsigned,
-        DType::I8 => PoolKind::AverageSigned,
+        DType::I8 | DType::I16 => PoolKind::AverageSigned,
         _ => PoolKind::Average,
     };
     pool(cx, kind)
 }
 
+fn pool(cx: &mut Context, kind: PoolKind) -> Result<Vec<TensorId>, Stop> {
+    let (op, clamp) = window(cx, kind)?;
+    let x = cx.input(0)?;
+    cx.emit_with(op, &[x], clamp)
+}
+
 /// `Pool2DOptions`: padding, stride_w, stride_h, filter_width, filter_height, fused_activation_function. Averages
 /// do not count the padding in.
-fn pool(cx: &mut Context, kind: PoolKind) -> Result<Vec<TensorId>, Stop> {
+fn window(cx: &mut Context, kind: PoolKind) -> Result<(Pool, Clamp), Stop> {
     let window = Window {
         kernel: pair(&cx.options, "window", 3, 0)?,
         strides: pair(&cx.options, "stride", 1, 1)?,
@@ -35,6 +41,16 @@ fn pool(cx: &mut Context, kind: PoolKind) -> Result<Vec<TensorId>, Stop> {
     let [_, h, w, _] = cx.image(x)?;
     let pads = window.padding([h, w])?;
     let Window { kernel, strides, dilations, .. } = window;
-    let pool = Pool { kind, kernel, strides, pads, dilations, ceil: false, count_include_pad: false };
-    cx.emit_with(pool, &[x], clamp)
+    Ok((Pool { kind, kernel, strides, pads, dilations, ceil: false, count_include_pad: false }, clamp))
+}
+
+/// The root of the mean of squares.
+pub(in super::super) fn l2(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
+    let (op, clamp) = window(cx, PoolKind::Average)?;
+    let x = cx.input(0)?;
+    let form = (DType::F32, None);
+    let product = Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE };
+    let squares = cx.inner("squares", product, &[x, x], form.clone())?;
+    let means = cx.inner("means", op, &[squares], form)?;
+    cx.emit_with(Unary { kind: UnaryKind::Sqrt, alpha: 0.0, beta: 0.0 }, &[means], clamp)
 }

@@ -33,7 +33,7 @@ pub(super) struct Layer {
     /// The dimension of x that is the batch.
     pub batch: Dim,
     /// How floats become bytes for weights in i8.
-    rows: RowQuant,
+    pub rows: RowQuant,
 }
 
 /// `UnidirectionalSequenceLSTMOptions`: fused_activation_function, cell_clip, proj_clip, time_major,
@@ -51,7 +51,7 @@ pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     }
     let batch = cx.tensor(x).shape.get(usize::from(!batch_first)).copied().unwrap_or(Dim::Fixed(1));
     let cell_clip = if clip > 0.0 { clip } else { f32::INFINITY };
-    let rows = if cx.options.flag(4)? { RowQuant::Asymmetric } else { RowQuant::Symmetric };
+    let rows = rows(cx, 4)?;
     let layer = Layer { x, batch_first, cell_clip, peepholes: cx.has(PEEPHOLES + 1), batch, rows };
     match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
         (DType::F32, _) => float(cx, &layer, activation),
@@ -60,8 +60,13 @@ pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     }
 }
 
+/// How rows become bytes, by the option `asymmetric_quantize_inputs` in `slot`.
+pub(super) fn rows(cx: &Context, slot: usize) -> Result<RowQuant, Stop> {
+    Ok(if cx.options.flag(slot)? { RowQuant::Asymmetric } else { RowQuant::Symmetric })
+}
+
 /// The function with this number in `ActivationFunctionType`.
-fn function(activation: i8) -> Result<GateFunction, Stop> {
+pub(super) fn function(activation: i8) -> Result<GateFunction, Stop> {
     match activation {
         0 => Ok(GateFunction { kind: GateKind::Affine, alpha: 1.0, beta: 0.0 }),
         1 => Ok(GateKind::Relu.into()),
@@ -72,50 +77,94 @@ fn function(activation: i8) -> Result<GateFunction, Stop> {
 
 /// Weights are floats, or i8 with inputs and states that are quantized as they come.
 fn float(cx: &mut Context, layer: &Layer, activation: i8) -> Result<Vec<TensorId>, Stop> {
+    let operands = Operands { shift: 0, states: [STATE, CELL_STATE], direction: Direction::Forward };
+    let states = lstm_states(cx, layer, activation, &operands)?;
+    let direction = if layer.batch_first { 2 } else { 1 };
+    cx.emit(Squeeze { axes: vec![direction] }, &[states])
+}
+
+/// Where the operands of one direction of an LSTM layer are.
+pub(super) struct Operands {
+    /// Weights and biases: so much further than those of a layer with one direction.
+    pub shift: usize,
+    /// State, cell state.
+    pub states: [usize; 2],
+    pub direction: Direction,
+}
+
+/// All states of one direction of an LSTM layer, with a dimension for the direction.
+pub(super) fn lstm_states(
+    cx: &mut Context,
+    layer: &Layer,
+    activation: i8,
+    operands: &Operands,
+) -> Result<TensorId, Stop> {
     let function = function(activation)?;
-    let (w, [hidden, input]) = weights(cx, "w", INPUT_WEIGHTS)?;
-    let (r, [rows, columns]) = weights(cx, "r", STATE_WEIGHTS)?;
+    let &Operands { shift, states, direction } = operands;
+    let tag = direction.name();
+    let (w, [hidden, input]) = weights(cx, &format!("{tag} w"), shift + INPUT_WEIGHTS)?;
+    let (r, [rows, columns]) = weights(cx, &format!("{tag} r"), shift + STATE_WEIGHTS)?;
     if [rows, columns] != [hidden; 2] {
         let what = format!("its weights are [{hidden}, {input}] and [{rows}, {columns}] per gate");
         return Err(Stop::because(what));
     }
     let mut bias = Vec::new();
     for gate in GATES {
-        bias.extend(floats(cx, BIASES + gate)?);
+        bias.extend(floats(cx, shift + BIASES + gate)?);
     }
-    let bias = cx.constant("bias", DType::F32, &[1, bias.len()], Data::from_slice(&bias))?;
-    // The graph's layers have directions.
-    let direction = vec![usize::from(layer.batch_first)];
-    let mut first = vec![];
-    for (tag, i) in [("h", STATE), ("c", CELL_STATE)] {
-        let state = cx.variable(i, layer.batch)?;
-        first.push(cx.inner(tag, Unsqueeze { axes: direction.clone() }, &[state], (DType::F32, None))?);
+    let bias = cx.constant(&format!("{tag} bias"), DType::F32, &[1, bias.len()], Data::from_slice(&bias))?;
+    let mut inputs = vec![Some(layer.x), Some(w), Some(r), Some(bias), None];
+    for (what, i) in ["h", "c"].into_iter().zip(states) {
+        inputs.push(Some(first_state(cx, layer, &format!("{tag} {what}"), i)?));
     }
-    let mut inputs = vec![Some(layer.x), Some(w), Some(r), Some(bias), None, Some(first[0]), Some(first[1])];
     if layer.peepholes {
         let mut all = Vec::new();
         for i in [0, 2, 1] {
-            all.extend(floats(cx, PEEPHOLES + i)?);
+            all.extend(floats(cx, shift + PEEPHOLES + i)?);
         }
-        inputs.push(Some(cx.constant("peepholes", DType::F32, &[1, all.len()], Data::from_slice(&all))?));
+        let all =
+            cx.constant(&format!("{tag} peepholes"), DType::F32, &[1, all.len()], Data::from_slice(&all))?;
+        inputs.push(Some(all));
     }
     let op = Recurrent {
         batch_first: layer.batch_first,
         functions: vec![GateKind::Sigmoid.into(), function, function],
         cell_clip: layer.cell_clip,
         rows: layer.rows,
-        ..Recurrent::new(RecurrentCell::Lstm, Direction::Forward)
+        ..Recurrent::new(RecurrentCell::Lstm, direction)
     };
-    let node = Node { name: cx.name.to_string(), op: op.into(), inputs, outputs: vec![] };
-    let output = |tag: &str| Tensor::value(format!("{}/{tag}", cx.name), DType::F32, Shape::default());
-    let outputs = ["states", "last", "last cell"].map(output).into();
-    let made = cx.state.build.push_as(node, outputs)?;
-    for (tag, i, last) in [("next h", STATE, made[1]), ("next c", CELL_STATE, made[2])] {
-        let next = cx.inner(tag, Squeeze { axes: direction.clone() }, &[last], (DType::F32, None))?;
-        cx.assign_variable(i, next)?;
+    run(cx, layer, op, inputs, &states)
+}
+
+/// What the variable tensor that is input `i` holds, as the first state of a layer.
+pub(super) fn first_state(cx: &mut Context, layer: &Layer, tag: &str, i: usize) -> Result<TensorId, Stop> {
+    let state = cx.variable(i, layer.batch)?;
+    // The graph's layers have directions.
+    let direction = vec![usize::from(layer.batch_first)];
+    cx.inner(tag, Unsqueeze { axes: direction }, &[state], (DType::F32, None))
+}
+
+/// Adds the layer; the variable tensors that are inputs `states` hold what it ends with. All states come back.
+pub(super) fn run(
+    cx: &mut Context,
+    layer: &Layer,
+    op: Recurrent,
+    inputs: Vec<Option<TensorId>>,
+    states: &[usize],
+) -> Result<TensorId, Stop> {
+    let tag = op.direction.name();
+    let name = format!("{}/{tag}", cx.name);
+    let outputs = 1 + states.len();
+    let output = |i| Tensor::value(format!("{name}/out{i}"), DType::F32, Shape::default());
+    let node = Node { name: name.clone(), op: op.into(), inputs, outputs: vec![] };
+    let made = cx.state.build.push_as(node, (0..outputs).map(output).collect())?;
+    let direction = vec![usize::from(layer.batch_first)];
+    for (i, (&state, &last)) in states.iter().zip(&made[1..]).enumerate() {
+        let tag = format!("{tag} next{i}");
+        let next = cx.inner(&tag, Squeeze { axes: direction.clone() }, &[last], (DType::F32, None))?;
+        cx.assign_variable(state, next)?;
     }
-    let direction = if layer.batch_first { 2 } else { 1 };
-    cx.emit(Squeeze { axes: vec![direction] }, &made[..1])
+    Ok(made[0])
 }
 
 /// The weights of all gates from input `first` on as one constant, and the dimensions of one gate's.
@@ -170,14 +219,14 @@ pub(super) fn codes(cx: &Context, first: usize) -> Result<Codes, Stop> {
 }
 
 /// The dimensions of input `i`, which must be two.
-fn matrix(cx: &Context, i: usize) -> Result<[usize; 2], Stop> {
+pub(super) fn matrix(cx: &Context, i: usize) -> Result<[usize; 2], Stop> {
     let info = cx.info(i)?;
     let dims = info.sizes().and_then(|dims| <[usize; 2]>::try_from(dims).ok());
     dims.ok_or_else(|| Stop::because(format!("'{}' must be a matrix", info.name)))
 }
 
 /// The reals of input `i`, which must be constant.
-fn floats(cx: &Context, i: usize) -> Result<Vec<f32>, Stop> {
+pub(super) fn floats(cx: &Context, i: usize) -> Result<Vec<f32>, Stop> {
     let info = cx.info(i)?;
     match (info.data, info.dtype) {
         (Some(data), DType::F32) => Ok(Data::from_bytes(data).to_vec::<f32>()),

@@ -2,27 +2,7 @@
 
 use super::super::super::node::{Stop, axes, axis};
 use super::super::context::Context;
-use crate::graph::{Pad, PadMode, Reshape, Squeeze, TensorId, Transpose, Unsqueeze};
-
-/// `ReshapeOptions`: new_shape, where the second input is left out.
-pub(in super::super) fn reshape(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
-    let x = cx.input(0)?;
-    let mut target = match cx.has(1) {
-        true => cx.ints(1, "shape")?,
-        false => cx.options.ints(0)?.into_iter().map(i64::from).collect(),
-    };
-    // A shape that was converted for a batch of 1 says 1 where the output is declared to be free.
-    let out = cx.out(0)?.dims;
-    let mut free = (0..out.len()).filter(|&i| out[i].is_none());
-    if let (Some(i), None) = (free.next(), free.next())
-        && target.len() == out.len()
-        && target.iter().all(|&d| d >= 0)
-    {
-        target[i] = -1;
-    }
-    let shape = cx.int_vector("shape", &target)?;
-    cx.emit_moved(Reshape { allow_zero: true }, &[x, shape])
-}
+use crate::graph::{Pad, PadMode, Squeeze, TensorId, Transpose, Unsqueeze};
 
 /// `SqueezeOptions`: squeeze_dims.
 pub(in super::super) fn squeeze(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {

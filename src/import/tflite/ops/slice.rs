@@ -1,8 +1,8 @@
 //! Parts of tensors.
 
-use super::super::super::node::{Stop, axis};
+use super::super::super::node::Stop;
 use super::super::context::Context;
-use crate::graph::{Gather, Slice, Squeeze, TensorId, Unsqueeze};
+use crate::graph::{Slice, Squeeze, TensorId, Unsqueeze};
 
 /// Inputs: x, begin, size (-1: all that is left).
 pub(in super::super) fn slice(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -15,17 +15,6 @@ pub(in super::super) fn slice(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let ends: Vec<i64> = begin.iter().zip(&size).map(end).collect();
     let inputs = [x, cx.int_vector("starts", &begin)?, cx.int_vector("ends", &ends)?];
     cx.emit_moved(Slice {}, &inputs)
-}
-
-/// `GatherOptions`: axis, batch_dims. Inputs: x, indices.
-pub(in super::super) fn gather(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
-    let (at, batch) = (cx.options.scalar::<i32>(0, 0)?, cx.options.scalar::<i32>(1, 0)?);
-    if batch != 0 {
-        return Err(Stop::because(format!("it has {batch} batch dimensions, only 0 are supported")));
-    }
-    let inputs = cx.inputs()?;
-    let axis = axis(at.into(), cx.rank(inputs[0]))?;
-    cx.emit_moved(Gather { axis }, &inputs)
 }
 
 /// What a `STRIDED_SLICE` does, axis by axis.
