@@ -1,10 +1,11 @@
 //! Integer products of what was quantized at run time become one node that gives floats.
 //!
 //! Matches `Cast(IntegerMatMul | IntegerConv) * (scale of x * scales of w) + bias`, where w is constant, its scales are one
-//! or one per output channel, and scale and zero point of x are one element each. Without the bias too; an addition
-//! behind a product that has none is taken in when it is met. A node that only gives the elements another shape, as one
-//! does around a convolution along one dimension, may stand between if it leaves the channels last. `Linear` and `Conv` compute the same steps in the same
-//! order: the product of the scales, the sum as f32, times that, plus the bias.
+//! or one per output channel (their products with that of x may be constant), and scale and zero point of x are one
+//! element each. Without the bias too; an addition behind a product that has none is taken in when it is met. A node
+//! that only gives the elements another shape, as one does around a convolution along one dimension, may stand between
+//! if it leaves the channels last. `Linear` and `Conv` compute the same steps in the same order: the product of the
+//! scales, the sum as f32, times that, plus the bias.
 
 use super::edit::{Edit, is_per_channel};
 use crate::graph::*;
@@ -76,6 +77,14 @@ fn scales(edit: &Edit, t: TensorId, channels: usize) -> Option<(TensorId, Vec<f3
     one(t).then(|| (t, vec![1.0]))
 }
 
+/// Scales of x and w whose products are known already: x then has the scale 1.
+fn constant_scales(edit: &mut Edit, t: TensorId, channels: usize) -> Option<(TensorId, Vec<f32>)> {
+    let per_channel = is_per_channel(&edit.graph.tensor(t).shape, channels);
+    let products = edit.f32s(t).filter(|v| per_channel && v.len() == channels)?;
+    let one = Tensor::constant("scale", DType::F32, &[], Data::from_slice(&[1f32]));
+    Some((edit.add_constant(one), products))
+}
+
 fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     let (a, b) = (edit.node(i).input(0)?, edit.node(i).input(1)?);
     let (Sums { product, reshaped }, scale) = match (sums(edit, a), sums(edit, b)) {
@@ -93,7 +102,10 @@ fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     let is_u8 = edit.graph.tensor(x).dtype == DType::U8 && edit.graph.tensor(x).data.is_none();
     let w = weights(edit.graph, &product).filter(|_| is_u8)?;
     let channels = *w.0.shape.first()?;
-    let (x_scale, w_scales) = scales(edit, scale, channels.fixed()?)?;
+    let (x_scale, w_scales) = match scales(edit, scale, channels.fixed()?) {
+        Some(found) => found,
+        None => constant_scales(edit, scale, channels.fixed()?)?,
+    };
     // Scales that the graph can't hold.
     if w_scales.iter().any(|s| !(s.is_normal() && *s > 0.0 && *s <= f32::MAX / 255.0)) {
         return None;
