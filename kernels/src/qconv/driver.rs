@@ -1,12 +1,14 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
-use super::geometry::{Geometry, Parts, Windows};
+use super::geometry::{Geometry, Parts, Span, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
+use super::ladder::{Ladder, Operation, Rung};
 use super::layout::{COLUMNS, LINE, Layout, OFFSETS, PANEL_HEADER, Packed, QUAD};
 use super::lines::{self, Lines};
 use super::requantize::Epilogue;
-use super::tile::{Ladder, Operation, Tile};
-use super::walk::{Slice, Source, Target, Walk};
+use super::slide;
+use super::tile::{Place, Rows, Tiles};
+use super::walk::{Cut, MOST_TILES, Slice, Source, Target, Walk};
 use crate::team::Team;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::ladder;
@@ -19,6 +21,12 @@ use std::sync::Arc;
 /// read from the second cache and not from memory.
 const CACHED_WEIGHTS: usize = 256 << 10;
 
+/// Weights of this many bytes stay in the first cache from one tile to the next.
+const FIRST_CACHE: usize = 25 << 10;
+
+/// Tiles that are made at once where sums of their inputs are needed.
+const SUMS: usize = 4;
+
 /// A convolution of any [`Geometry`]: what [`QConv`](super::QConv) and each phase of
 /// [`QConvTranspose`](super::QConvTranspose) are.
 #[derive(Clone, Debug)]
@@ -29,6 +37,12 @@ pub(crate) struct Correlation {
     windows: Arc<Windows>,
     /// Tiles read copies of lines.
     lines: bool,
+    /// Tiles are finished while the next ones' products are made.
+    streams: bool,
+    /// Windows overlap so that [`slide`](super::slide) finds them.
+    slides: bool,
+    /// The most tiles that are made at once.
+    tiles: usize,
     pub layout: Layout,
     pub x_zero_point: u8,
     pub out: Epilogue,
@@ -40,35 +54,92 @@ fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
     None
 }
 
+/// Lines of 4 input bytes of a whole window.
+fn steps(geometry: &Geometry) -> usize {
+    geometry.taps().iter().product::<usize>().saturating_mul(geometry.tap_len().div_ceil(QUAD))
+}
+
+/// True if tiles are [streamed](super::stream): outputs are bytes, the weights that all tiles read stay in the first
+/// cache, and few panels are left alone or tiles less high. `line`: positions that a tile must not go over the end of.
+fn streams(ladder: &Ladder, geometry: &Geometry, out: &Epilogue, line: usize) -> bool {
+    let Some(rung) = ladder.stream else { return false };
+    let highest = rung.tiles.len();
+    let panels = (geometry.oc / geometry.groups).div_ceil(COLUMNS);
+    let weights = steps(geometry).saturating_mul(2 * LINE);
+    matches!(out, Epilogue::Bytes(_))
+        && (1..FIRST_CACHE - 2 * PANEL_HEADER).contains(&weights)
+        && (panels > 0 && panels.is_multiple_of(2) || panels > 6)
+        && geometry.rows() >= 2 * highest
+        && Parts::at_most(highest, line).longest() + 1 >= highest
+}
+
 /// How many panels tiles take at once: as many as they can. If these do not fit the first cache and there are rows enough
 /// for high tiles, two: every byte of weights that comes from the second cache then meets twice as many rows.
 fn band(ladder: &Ladder, geometry: &Geometry) -> usize {
-    const FIRST_CACHE: usize = 40 << 10;
+    const ROOM: usize = 40 << 10;
     let widest = ladder.rungs.len();
-    let lines = geometry.taps().iter().product::<usize>() * geometry.tap_len().div_ceil(QUAD);
-    let streamed = lines.saturating_mul(widest * LINE) > FIRST_CACHE;
+    let large = steps(geometry).saturating_mul(widest * LINE) > ROOM;
     match ladder.rungs.get(1) {
-        Some(two) if streamed && geometry.rows() >= two.tiles.len() => 2,
+        Some(two) if large && geometry.rows() >= two.tiles.len() => 2,
         _ => widest,
     }
 }
 
 impl Correlation {
     pub fn new(isa: Isa, geometry: Geometry, x_zero_point: u8, out: Epilogue) -> Correlation {
-        let band = ladder(isa, false).map_or(1, |ladder| band(ladder, &geometry));
-        let layout = Layout::new(&geometry, x_zero_point, band);
+        let ladder = ladder(isa, false);
         let (windows, lines) = (Arc::new(geometry.windows()), lines::pay(&geometry));
-        Correlation { isa, geometry, windows, lines, layout, x_zero_point, out }
+        let line = if lines || windows.all_inside { geometry.out[1] } else { geometry.rows() };
+        let streams = ladder.is_some_and(|ladder| streams(ladder, &geometry, &out, line));
+        let band = if streams { 2 } else { ladder.map_or(1, |ladder| band(ladder, &geometry)) };
+        let layout = Layout::new(&geometry, x_zero_point, band);
+        let slides = lines
+            && geometry.tap_columns() == slide::WIDTH
+            && geometry.strides[1] == 1
+            && geometry.x[3].is_multiple_of(QUAD);
+        let mut correlation = Correlation {
+            isa,
+            geometry,
+            windows,
+            lines,
+            streams,
+            slides,
+            tiles: MOST_TILES,
+            layout,
+            x_zero_point,
+            out,
+        };
+        if let Some(ladder) = ladder
+            && correlation.layout.bands().count > 1
+        {
+            correlation.tiles = correlation.tiles_at_once(correlation.tallest(ladder));
+        }
+        correlation
+    }
+
+    /// How many tiles of so many rows are made at once where several bands read the same inputs: as many as the first
+    /// cache holds from one band to the next, if it holds the weights of a band from one tile to the next.
+    fn tiles_at_once(&self, rows: usize) -> usize {
+        const INPUTS: usize = 20 << 10;
+        let weights = self.layout.bands().longest() * self.layout.panel_len();
+        let fitting = INPUTS / rows.saturating_mul(self.windows.step).max(1);
+        if weights > FIRST_CACHE { 1 } else { fitting.clamp(1, MOST_TILES) }
     }
 
     /// The name of the micro-kernel that runs as part of `operation`.
     pub fn kernel(&self, operation: Operation) -> &'static str {
         match ladder(self.isa, false) {
-            Some(ladder) => {
-                let widest = self.layout.bands().longest();
-                ladder.rungs[widest.max(1) - 1].names[operation as usize]
-            }
+            Some(ladder) => self.rung(ladder, self.layout.bands().longest()).names[operation as usize],
             None => scalar::qconv::NAMES[operation as usize],
+        }
+    }
+
+    /// The micro-kernels of so many panels (0: of one).
+    fn rung(&self, ladder: &Ladder, panels: usize) -> &'static Rung {
+        match (ladder.stream, ladder.slide) {
+            (Some(stream), _) if self.streams && panels == 2 && !self.layout.offsets => stream,
+            (_, Some(slide)) if self.slides && panels == 1 => slide,
+            _ => &ladder.rungs[panels.clamp(1, ladder.rungs.len()) - 1],
         }
     }
 
@@ -83,8 +154,7 @@ impl Correlation {
 
     /// Rows of the tallest tile.
     fn tallest(&self, ladder: &Ladder) -> usize {
-        let widest = ladder.rungs.len().min(self.layout.bands().longest());
-        ladder.rungs[widest.max(1) - 1].tiles.len()
+        self.rung(ladder, self.layout.bands().longest()).tiles.len()
     }
 
     /// True if threads better share out bands of output channels than positions: there are few positions, or weights
@@ -159,6 +229,10 @@ impl Correlation {
                     scalar::qconv::pixel(self, &packed, x, &span, &target.y[first..][..len]);
                 }
             }
+            Some(_) if rows.is_empty() || self.geometry.oc == 0 => {}
+            Some(ladder) if rows.len() == 1 && self.windows.dense => {
+                self.run_row(ladder, &packed, x, target, [rows.start..rows.end, columns]);
+            }
             Some(ladder) => {
                 let (g, zero) = (&self.geometry, self.x_zero_point);
                 let mut source = match self.lines {
@@ -172,6 +246,28 @@ impl Correlation {
         }
     }
 
+    /// Computes one row of a product, of which the bands `columns`: what a walk would find out is known.
+    fn run_row(
+        &self,
+        ladder: &Ladder,
+        packed: &Packed<'_>,
+        x: &[u8],
+        target: &Target<'_>,
+        [positions, columns]: [Range<usize>; 2],
+    ) {
+        let row = positions.start;
+        let first = target.find(&Span { n: 0, y: 0, x: positions }, 1, self.geometry.oc * self.out.size());
+        let place = Place {
+            x: x[row * self.windows.step..].as_ptr(),
+            y: target.y.as_ptr().wrapping_add(first).cast_mut().cast(),
+            pointers: std::ptr::null(),
+        };
+        let rows = Rows { step: self.windows.step, offsets: self.windows.offsets.as_ptr() };
+        let mut sums = packed.has_zeros.then_some([0; SUMS * MAX_ROWS]);
+        // SAFETY: the row of `x` is there, with slack, and the outputs are.
+        unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1), target, (0, columns), &mut sums) };
+    }
+
     /// Computes output `positions`, of each group the bands `columns`, with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
@@ -181,75 +277,101 @@ impl Correlation {
         target: &Target<'_>,
         [positions, columns]: [Range<usize>; 2],
     ) {
-        let (geometry, layout) = (&self.geometry, &self.layout);
-        if positions.is_empty() || geometry.oc == 0 {
-            return;
-        }
-        let [group_oc, group_channels] = self.windows.group;
-        let bands = layout.bands();
-        let widest = ladder.rungs.len().min(bands.longest());
-        let most = self.tallest(ladder);
-        assert!(columns.end <= bands.count, "output channels are in range");
-        let group_weights = layout.panels() * layout.panel_len();
-        assert_eq!(packed.panels.len(), geometry.groups * group_weights, "there are panels for every group");
-        let weights = columns.len() * bands.longest() * layout.panel_len();
+        let [oc, channels] = self.windows.group;
+        let weights = columns.len() * self.layout.bands().longest() * self.layout.panel_len();
         let parts = Parts::new(columns.len(), weights.div_ceil(CACHED_WEIGHTS).min(columns.len()));
-        let mut sums = [0; MAX_ROWS];
-        for group in 0..geometry.groups {
-            let panels = packed.panels[group * group_weights..][..group_weights].as_ptr();
-            let offsets = match packed.offsets.is_empty() {
-                true => None,
-                false => Some(packed.offsets[group * layout.panels() * OFFSETS..].as_ptr()),
-            };
-            let slice = Slice { group, oc: group_oc, channels: group_channels, output: self.out.size() };
+        // Where there are none, nothing is cleared.
+        let mut sums = packed.has_zeros.then_some([0; SUMS * MAX_ROWS]);
+        let tiles = if packed.has_zeros { self.tiles.min(SUMS) } else { self.tiles };
+        let cut = Cut { rows: self.tallest(ladder), tiles };
+        for group in 0..self.geometry.groups {
+            let slice = Slice { group, oc, channels, output: self.out.size() };
             for part in (0..parts.count).map(|i| parts.range(i)) {
-                let mut walk = Walk::new(geometry, &self.windows, target, slice, positions.clone(), most);
-                while let Some(mr) = walk.next(source) {
-                    if packed.has_zeros {
-                        // SAFETY: `isa` proves the instruction set, and `walk` is at `mr` rows, as below.
-                        unsafe {
-                            (ladder.row_sums)(&walk.rows, [layout.taps, layout.tap_len], &mut sums[..mr])
-                        };
-                    }
-                    let mut tile = Tile {
-                        rows: &walk.rows,
-                        taps: layout.taps,
-                        quads: layout.quads(),
-                        headers: panels,
-                        lines: panels,
-                        line_step: 0,
-                        offsets: std::ptr::null(),
-                        sums: if packed.has_zeros { sums.as_ptr() } else { std::ptr::null() },
-                        y: walk.y,
-                        y_step: walk.y_step(),
-                        columns: 0,
-                        out: &self.out,
-                    };
-                    for band in part.clone().map(|i| bands.range(columns.start + i)) {
-                        let headers = panels.wrapping_add(band.start * layout.panel_len());
-                        let lines = headers.wrapping_add(band.len() * PANEL_HEADER);
-                        tile.line_step = band.len() * LINE;
-                        let mut first = 0;
-                        while first < band.len() {
-                            let wide = widest.min(band.len() - first);
-                            let column = (band.start + first) * COLUMNS;
-                            tile.headers = headers.wrapping_add(first * PANEL_HEADER);
-                            tile.lines = lines.wrapping_add(first * LINE);
-                            if let Some(offsets) = offsets {
-                                tile.offsets = offsets.wrapping_add((band.start + first) * OFFSETS).cast();
-                            }
-                            tile.y = walk.y.wrapping_add(column * slice.output);
-                            tile.columns = (group_oc - column).min(wide * COLUMNS);
-                            let kernel = ladder.rungs[wide - 1].tiles[mr - 1];
-                            // SAFETY: `isa` proves the instruction set. `walk` is at `mr` rows: for every tap there are
-                            // bytes inside of `x` (3 more are slack), the border or a copy, and there are the
-                            // `group_oc` outputs, of which these are a part. The bands share out the panels of the
-                            // group, and this one holds `wide` from `first` on; every panel has offsets, or none.
-                            unsafe { kernel(&tile) };
-                            first += wide;
-                        }
-                    }
+                let part = columns.start + part.start..columns.start + part.end;
+                let positions = positions.clone();
+                let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, positions, cut);
+                while walk.next(source) {
+                    let at = (&walk.rows, walk.places(), walk.mr);
+                    // SAFETY: `walk` is at tiles of `mr` rows, at most as many as there is room for sums: for every tap
+                    // there are bytes inside of `x` (3 more are slack), the border or a copy, and there are the outputs
+                    // of the group.
+                    unsafe { self.run_bands(ladder, packed, at, target, (group, part.clone()), &mut sums) };
                 }
+            }
+        }
+    }
+
+    /// Computes tiles, of a group the bands `columns`; `sums` where weights have zero points.
+    ///
+    /// # Safety
+    /// At every place there are as many rows (not 0), with the bytes under all taps, and the outputs of the group. Each
+    /// band's outputs are a part of these.
+    #[inline(always)]
+    unsafe fn run_bands(
+        &self,
+        ladder: &Ladder,
+        packed: &Packed<'_>,
+        (rows, places, mr): (&Rows, &[Place], usize),
+        target: &Target<'_>,
+        (group, columns): (usize, Range<usize>),
+        sums: &mut Option<[i32; SUMS * MAX_ROWS]>,
+    ) {
+        let (layout, bands) = (&self.layout, self.layout.bands());
+        let ([group_oc, _], output) = (self.windows.group, self.out.size());
+        let widest = ladder.rungs.len().min(bands.longest());
+        assert!(columns.end <= bands.count, "output channels are in range");
+        let len = layout.panels() * layout.panel_len();
+        let panels = packed.panels[group * len..][..len].as_ptr();
+        let offsets = match packed.offsets.is_empty() {
+            true => None,
+            false => Some(packed.offsets[group * layout.panels() * OFFSETS..].as_ptr()),
+        };
+        let sums = match sums {
+            None => std::ptr::null(),
+            Some(sums) => {
+                assert!(places.len() * mr <= sums.len(), "there is room for the sums of every row");
+                for (place, sums) in places.iter().zip(sums.chunks_exact_mut(mr)) {
+                    // SAFETY: `isa` proves the instruction set, the caller vouches for the rest.
+                    unsafe { (ladder.row_sums)((rows, place), [layout.taps, layout.tap_len], sums) };
+                }
+                sums.as_ptr()
+            }
+        };
+        let mut tiles = Tiles {
+            rows,
+            places,
+            taps: layout.taps,
+            quads: layout.quads(),
+            headers: panels,
+            lines: panels,
+            line_step: 0,
+            offsets: std::ptr::null(),
+            sums,
+            offset: 0,
+            y_step: target.strides[2],
+            columns: 0,
+            out: &self.out,
+        };
+        for band in columns.map(|i| bands.range(i)) {
+            let headers = panels.wrapping_add(band.start * layout.panel_len());
+            let lines = headers.wrapping_add(band.len() * PANEL_HEADER);
+            tiles.line_step = band.len() * LINE;
+            let mut first = 0;
+            while first < band.len() {
+                let wide = widest.min(band.len() - first);
+                let column = (band.start + first) * COLUMNS;
+                tiles.headers = headers.wrapping_add(first * PANEL_HEADER);
+                tiles.lines = lines.wrapping_add(first * LINE);
+                if let Some(offsets) = offsets {
+                    tiles.offsets = offsets.wrapping_add((band.start + first) * OFFSETS).cast();
+                }
+                tiles.offset = column * output;
+                tiles.columns = (group_oc - column).min(wide * COLUMNS);
+                let kernel = self.rung(ladder, wide).tiles[mr - 1];
+                // SAFETY: `isa` proves the instruction set, the caller vouches for rows and outputs. The bands share
+                // out the panels of the group, and this one holds `wide` from `first` on; every panel has offsets, or none.
+                unsafe { kernel(&tiles) };
+                first += wide;
             }
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Windows {
     pub inside: [Range<usize>; 2],
     /// No window hangs over an edge.
     pub all_inside: bool,
+    /// Position `i` reads just the pixel `i`, in one line.
+    pub dense: bool,
     /// Taps down and right.
     pub taps: [usize; 2],
     /// From the first tap of a window to each of them, where none lies outside, in bytes.
@@ -141,7 +143,8 @@ impl Geometry {
         let offsets = (0..down * right).map(offset).collect();
         let (reach, [.., width, channels]) = (self.reach(), self.x);
         let len = (reach[0] * width + reach[1] + 1) * channels;
-        Windows { inside, all_inside, taps, offsets, step: self.strides[1] * channels, len, group }
+        let dense = self.is_dense() && self.groups == 1 && self.out[0] == 1 && self.x[0] == 1;
+        Windows { inside, all_inside, dense, taps, offsets, step: self.strides[1] * channels, len, group }
     }
 
     /// Bytes of one tap.
@@ -219,6 +222,7 @@ impl Geometry {
 }
 
 /// Walks through output positions, line by line.
+#[derive(Clone)]
 pub(crate) struct Spans {
     out: [usize; 2],
     n: usize,
@@ -241,6 +245,27 @@ impl Spans {
     /// The positions to the end of the line, of those that are left.
     pub fn rest_of_line(&self) -> Span {
         Span { n: self.n, y: self.y, x: self.x..self.x + self.left_in_line() }
+    }
+
+    /// Goes over positions, of which there are as many.
+    #[inline(always)]
+    pub fn skip(&mut self, mut positions: usize) {
+        while let Some(span) = self.next(positions) {
+            positions -= span.x.len();
+        }
+    }
+
+    /// The rest of a line, or at most `most` whole lines of an image: those positions in the first line, and how many
+    /// lines; `None` at the end of all.
+    pub fn block(&mut self, most: usize) -> Option<(Span, usize)> {
+        let [height, width] = self.out;
+        let span = self.next(width)?;
+        let more = match span.x.len() == width {
+            true => (most.max(1) - 1).min(self.left / width).min(height - 1 - span.y),
+            false => 0,
+        };
+        self.skip(more * width);
+        Some((span, 1 + more))
     }
 
     /// The next positions, at most `longest`, up to the end of the line; `None` at the end of all.
@@ -300,6 +325,11 @@ impl Parts {
     #[inline(always)]
     pub fn len(&self, i: usize) -> usize {
         self.size + usize::from(i < self.longer)
+    }
+
+    /// How many parts from part `i` on are of its size.
+    pub fn alike(&self, i: usize) -> usize {
+        if i < self.longer { self.longer - i } else { self.count - i }
     }
 
     /// The part that holds element `at` of the whole.

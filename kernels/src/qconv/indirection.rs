@@ -11,9 +11,12 @@ use std::mem::{MaybeUninit, align_of, size_of};
 /// The most output positions of a tile.
 pub(crate) const MAX_ROWS: usize = 16;
 
+/// Tiles whose pointers are kept at once.
+pub(crate) const TABLES: usize = 4;
+
 type Pointer = MaybeUninit<*const u8>;
 
-/// The pointers of one tile, over one scratch buffer.
+/// The pointers of some tiles, over one scratch buffer.
 pub(crate) struct Indirection<'a> {
     geometry: &'a Geometry,
     x: &'a [u8],
@@ -21,11 +24,11 @@ pub(crate) struct Indirection<'a> {
     windows: &'a Windows,
     /// A tap that lies wholly outside.
     border: &'a [u8],
-    /// Copies of taps that lie partly outside, `[row][tap]`. Cells: writing one copy must not invalidate the
+    /// Copies of taps that lie partly outside, `[table][row][tap]`. Cells: writing one copy must not invalidate the
     /// pointers to the others.
     cut: &'a [Cell<u8>],
-    /// `[tap][row]`.
-    table: &'a mut [Pointer],
+    /// `[table][tap][row]`. Cells: as above.
+    tables: &'a [Cell<Pointer>],
 }
 
 /// Bytes that a tap takes where kernels read it: they read whole quads.
@@ -34,13 +37,13 @@ fn tap_room(layout: &Layout) -> usize {
 }
 
 fn cut_len(geometry: &Geometry, layout: &Layout) -> usize {
-    if geometry.cuts_taps() { MAX_ROWS * layout.taps * tap_room(layout) } else { 0 }
+    if geometry.cuts_taps() { TABLES * MAX_ROWS * layout.taps * tap_room(layout) } else { 0 }
 }
 
 /// Bytes of scratch that [`Indirection::new`] needs.
 pub(crate) fn scratch_len(geometry: &Geometry, layout: &Layout) -> usize {
-    let table = MAX_ROWS * layout.taps * size_of::<Pointer>() + align_of::<Pointer>();
-    tap_room(layout) + cut_len(geometry, layout) + table
+    let tables = TABLES * MAX_ROWS * layout.taps * size_of::<Pointer>() + align_of::<Pointer>();
+    tap_room(layout) + cut_len(geometry, layout) + tables
 }
 
 impl<'a> Indirection<'a> {
@@ -60,26 +63,30 @@ impl<'a> Indirection<'a> {
         }
         // SAFETY: any bytes are valid values of `MaybeUninit`.
         let (_, table, _) = unsafe { scratch.align_to_mut::<Pointer>() };
-        let table = &mut table[..MAX_ROWS * layout.taps];
+        let tables = Cell::from_mut(&mut table[..TABLES * MAX_ROWS * layout.taps]).as_slice_of_cells();
         let cut = Cell::from_mut(cut).as_slice_of_cells();
-        Indirection { geometry, x, x_zero_point, windows, border, cut, table }
+        Indirection { geometry, x, x_zero_point, windows, border, cut, tables }
     }
 
-    /// The pointers, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
+    /// The pointers of a table, `[tap][row]`. Each that was filled in points to the bytes of a tap that are all
     /// readable, and 3 more if the input has slack.
-    pub fn table(&self) -> *const *const u8 {
-        self.table.as_ptr().cast()
+    pub fn table(&self, table: usize) -> *const *const u8 {
+        self.pointers(table).as_ptr().cast()
     }
 
-    /// Finds the windows of the positions `span`, all of which lie wholly inside, for the input channels from `channel`
-    /// on: no pointers are needed there. Each tap's bytes are readable, and 3 more. Panics where a window leaves the
-    /// input.
-    pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) {
+    fn pointers(&self, table: usize) -> &'a [Cell<Pointer>] {
+        let len = self.tables.len() / TABLES;
+        &self.tables[table * len..][..len]
+    }
+
+    /// Where the first of the positions `span` has its window, all of which lie wholly inside, for the input channels
+    /// from `channel` on: no pointers are needed there. Each tap's bytes are readable, and 3 more. Panics where a window
+    /// leaves the input.
+    pub fn find(&self, span: &Span, channel: usize, rows: &mut Rows) -> *const u8 {
         let (first, step) = self.steps(span);
-        rows.first = self.x[first + channel..].as_ptr();
         rows.step = step;
         rows.offsets = self.windows.offsets.as_ptr();
-        rows.pointers = std::ptr::null();
+        self.x[first + channel..].as_ptr()
     }
 
     /// Where in the input the windows of `span` start, which lie wholly inside, and from one to the next. Panics
@@ -96,42 +103,43 @@ impl<'a> Indirection<'a> {
 
     /// Computes the pointers of the rows `row..` of a tile of `mr` rows (at most [`MAX_ROWS`]), which are the
     /// positions `span`, to the input channels from `channel` on.
-    pub fn fill(&mut self, mr: usize, row: usize, span: &Span, channel: usize) {
+    pub fn fill(&self, table: usize, [mr, row]: [usize; 2], span: &Span, channel: usize) {
         assert!(row + span.x.len() <= mr && mr <= MAX_ROWS);
         let clamp = |x: usize| x.clamp(span.x.start, span.x.end);
         let inside = &self.windows.inside;
         let whole = inside[0].contains(&span.y);
         let inside = if whole { clamp(inside[1].start)..clamp(inside[1].end) } else { 0..0 };
         if inside.is_empty() {
-            self.fill_border(mr, row, span.clone(), channel);
+            self.fill_border(table, [mr, row], span.clone(), channel);
             return;
         }
         if span.x.start < inside.start {
-            self.fill_border(mr, row, Span { x: span.x.start..inside.start, ..*span }, channel);
+            self.fill_border(table, [mr, row], Span { x: span.x.start..inside.start, ..*span }, channel);
         }
         if inside.end < span.x.end {
             let row = row + inside.end - span.x.start;
-            self.fill_border(mr, row, Span { x: inside.end..span.x.end, ..*span }, channel);
+            self.fill_border(table, [mr, row], Span { x: inside.end..span.x.end, ..*span }, channel);
         }
-        self.fill_inside(mr, row + inside.start - span.x.start, Span { x: inside, ..*span }, channel);
+        let row = row + inside.start - span.x.start;
+        self.fill_inside(table, [mr, row], Span { x: inside, ..*span }, channel);
     }
 
     /// The windows lie wholly inside: equal steps from row to row and from tap to tap.
-    fn fill_inside(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
-        let (first, step) = self.steps(&span);
+    fn fill_inside(&self, table: usize, [mr, row]: [usize; 2], span: Span, channel: usize) {
+        let ((first, step), pointers) = (self.steps(&span), self.pointers(table));
         for (tap, offset) in self.windows.offsets.iter().enumerate() {
             let pointer = self.x.as_ptr().wrapping_add(first + offset + channel);
-            let rows = &mut self.table[tap * mr + row..][..span.x.len()];
+            let rows = &pointers[tap * mr + row..][..span.x.len()];
             // By index and not by adding up: several at a time, none waits for the one before.
-            for (i, to) in rows.iter_mut().enumerate() {
-                to.write(pointer.wrapping_add(i * step));
+            for (i, to) in rows.iter().enumerate() {
+                to.set(Pointer::new(pointer.wrapping_add(i * step)));
             }
         }
     }
 
     /// The windows lie partly or wholly outside: each tap is looked at.
-    fn fill_border(&mut self, mr: usize, row: usize, span: Span, channel: usize) {
-        let g = self.geometry;
+    fn fill_border(&self, table: usize, [mr, row]: [usize; 2], span: Span, channel: usize) {
+        let (g, pointers) = (self.geometry, self.pointers(table));
         let [taps_y, taps_x] = self.windows.taps;
         let (columns, width) = (g.tap_columns() as isize, g.x[2] as isize);
         for tap_y in 0..taps_y {
@@ -145,11 +153,11 @@ impl<'a> Indirection<'a> {
                             self.x.as_ptr().wrapping_add(line + left as usize * g.x[3] + channel)
                         }
                         Some(line) if left + columns > 0 && left < width => {
-                            self.cut_tap(row * taps_y * taps_x + tap, line, left)
+                            self.cut_tap((table * MAX_ROWS + row) * taps_y * taps_x + tap, line, left)
                         }
                         _ => self.border.as_ptr(),
                     };
-                    self.table[tap * mr + row].write(pointer);
+                    pointers[tap * mr + row].set(Pointer::new(pointer));
                 }
             }
         }

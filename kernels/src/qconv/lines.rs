@@ -1,11 +1,12 @@
 //! The lines of an image under a line of output, copied with their borders: where channels are few or lines are short,
 //! looking at the taps that edges cut would cost more than copying every line once.
 //!
-//! A ring of as many lines as the kernel is high: each next line takes the slot of the oldest. What is left and right
-//! of the image is the zero point and never changes. All windows of an output line are equally far apart then, at the
-//! edges too.
+//! Small lines are held for several lines of output, so that tiles of all of these can be given out together. Where lines
+//! are long, there are as many as the kernel is high, as a ring: each next line takes the slot of the oldest. What is
+//! left and right of the image is the zero point and never changes. All windows of an output line are equally far apart
+//! then, at the edges too.
 
-use super::geometry::{Geometry, Span};
+use super::geometry::{Geometry, Parts, Span};
 use super::tile::Rows;
 use crate::SLACK;
 use std::mem::{align_of, size_of};
@@ -24,6 +25,10 @@ pub(crate) struct Lines<'a> {
     held: Range<isize>,
     /// The slot of the first of them.
     slot: usize,
+    /// Slots whose borders are the zero point.
+    filled: usize,
+    /// The most lines of output that lines are held for.
+    most: usize,
 }
 
 /// Columns of a line with its borders.
@@ -48,37 +53,59 @@ pub(crate) fn pay(g: &Geometry) -> bool {
     edges_cost && g.dilations[0] == 1 && g.out[1] >= SHORTEST && borders_are_narrow
 }
 
+/// Lines of output whose inputs are held at once: equally many each time, in a part of the first cache.
+fn held_outputs(g: &Geometry) -> usize {
+    const ROOM: usize = 20 << 10;
+    let more = (ROOM / line_len(g).max(1)).saturating_sub(g.kernel[0]) / g.strides[0];
+    Parts::at_most(1 + more, g.out[0]).longest().max(1)
+}
+
+/// Lines that are held for them.
+fn held_lines(g: &Geometry) -> usize {
+    (held_outputs(g) - 1) * g.strides[0] + g.kernel[0]
+}
+
 /// Bytes of scratch that [`Lines::new`] needs.
 pub(crate) fn scratch_len(g: &Geometry) -> usize {
     let taps = g.taps().iter().product::<usize>();
-    g.kernel[0] * line_len(g) + SLACK + taps * size_of::<usize>() + align_of::<usize>()
+    held_lines(g) * line_len(g) + SLACK + taps * size_of::<usize>() + align_of::<usize>()
 }
 
 impl<'a> Lines<'a> {
     /// `x`: the whole input. Panics if the scratch is too short.
     pub fn new(geometry: &'a Geometry, x: &'a [u8], x_zero_point: u8, scratch: &'a mut [u8]) -> Lines<'a> {
-        let (ring, offsets) = scratch.split_at_mut(geometry.kernel[0] * line_len(geometry) + SLACK);
-        ring.fill(x_zero_point);
+        let (ring, offsets) = scratch.split_at_mut(held_lines(geometry) * line_len(geometry) + SLACK);
         // SAFETY: any bytes are valid numbers.
         let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
         let offsets = &mut offsets[..geometry.taps().iter().product()];
-        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0, slot: 0 }
+        let most = held_outputs(geometry);
+        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0, slot: 0, filled: 0, most }
     }
 
-    /// Finds the windows of the positions `span`, for the input channels from `channel` on. Good until the next call for another line.
-    pub fn find(&mut self, span: &Span, channel: usize, rows: &mut Rows) {
+    /// The most lines of output that lines are held for.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Where the first of the positions `span` has its window, for the input channels from `channel` on, and bytes from
+    /// there to the window below. As many columns of the `count` lines from there on (at most [`most`](Self::most)) are
+    /// good until the next call.
+    pub fn find(&mut self, span: &Span, count: usize, channel: usize, rows: &mut Rows) -> (*const u8, usize) {
         let g = self.geometry;
+        assert!(
+            count > 0 && count <= self.most && span.y + count <= g.out[0],
+            "there is room for as many lines"
+        );
         let top = g.top(span.y);
-        let lines = top..top + g.kernel[0] as isize;
+        let lines = top..top + ((count - 1) * g.strides[0] + g.kernel[0]) as isize;
         if self.image != span.n || self.held != lines {
             self.hold(span.n, lines);
         }
         let step = g.strides[1] * g.x[3];
         assert!(span.x.end <= g.out[1] && channel < g.x[3].max(1), "the span is within a line");
-        rows.first = self.ring[span.x.start * step + channel..].as_ptr();
         rows.step = step;
         rows.offsets = self.offsets.as_ptr();
-        rows.pointers = std::ptr::null();
+        (self.ring[span.x.start * step + channel..].as_ptr(), g.strides[0] * line_len(g))
     }
 
     /// Copies the lines that are not in the ring yet.
@@ -86,12 +113,14 @@ impl<'a> Lines<'a> {
         let g = self.geometry;
         let [_, height, width, channels] = g.x;
         let (len, high) = (line_len(g), g.kernel[0]);
+        // A window's lines go around the end of a ring, but not those of several lines of output.
+        let ring = self.most == 1;
         // Columns that both the image and the windows have: where they start in a line, in the ring's and the image's.
         let to = g.origin[1].min(0).unsigned_abs();
         let from = g.origin[1].max(0) as usize;
         let columns = width.saturating_sub(from).min(line_columns(g).saturating_sub(to));
         // Windows go down: lines stay as long as the first one does, in the slots that they have.
-        let kept = match image == self.image && self.held.contains(&lines.start) {
+        let kept = match ring && image == self.image && self.held.contains(&lines.start) {
             true => self.held.clone(),
             false => lines.start..lines.start,
         };
@@ -99,12 +128,19 @@ impl<'a> Lines<'a> {
         if self.slot >= high {
             self.slot -= high;
         }
+        let slots = if ring { high } else { lines.clone().count() };
+        if slots > self.filled {
+            self.ring[self.filled * len..slots * len].fill(self.x_zero_point);
+            self.filled = slots;
+        }
         let taps = g.taps()[1];
-        for (tap, line) in lines.clone().enumerate() {
-            let slot = self.slot + tap;
-            let start = if slot < high { slot } else { slot - high } * len;
-            for (i, offset) in self.offsets[tap * taps..][..taps].iter_mut().enumerate() {
-                *offset = start + i * g.dilations[1] * channels;
+        for (i, line) in lines.clone().enumerate() {
+            let slot = self.slot + i;
+            let start = if ring && slot >= high { slot - high } else { slot } * len;
+            if i < high {
+                for (tap, offset) in self.offsets[i * taps..][..taps].iter_mut().enumerate() {
+                    *offset = start + tap * g.dilations[1] * channels;
+                }
             }
             if kept.contains(&line) {
                 continue;

@@ -1,17 +1,20 @@
 //! Integer convolution and matrix product: u8 activations, i8 weights, i32 accumulators, u8 out.
 //!
 //! Every convolution is a matrix product whose rows are found through pointers (`indirection`) and whose
-//! weights lie in panels (`layout`); one micro-kernel (`tile`) computes it, written once and compiled for
-//! each instruction set. `scalar` says what the result is.
+//! weights lie in panels (`layout`); a micro-kernel (`tile`, or `stream` and `slide` where they are faster) computes
+//! it, written once and compiled for each instruction set (`ladder`). `scalar` says what the result is.
 
 mod driver;
 pub(crate) mod dynamic;
 pub(crate) mod geometry;
 mod indirection;
+pub(crate) mod ladder;
 pub(crate) mod layout;
 mod lines;
 pub(crate) mod requantize;
 pub(crate) mod row_sums;
+pub(crate) mod slide;
+pub(crate) mod stream;
 pub(crate) mod tile;
 mod transpose;
 mod walk;
@@ -23,10 +26,10 @@ pub use transpose::QConvTranspose;
 use crate::team::Team;
 use crate::{ConvShape, Filter, Isa, Output};
 use geometry::Geometry;
+use ladder::Operation;
 use requantize::{Bounds, Epilogue, Requantize};
 use std::cell::Cell;
 use std::ops::Range;
-use tile::Operation;
 use walk::Target;
 
 /// What a convolution of this geometry is called.

@@ -3,14 +3,14 @@
 //! `sum a * (w - z) = sum a * w - z * sum a`: the second sum is the same for all output channels. It is made once
 //! per tile of rows, before the tile goes over the panels, at about `1 / oc` of the cost of the products.
 
-use super::tile::Rows;
+use super::tile::{Place, Rows};
 
 /// Adds up the bytes under all taps of each of as many rows as there are sums; `taps` = how many, bytes of each.
 ///
 /// # Safety
-/// The processor has the instruction set it was compiled for; `rows` is good for as many rows and taps, and for as
+/// The processor has the instruction set it was compiled for; `rows` are good for as many rows and taps, and for as
 /// many whole quads of bytes as a tap takes.
-pub(crate) type RowSumsFn = unsafe fn(rows: &Rows, taps: [usize; 2], sums: &mut [i32]);
+pub(crate) type RowSumsFn = unsafe fn(rows: (&Rows, &Place), taps: [usize; 2], sums: &mut [i32]);
 
 /// An instruction set's sums of bytes.
 ///
@@ -32,16 +32,20 @@ pub(crate) trait ByteSums {
 /// # Safety
 /// As for [`RowSumsFn`].
 #[inline(always)]
-pub(crate) unsafe fn row_sums<S: ByteSums>(rows: &Rows, [taps, tap_len]: [usize; 2], sums: &mut [i32]) {
+pub(crate) unsafe fn row_sums<S: ByteSums>(
+    (rows, place): (&Rows, &Place),
+    [taps, tap_len]: [usize; 2],
+    sums: &mut [i32],
+) {
     let mr = sums.len();
     for (i, to) in sums.iter_mut().enumerate() {
         // SAFETY: the caller vouches for the instruction set and the pointers.
         unsafe {
             let mut sum = S::none();
             for tap in 0..taps {
-                let start = match rows.pointers.is_null() {
-                    true => rows.first.add(*rows.offsets.add(tap) + i * rows.step),
-                    false => *rows.pointers.add(tap * mr + i),
+                let start = match place.pointers.is_null() {
+                    true => place.x.add(*rows.offsets.add(tap) + i * rows.step),
+                    false => *place.pointers.add(tap * mr + i),
                 };
                 sum = S::more(sum, start, tap_len);
             }

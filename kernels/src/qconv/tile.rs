@@ -3,12 +3,14 @@
 use super::dynamic::Dynamic;
 use super::layout::{LINE, PANEL_HEADER, QUAD};
 use super::requantize::{Bounds, Epilogue, Requantize};
-use super::row_sums::{ByteSums, RowSumsFn};
+use super::row_sums::ByteSums;
 
-/// What one call of a micro-kernel of `MR` rows and `NV` panels is given.
-pub(crate) struct Tile<'a> {
-    /// Where the input is.
+/// What one call of a micro-kernel of `MR` rows and `NV` panels is given: tiles of as many rows over the same panels.
+pub(crate) struct Tiles<'a> {
+    /// What the inputs of all have in common.
     pub rows: &'a Rows,
+    /// Where each starts; there is at least one.
+    pub places: &'a [Place],
     /// Taps of a window.
     pub taps: usize,
     /// Lines of a tap.
@@ -21,10 +23,10 @@ pub(crate) struct Tile<'a> {
     pub line_step: usize,
     /// `[NV][16]`: what is added to scaled sums; null: nothing.
     pub offsets: *const f32,
-    /// `[MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
+    /// `[tiles][MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
     pub sums: *const i32,
-    /// Where the outputs of the first row start.
-    pub y: *mut u8,
+    /// Bytes from where the outputs of a row start to those that are computed here.
+    pub offset: usize,
     /// Bytes from a row of outputs to the next.
     pub y_step: usize,
     /// Outputs of a row that are computed here; the last panel may have columns that are none.
@@ -33,14 +35,27 @@ pub(crate) struct Tile<'a> {
     pub out: &'a Epilogue,
 }
 
-/// Where the bytes under the taps of a tile's rows start: by steps, or through pointers where the windows do not lie
-/// equally far apart. Fields are set and read one by one: whatever is copied as a whole is waited for.
+/// Where a tile starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The window of row 0.
+    pub x: *const u8,
+    /// The outputs of row 0.
+    pub y: *mut u8,
+    /// `[taps][rows]`: the bytes under every tap, where windows do not lie equally far apart. Null: by steps from `x`.
+    pub pointers: *const *const u8,
+}
+
+impl Place {
+    /// Nowhere.
+    pub const NONE: Place =
+        Place { x: std::ptr::null(), y: std::ptr::null_mut(), pointers: std::ptr::null() };
+}
+
+/// How the bytes under the taps of tiles' rows are found from where these start. Fields are set and read one by one:
+/// whatever is copied as a whole is waited for.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// `[taps][rows]`; null: by steps.
-    pub pointers: *const *const u8,
-    /// The window of row 0.
-    pub first: *const u8,
     /// Bytes from one row's window to the next.
     pub step: usize,
     /// `[taps]`: from the start of a window to a tap.
@@ -50,26 +65,26 @@ pub(crate) struct Rows {
 impl Rows {
     /// None yet.
     pub fn none() -> Rows {
-        Rows { pointers: std::ptr::null(), first: std::ptr::null(), step: 0, offsets: std::ptr::null() }
+        Rows { step: 0, offsets: std::ptr::null() }
     }
 
-    /// The rows of one tap.
+    /// The rows of one tap of the tile at `place`.
     ///
     /// # Safety
     /// There are `MR` rows, and this tap.
     #[inline(always)]
-    pub unsafe fn tap<const MR: usize>(&self, tap: usize) -> [*const u8; MR] {
+    pub unsafe fn tap<const MR: usize>(&self, place: &Place, tap: usize) -> [*const u8; MR] {
         let mut rows = [std::ptr::null(); MR];
         // SAFETY: the caller's promise.
         unsafe {
-            if self.pointers.is_null() {
-                let first = self.first.add(*self.offsets.add(tap));
+            if place.pointers.is_null() {
+                let first = place.x.add(*self.offsets.add(tap));
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = first.add(i * self.step);
                 }
             } else {
                 for (i, row) in rows.iter_mut().enumerate() {
-                    *row = *self.pointers.add(tap * MR + i);
+                    *row = *place.pointers.add(tap * MR + i);
                 }
             }
         }
@@ -80,10 +95,10 @@ impl Rows {
 /// A micro-kernel.
 ///
 /// # Safety
-/// The processor has the instruction set it was compiled for, and all pointers of the tile are good: every
-/// row for `4 * quads` bytes to read (for every tap), the `NV` panels, `offsets` and `sums` to read unless null, every row
-/// of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
-pub(crate) type TileFn = unsafe fn(&Tile<'_>);
+/// The processor has the instruction set it was compiled for, and all pointers of the tiles are good: every
+/// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, `offsets` and `sums` unless null, every
+/// row of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
+pub(crate) type TileFn = unsafe fn(&Tiles<'_>);
 
 /// What 16 sums are scaled with: the header of their panel, and 16 offsets, or null if there are none.
 pub(crate) type Scales = (*const u8, *const f32);
@@ -128,6 +143,20 @@ pub(crate) trait Columns16: ByteSums {
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
+    /// Writes `columns` bytes (17 to 32) of each of 2 rows that start `y_step` bytes apart.
+    #[inline(always)]
+    unsafe fn write_pair(
+        rows: [[Self::Scaled; 2]; 2],
+        out: &Requantize,
+        y: *mut u8,
+        y_step: usize,
+        columns: usize,
+    ) {
+        for (i, row) in rows.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { Self::write(row, out, y.add(i * y_step), columns) };
+        }
+    }
     /// Writes `columns` bytes (1 to 16) of each of 4 rows that start `y_step` bytes apart.
     #[inline(always)]
     unsafe fn write_rows(
@@ -158,32 +187,25 @@ pub(crate) trait Columns16: ByteSums {
     );
 }
 
-/// The micro-kernel. Successive lines go to `CHAINS` sets of accumulators in turn, so that small tiles do not
-/// wait for the latency of one sum; the order does not matter to sums that wrap.
+/// The micro-kernel: the tile `index`, at `place`. Successive lines go to `CHAINS` sets of accumulators in turn, so that
+/// small tiles do not wait for the latency of one sum; the order does not matter to sums that wrap.
 ///
 /// # Safety
 /// As for [`TileFn`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const CHAINS: usize>(t: &Tile<'_>) {
+pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const CHAINS: usize>(
+    t: &Tiles<'_>,
+    place: &Place,
+    index: usize,
+) {
     // SAFETY: the caller vouches for the instruction set and for the pointers; the loops read `taps * quads` lines
     // of each panel and `quads` quads of each row and tap, and write `columns` bytes of each row.
     unsafe {
         let mut acc = [[[S::zero(); NV]; MR]; CHAINS];
-        let mut start = [S::start(t.headers); NV];
-        for (v, start) in start.iter_mut().enumerate().skip(1) {
-            *start = S::start(t.headers.add(v * PANEL_HEADER));
-        }
-        acc[0] = [start; MR];
-        if !t.sums.is_null() {
-            for (i, acc) in acc[0].iter_mut().enumerate() {
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::add(*acc, S::zeros(t.headers.add(v * PANEL_HEADER), *t.sums.add(i)));
-                }
-            }
-        }
+        acc[0] = start::<S, MR, NV>(t, index);
         let mut line = t.lines;
         for tap in 0..t.taps {
-            let rows = t.rows.tap::<MR>(tap);
+            let rows = t.rows.tap::<MR>(place, tap);
             let mut quad = 0;
             while quad + CHAINS <= t.quads {
                 for (chain, acc) in acc.iter_mut().enumerate() {
@@ -206,12 +228,29 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                 }
             }
         }
+        leave::<S, MR, NV>(&sums, t, place);
+    }
+}
+
+/// Makes outputs of the sums of the tile at `place`.
+///
+/// # Safety
+/// As for [`TileFn`].
+#[inline(always)]
+pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
+    sums: &[[S::Acc; NV]; MR],
+    t: &Tiles<'_>,
+    place: &Place,
+) {
+    // SAFETY: the caller's promise; `columns` bytes or numbers of each row are written.
+    unsafe {
+        let y = place.y.add(t.offset);
         match t.out {
-            Epilogue::Bytes(out) if t.offsets.is_null() => bytes::<S, MR, NV, false>(t, sums, out),
-            Epilogue::Bytes(out) => bytes::<S, MR, NV, true>(t, sums, out),
+            Epilogue::Bytes(out) if t.offsets.is_null() => bytes::<S, MR, NV, false>(sums, t, out, y),
+            Epilogue::Bytes(out) => bytes::<S, MR, NV, true>(sums, t, out, y),
             Epilogue::Reals(out) => {
                 for (i, sums) in sums.iter().enumerate() {
-                    let y = t.y.add(i * t.y_step).cast::<f32>();
+                    let y = y.add(i * t.y_step).cast::<f32>();
                     for (v, &sum) in sums.iter().enumerate() {
                         let offsets = if t.offsets.is_null() { t.offsets } else { t.offsets.add(16 * v) };
                         let panel = (t.headers.add(v * PANEL_HEADER), offsets);
@@ -232,7 +271,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     let terms = S::terms(t.headers.add(v * PANEL_HEADER), out);
                     let columns = (t.columns - 16 * v).min(16);
                     for (i, &sum) in sums.iter().enumerate() {
-                        let y = t.y.add(i * t.y_step + 64 * v);
+                        let y = y.add(i * t.y_step + 64 * v);
                         S::write_dynamic(S::total(sum), &terms, out, y, columns);
                     }
                 }
@@ -241,15 +280,17 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
     }
 }
 
-/// Makes bytes of the sums. Whether there are offsets is known when it is compiled: where there are none, nothing asks.
+/// Makes bytes of the sums, from `y` on. Whether there are offsets is known when it is compiled: where there are none,
+/// nothing asks.
 ///
 /// # Safety
 /// As for [`TileFn`].
 #[inline(always)]
 unsafe fn bytes<S: Columns16, const MR: usize, const NV: usize, const OFFSETS: bool>(
-    t: &Tile<'_>,
-    sums: [[S::Acc; NV]; MR],
+    sums: &[[S::Acc; NV]; MR],
+    t: &Tiles<'_>,
     out: &Requantize,
+    y: *mut u8,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -257,7 +298,7 @@ unsafe fn bytes<S: Columns16, const MR: usize, const NV: usize, const OFFSETS: b
         let offsets = if OFFSETS { t.offsets } else { std::ptr::null() };
         let first = S::scale(S::total(sums[0][0]), (t.headers, offsets), out);
         let mut scaled = [[first; NV]; MR];
-        for (scaled, sums) in scaled.iter_mut().zip(&sums) {
+        for (scaled, sums) in scaled.iter_mut().zip(sums) {
             for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
                 let panel = t.headers.add(v * PANEL_HEADER);
                 let offsets = if OFFSETS { t.offsets.add(16 * v) } else { std::ptr::null() };
@@ -267,25 +308,56 @@ unsafe fn bytes<S: Columns16, const MR: usize, const NV: usize, const OFFSETS: b
         let mut i = 0;
         while NV == 1 && i + 4 <= MR {
             let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
-            S::write_rows(rows, out, t.y.add(i * t.y_step), t.y_step, t.columns);
+            S::write_rows(rows, out, y.add(i * t.y_step), t.y_step, t.columns);
             i += 4;
         }
         while i < MR {
-            S::write(scaled[i], out, t.y.add(i * t.y_step), t.columns);
+            S::write(scaled[i], out, y.add(i * t.y_step), t.columns);
             i += 1;
         }
     }
 }
 
-/// One line of each panel times one quad of each row.
+/// What the sums of the tile `index` start with.
+///
+/// # Safety
+/// As for [`TileFn`].
 #[inline(always)]
-unsafe fn step<S: Columns16, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn start<S: Columns16, const MR: usize, const NV: usize>(
+    t: &Tiles<'_>,
+    index: usize,
+) -> [[S::Acc; NV]; MR] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut start = [S::start(t.headers); NV];
+        for (v, start) in start.iter_mut().enumerate().skip(1) {
+            *start = S::start(t.headers.add(v * PANEL_HEADER));
+        }
+        let mut acc = [start; MR];
+        if !t.sums.is_null() {
+            let sums = t.sums.add(index * MR);
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::add(*acc, S::zeros(t.headers.add(v * PANEL_HEADER), *sums.add(i)));
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// One line of each panel times one quad of each row.
+///
+/// # Safety
+/// As for [`TileFn`]; there are the quad and the line.
+#[inline(always)]
+pub(crate) unsafe fn step<S: Columns16, const MR: usize, const NV: usize>(
     acc: &mut [[S::Acc; NV]; MR],
     rows: &[*const u8; MR],
     quad: usize,
     line: *const u8,
 ) {
-    // SAFETY: as the only caller, `tile`.
+    // SAFETY: the caller's promise.
     unsafe {
         let mut lines = [S::line(line); NV];
         for (v, to) in lines.iter_mut().enumerate().skip(1) {
@@ -299,92 +371,3 @@ unsafe fn step<S: Columns16, const MR: usize, const NV: usize>(
         }
     }
 }
-
-/// How many sets of accumulators a tile takes: as few as keep `wanted` sums going at once.
-pub(crate) const fn chains(wanted: usize, mr: usize, nv: usize) -> usize {
-    let mut chains = 1;
-    while chains * mr * nv < wanted {
-        chains *= 2;
-    }
-    chains
-}
-
-/// What a micro-kernel is part of, for its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// One row times a matrix.
-    Gemv,
-    /// Every output reads one pixel: a matrix product.
-    Pointwise,
-    /// A tap per kernel position.
-    Conv,
-    /// A tap per kernel row.
-    ConvRows,
-    /// In groups.
-    ConvGrouped,
-    /// Transposed, as one convolution per phase.
-    ConvTranspose,
-}
-
-/// The micro-kernels of one instruction set that are as many panels wide.
-pub(crate) struct Rung {
-    /// The kernel of `i + 1` rows at `i`.
-    pub tiles: &'static [TileFn],
-    /// By [`Operation`].
-    pub names: [&'static str; 6],
-}
-
-/// The kernels of one instruction set.
-pub(crate) struct Ladder {
-    /// The micro-kernels of `i + 1` panels at `i`.
-    pub rungs: &'static [Rung],
-    /// Sums of rows, for weights with zero points.
-    pub row_sums: RowSumsFn,
-}
-
-/// Names by [`Operation`].
-macro_rules! names {
-    ($rows:literal, $columns:literal, $isa:literal) => {
-        [
-            concat!("gemv 1x", $columns, " ", $isa),
-            concat!("pointwise ", $rows, "x", $columns, " ", $isa),
-            concat!("conv ", $rows, "x", $columns, " ", $isa),
-            concat!("conv-rows ", $rows, "x", $columns, " ", $isa),
-            concat!("conv-grouped ", $rows, "x", $columns, " ", $isa),
-            concat!("conv-transpose ", $rows, "x", $columns, " ", $isa),
-        ]
-    };
-}
-
-/// A [`Ladder`] `LADDER` of the micro-kernels over the operations `$simd`, compiled for `$features`. A tile
-/// keeps at least `$chains` sums of 16 columns going.
-macro_rules! ladder {
-    ($simd:ty, $isa:literal, $features:literal, $chains:literal,
-     $([$nv:literal: $most:literal x $columns:literal = $($mr:literal)+])+) => {
-        /// # Safety
-        /// As for `TileFn`.
-        #[target_feature(enable = $features)]
-        unsafe fn tile<const MR: usize, const NV: usize, const CHAINS: usize>(t: &$crate::qconv::tile::Tile<'_>) {
-            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
-            unsafe { $crate::qconv::tile::tile::<$simd, MR, NV, CHAINS>(t) }
-        }
-
-        /// # Safety
-        /// As for `RowSumsFn`.
-        #[target_feature(enable = $features)]
-        unsafe fn row_sums(rows: &$crate::qconv::tile::Rows, taps: [usize; 2], sums: &mut [i32]) {
-            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
-            unsafe { $crate::qconv::row_sums::row_sums::<$simd>(rows, taps, sums) }
-        }
-
-        /// The kernels of this instruction set.
-        pub(crate) static LADDER: $crate::qconv::tile::Ladder = $crate::qconv::tile::Ladder {
-            rungs: &[$($crate::qconv::tile::Rung {
-                tiles: &[$(tile::<$mr, $nv, { $crate::qconv::tile::chains($chains, $mr, $nv) }>),+],
-                names: $crate::qconv::tile::names!($most, $columns, $isa),
-            }),+],
-            row_sums,
-        };
-    };
-}
-pub(crate) use {ladder, names};

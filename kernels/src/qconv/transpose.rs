@@ -6,8 +6,8 @@
 
 use super::driver::Correlation;
 use super::geometry::{Geometry, assert_fits};
+use super::ladder::Operation;
 use super::requantize::{Epilogue, Requantize};
-use super::tile::Operation;
 use super::walk::Target;
 use crate::{ConvTransposeShape, Filter, Isa, Output};
 use std::cell::Cell;

@@ -1,17 +1,20 @@
-//! Walking over output positions tile by tile: where the inputs of each tile are, and where its outputs go.
+//! Walking over output positions, several tiles at a time: where the inputs of each tile are, and where its outputs go.
 //!
-//! Most tiles follow one whose windows lie in the same line, at the same distances: all that changes then is where the
-//! first one starts. Little else may be done between two tiles. A processor works ahead on the next one only as far as
-//! its instruction window reaches, and what is done in between fills that window.
+//! Tiles of equal height are given out together, so that one call of a micro-kernel makes them all: it reads the same
+//! weights for each, and may finish one while it multiplies for the next.
 
 use super::geometry::{Geometry, Parts, Span, Spans, Windows};
-use super::indirection::Indirection;
+use super::indirection::{Indirection, TABLES};
 use super::lines::Lines;
-use super::tile::Rows;
+use super::tile::{Place, Rows};
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// How a tile finds its inputs.
+/// The most tiles that are given out at once.
+pub(crate) const MOST_TILES: usize = 64;
+
+/// How tiles find their inputs.
 pub(crate) enum Source<'a> {
     /// In the image, by steps or through pointers.
     Image(Indirection<'a>),
@@ -60,6 +63,15 @@ pub(crate) struct Slice {
     pub output: usize,
 }
 
+/// How positions are cut into tiles.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    /// The most rows of a tile.
+    pub rows: usize,
+    /// The most tiles at once, at most [`MOST_TILES`].
+    pub tiles: usize,
+}
+
 /// A walk over output positions.
 pub(crate) struct Walk<'a> {
     geometry: &'a Geometry,
@@ -67,18 +79,36 @@ pub(crate) struct Walk<'a> {
     target: &'a Target<'a>,
     slice: Slice,
     spans: Spans,
-    /// The most rows of a tile.
-    most: usize,
+    cut: Cut,
+    /// Tiles that positions were last shared out among.
     tiles: Parts,
     next: usize,
-    /// Rows of the tile that the walk is at.
-    mr: usize,
-    /// Positions from this tile's first one on whose windows and outputs lie equally far apart.
+    /// Going tile by tile: positions from the next tile's first one on whose windows and outputs lie equally far apart,
+    /// and where it starts.
     alike: usize,
-    /// Where the inputs of this tile are.
+    first: Place,
+    /// Going by lines: those that are gone through, and the tiles of each that are equally high.
+    block: Block,
+    /// Rows of each of the tiles that the walk is at.
+    pub mr: usize,
+    /// What their inputs have in common.
     pub rows: Rows,
-    /// Where its outputs start; from row to row they lie [`y_step`](Self::y_step) apart.
-    pub y: *mut u8,
+    /// Of these, `count` are there; the others are not even cleared.
+    places: [MaybeUninit<Place>; MOST_TILES],
+    count: usize,
+}
+
+/// Lines of output that are all cut into tiles alike.
+struct Block {
+    /// How many lines.
+    lines: usize,
+    /// The line of the next tile.
+    line: usize,
+    /// Tiles of a line that are equally high.
+    alike: Range<usize>,
+    /// Where the first line starts, and bytes from the windows of a line to those of the next.
+    first: Place,
+    step: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -89,101 +119,161 @@ impl<'a> Walk<'a> {
         target: &'a Target<'a>,
         slice: Slice,
         positions: Range<usize>,
-        most: usize,
+        cut: Cut,
     ) -> Walk<'a> {
-        let spans = geometry.spans(positions);
-        let (tiles, y) = (Parts::new(0, 0), std::ptr::null_mut());
         Walk {
             geometry,
             windows,
             target,
             slice,
-            spans,
-            most,
-            tiles,
+            spans: geometry.spans(positions),
+            cut,
+            tiles: Parts::new(0, 0),
             next: 1,
-            mr: 0,
             alike: 0,
+            first: Place::NONE,
+            block: Block { lines: 0, line: 0, alike: 0..1, first: Place::NONE, step: 0 },
+            mr: 0,
             rows: Rows::none(),
-            y,
+            places: [const { MaybeUninit::uninit() }; MOST_TILES],
+            count: 0,
         }
     }
 
-    /// Bytes from the outputs of one row to those of the next.
-    #[inline(always)]
-    pub fn y_step(&self) -> usize {
-        self.target.strides[2]
+    /// Where the tiles are that the walk is at.
+    pub fn places(&self) -> &[Place] {
+        // SAFETY: the first `count` were written.
+        unsafe { self.places[..self.count].assume_init_ref() }
     }
 
-    /// Goes to the next tile and returns how many rows it has; `None` behind the last one. `rows` are then good for as
-    /// many rows and all taps, and there are the outputs of the group.
-    #[inline(always)]
-    pub fn next(&mut self, source: &mut Source<'_>) -> Option<usize> {
+    /// Goes to the next tiles; false behind the last one. `rows` and [`places`](Self::places) are then good for `mr`
+    /// rows of each and all taps, and there are the outputs of the group.
+    pub fn next(&mut self, source: &mut Source<'_>) -> bool {
+        /// Tiles that do not go over the end of a line should not be much less high than others.
+        const SHORT: usize = 8;
+        self.count = 0;
+        match source {
+            Source::Image(image) if !self.windows.all_inside || self.geometry.out[1] < SHORT => {
+                self.next_across_lines(image)
+            }
+            _ => self.next_in_lines(source),
+        }
+        self.count > 0
+    }
+
+    /// Lines that are short, or whose windows hang over edges: tiles go over their ends.
+    fn next_across_lines(&mut self, indirection: &mut Indirection<'_>) {
         if self.next == self.tiles.count {
-            self.share_out(source);
+            // A tile must not go over the end of a line behind which outputs do not go on.
+            let dense = self.target.is_dense(self.geometry.out);
+            let positions = if dense { self.spans.left() } else { self.spans.left_in_line() };
+            (self.tiles, self.next) = (Parts::at_most(self.cut.rows, positions), 0);
         }
-        let before = std::mem::replace(&mut self.mr, self.tiles.len(self.next));
-        self.next += 1;
-        self.alike -= before;
+        self.mr = self.tiles.len(self.next);
         if self.mr == 0 {
-            return None;
+            return;
         }
-        if self.alike < self.mr {
-            self.place(source);
-        } else {
-            self.rows.first = self.rows.first.wrapping_add(before * self.rows.step);
-            self.y = self.y.wrapping_add(before * self.y_step());
-            self.spans.next(self.mr);
+        let most = self.cut.tiles.min(self.tiles.alike(self.next));
+        let mut tables = 0;
+        while self.count < most && tables < TABLES {
+            if self.alike < self.mr {
+                tables += usize::from(self.place(indirection, tables));
+            }
+            self.places[self.count].write(self.first);
+            self.count += 1;
+            self.first.x = self.first.x.wrapping_add(self.mr * self.rows.step);
+            self.first.y = self.first.y.wrapping_add(self.mr * self.target.strides[2]);
+            self.alike -= self.mr;
+            self.spans.skip(self.mr);
         }
-        Some(self.mr)
+        self.next += self.count;
     }
 
-    /// Shares out the next positions among tiles: all that are left, or those of a line where a tile must not go over
-    /// its end.
-    fn share_out(&mut self, source: &Source<'_>) {
-        let within_lines = matches!(source, Source::Lines(_)) || !self.target.is_dense(self.geometry.out);
-        let positions = if within_lines { self.spans.left_in_line() } else { self.spans.left() };
-        (self.tiles, self.next) = (Parts::at_most(self.most, positions), 0);
-    }
-
-    /// Finds the windows and outputs of a tile that does not follow from the one before.
+    /// Finds the windows and outputs of a tile that does not follow from the one before; true if through pointers, for
+    /// which `table` is used.
     #[inline(never)]
-    fn place(&mut self, source: &mut Source<'_>) {
+    fn place(&mut self, indirection: &mut Indirection<'_>, table: usize) -> bool {
         let Slice { group, oc, channels, output } = self.slice;
         let (mr, line) = (self.mr, self.spans.rest_of_line());
-        let indirection = match source {
-            Source::Lines(lines) => {
-                lines.find(&line, group * channels, &mut self.rows);
-                self.alike = line.x.len();
-                None
-            }
-            Source::Image(indirection) => {
-                let inside = &self.windows.inside;
-                let end = line.x.end.min(inside[1].end);
-                let span = Span { x: line.x.start..end, ..line };
-                let whole = inside[0].contains(&line.y) && inside[1].start <= line.x.start;
-                if whole && line.x.start + mr <= end {
-                    indirection.find(&span, group * channels, &mut self.rows);
-                    self.alike = span.x.len();
-                    None
-                } else {
-                    self.alike = mr;
-                    Some(indirection)
-                }
-            }
-        };
+        let inside = &self.windows.inside;
+        let end = line.x.end.min(inside[1].end);
+        let span = Span { x: line.x.start..end, ..line };
+        let whole =
+            inside[0].contains(&line.y) && inside[1].start <= line.x.start && line.x.start + mr <= end;
+        self.alike = if whole { span.x.len() } else { mr };
+        if whole {
+            self.first.pointers = std::ptr::null();
+            self.first.x = indirection.find(&span, group * channels, &mut self.rows);
+        }
         let first = self.target.find(&line, self.alike, self.geometry.oc * output);
-        self.y = self.target.y.as_ptr().wrapping_add(first + group * oc * output).cast_mut().cast();
-        let Some(indirection) = indirection else {
-            self.spans.next(mr);
-            return;
-        };
-        let mut filled = 0;
-        while let Some(span) = self.spans.next(mr - filled) {
-            indirection.fill(mr, filled, &span, group * channels);
+        self.first.y = self.target.y.as_ptr().wrapping_add(first + group * oc * output).cast_mut().cast();
+        if whole {
+            return false;
+        }
+        let (mut filled, mut spans) = (0, self.spans.clone());
+        while let Some(span) = spans.next(mr - filled) {
+            indirection.fill(table, [mr, filled], &span, group * channels);
             filled += span.x.len();
         }
         assert_eq!(filled, mr, "there are as many positions as tiles have rows");
-        self.rows.pointers = indirection.table();
+        self.first.pointers = indirection.table(table);
+        true
+    }
+
+    /// Tiles do not go over the end of a line: all windows of a line are equally far apart.
+    fn next_in_lines(&mut self, source: &mut Source<'_>) {
+        if self.block.line == self.block.lines {
+            let done = self.block.alike.end;
+            if done < self.tiles.count {
+                self.block.alike = done..self.tiles.count;
+            } else if !self.next_block(source) {
+                return;
+            }
+            (self.block.line, self.next) = (0, self.block.alike.start);
+        }
+        let ([_, line, pixel], step, block) = (self.target.strides, self.rows.step, &mut self.block);
+        self.mr = self.tiles.len(self.next);
+        while self.count < self.cut.tiles && block.line < block.lines {
+            let x = self.tiles.range(self.next).start;
+            self.places[self.count].write(Place {
+                x: block.first.x.wrapping_add(block.line * block.step + x * step),
+                y: block.first.y.wrapping_add(block.line * line + x * pixel),
+                ..block.first
+            });
+            self.count += 1;
+            self.next += 1;
+            if self.next == block.alike.end {
+                self.next = block.alike.start;
+                block.line += 1;
+            }
+        }
+    }
+
+    /// Goes to the next lines, or the rest of one; false if there are none.
+    #[inline(never)]
+    fn next_block(&mut self, source: &mut Source<'_>) -> bool {
+        let Slice { group, oc, channels, output } = self.slice;
+        let most = match source {
+            Source::Lines(lines) => lines.most(),
+            Source::Image(_) => usize::MAX,
+        };
+        let Some((span, lines)) = self.spans.block(most) else {
+            return false;
+        };
+        let last = Span { y: span.y + lines - 1, ..span.clone() };
+        let (x, step) = match source {
+            Source::Lines(copies) => copies.find(&span, lines, group * channels, &mut self.rows),
+            Source::Image(image) => {
+                image.find(&last, group * channels, &mut self.rows);
+                let line = self.geometry.strides[0] * self.geometry.x[2] * self.geometry.x[3];
+                (image.find(&span, group * channels, &mut self.rows), line)
+            }
+        };
+        let [first, _] = [&span, &last].map(|s| self.target.find(s, s.x.len(), self.geometry.oc * output));
+        let y = self.target.y.as_ptr().wrapping_add(first + group * oc * output).cast_mut().cast();
+        self.tiles = Parts::at_most(self.cut.rows, span.x.len());
+        let first = Place { x, y, pointers: std::ptr::null() };
+        self.block = Block { lines, line: 0, alike: 0..self.tiles.alike(0), first, step };
+        true
     }
 }

@@ -3,7 +3,7 @@
 use crate::qconv::geometry::Span;
 use crate::qconv::layout::Packed;
 use crate::qconv::requantize::{Epilogue, scaled};
-use crate::qconv::{Correlation, tile::names};
+use crate::qconv::{Correlation, ladder::names};
 use std::cell::Cell;
 
 /// By operation.

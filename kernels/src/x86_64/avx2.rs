@@ -6,9 +6,10 @@
 
 use super::epilogue::{self, Halves, Terms};
 use crate::qconv::dynamic::Dynamic;
+use crate::qconv::ladder::ladder;
 use crate::qconv::layout::SUMS;
 use crate::qconv::requantize::{Bounds, Requantize};
-use crate::qconv::tile::{Columns16, Scales, ladder};
+use crate::qconv::tile::{Columns16, Scales};
 use std::arch::x86_64::*;
 
 pub(crate) struct Avx2;

@@ -1,9 +1,10 @@
 //! AVX-512 VNNI: 16 columns are one register.
 
 use crate::qconv::dynamic::{Dynamic, Form};
+use crate::qconv::ladder::ladder;
 use crate::qconv::layout::{MULTIPLIERS, SUMS, ZEROS};
 use crate::qconv::requantize::{Bounds, Requantize};
-use crate::qconv::tile::{Columns16, Scales, ladder};
+use crate::qconv::tile::{Columns16, Scales};
 use std::arch::x86_64::*;
 
 pub(crate) struct Avx512Vnni;
@@ -137,6 +138,30 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn write_pair(
+        rows: [[__m512i; 2]; 2],
+        out: &Requantize,
+        y: *mut u8,
+        y_step: usize,
+        columns: usize,
+    ) {
+        // SAFETY: as above.
+        unsafe {
+            let [[a, b], [c, d]] = rows;
+            let bytes = narrow([a, b, c, d], out);
+            let [low, high] = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+            if columns == 32 {
+                _mm256_storeu_si256(y.cast(), low);
+                _mm256_storeu_si256(y.add(y_step).cast(), high);
+            } else {
+                let mask = u32::MAX >> (32 - columns);
+                _mm256_mask_storeu_epi8(y.cast(), mask, low);
+                _mm256_mask_storeu_epi8(y.add(y_step).cast(), mask, high);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn write<const NV: usize>(row: [__m512i; NV], out: &Requantize, y: *mut u8, columns: usize) {
         // SAFETY: as above.
         unsafe {
@@ -191,10 +216,12 @@ unsafe fn reals(total: __m512i, (panel, offsets): Scales, high: f32) -> __m512 {
 }
 
 // 24 accumulators leave room for the lines of weights and the activations; 8 hide the latency of 4 cycles
-// twice.
+// twice. A stream holds the sums of two tiles at a time.
 ladder!(Avx512Vnni, "avx512vnni", "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", 8,
     [1: "16" x "16" = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
     [2: "12" x "32" = 1 2 3 4 5 6 7 8 9 10 11 12]
     [3: "8" x "48" = 1 2 3 4 5 6 7 8]
     [4: "6" x "64" = 1 2 3 4 5 6]
+    stream stream "6" x "32" = 1 2 3 streamed 4 5 6
+    slide slide "16" x "16" = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 );

@@ -9,7 +9,7 @@ mod epilogue;
 
 use crate::Isa;
 use crate::isa::Level;
-use crate::qconv::tile::Ladder;
+use crate::qconv::ladder::Ladder;
 
 /// The micro-kernels of an instruction set; none where plain loops run. `has_min`: some weight is -128.
 pub(crate) fn ladder(isa: Isa, has_min: bool) -> Option<&'static Ladder> {

@@ -137,6 +137,35 @@ fn lines_of_few_channels_longer_than_a_tile() {
     }
 }
 
+/// Micro-kernels are given up to 64 tiles at once, and finish one while they multiply for the next.
+#[test]
+fn many_tiles_of_equal_height() {
+    let mut random = Random::new(13);
+    for n in [17, 32, 47, 64, 128, 130] {
+        for k in [1, 4, 8, 20, 24, 52, 100] {
+            let m = random.pick(&[12, 13, 30, 59, 71]);
+            check(&mut random, ConvShape::linear(m, k, n));
+        }
+        let m = random.pick(&[391, 780]);
+        check(&mut random, ConvShape::linear(m, 12, n));
+    }
+    for kernel in [[1, 1], [2, 1], [1, 3], [2, 3], [3, 3], [5, 2]] {
+        for strides in [[1, 1], [2, 2], [1, 3]] {
+            for (pad, c, oc) in [
+                ([0, 0], 5, 32),
+                ([1, 1], 16, 64),
+                ([0, 1], 36, 24),
+                ([1, 0], 3, 112),
+                ([1, 1], 8, 112),
+                ([1, 2], 4, 9),
+            ] {
+                let s = shape([2, 9, 37, c], oc, kernel, strides, [1, 1], pad).unwrap();
+                check(&mut random, s);
+            }
+        }
+    }
+}
+
 #[test]
 fn groups() {
     let mut random = Random::new(5);

@@ -1,0 +1,161 @@
+//! The micro-kernel for tiles that follow each other: a tile is finished while the next one's products are made.
+//!
+//! Making bytes of a sum takes as many instructions as a few products. Behind each other, neither hides the other: a
+//! processor's schedulers hold about a hundred vector operations, and those that wait for the last products of a tile
+//! fill them. So the sums of two tiles are held at a time, half as many of each, and after every few lines of weights
+//! two rows of the tile before are finished.
+
+use super::layout::PANEL_HEADER;
+use super::requantize::{Epilogue, Requantize};
+use super::tile::{Columns16, Tiles, start, step};
+use std::ptr::null;
+
+/// Panels of a tile.
+const NV: usize = 2;
+/// Rows that are finished together.
+const PAIR: usize = 2;
+/// Pairs of rows of the highest tile.
+const PAIRS: usize = 3;
+
+/// Some lines of weights of a tap.
+#[derive(Clone, Copy)]
+struct Piece {
+    tap: usize,
+    /// From this one to before that one.
+    quads: [usize; 2],
+}
+
+/// What is gone through before each pair is finished: the first taps, or about equal parts of fewer.
+fn pieces(taps: usize, quads: usize) -> [Piece; PAIRS] {
+    // Even numbers: lines are taken by twos.
+    let [third, half] = [quads / 6 * 2, quads / 4 * 2];
+    match taps {
+        1 => [[0, third], [third, 2 * third], [2 * third, 3 * third]].map(|quads| Piece { tap: 0, quads }),
+        2 => [(0, [0, quads]), (1, [0, half]), (1, [half, quads])].map(|(tap, quads)| Piece { tap, quads }),
+        _ => [0, 1, 2].map(|tap| Piece { tap, quads: [0, quads] }),
+    }
+}
+
+/// The micro-kernel of `MR` rows, at most 6, and 2 panels, without offsets. Panics if outputs are not bytes.
+///
+/// # Safety
+/// As for [`TileFn`](super::tile::TileFn), and there is at least one tap.
+#[inline(always)]
+pub(crate) unsafe fn stream<S: Columns16, const MR: usize>(t: &Tiles<'_>) {
+    const { assert!(MR <= PAIRS * PAIR) };
+    // A copy: what is written could be what a reference leads to, but not this.
+    let Epilogue::Bytes(out) = *t.out else { panic!("streams make bytes") };
+    // SAFETY: the caller's promise.
+    unsafe {
+        match t.taps {
+            1 => overlap::<S, MR, true>(t, &out),
+            _ => overlap::<S, MR, false>(t, &out),
+        }
+    }
+}
+
+/// [`stream`] of windows of one tap or of more: the former find their rows once a tile.
+///
+/// # Safety
+/// As for [`stream`]; `ONE`: there is one tap.
+#[inline(always)]
+unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool>(t: &Tiles<'_>, out: &Requantize) {
+    let [first, second, third] = pieces(t.taps, t.quads);
+    // SAFETY: the caller vouches for the instruction set and for the pointers. The lines of each tile are gone
+    // through once: those of the pieces, and what is left.
+    unsafe {
+        let mut before = start::<S, MR, NV>(t, 0);
+        let mut line = t.lines;
+        for tap in 0..t.taps {
+            let rows = t.rows.tap::<MR>(&t.places[0], tap);
+            line = products::<S, MR>(&mut before, t, &rows, [0, t.quads], line);
+        }
+        let mut y = t.places[0].y.add(t.offset);
+        for (i, place) in t.places.iter().enumerate().skip(1) {
+            let mut sums = start::<S, MR, NV>(t, i);
+            let mut rows = t.rows.tap::<MR>(place, 0);
+            line = products::<S, MR>(&mut sums, t, &rows, first.quads, t.lines);
+            finish::<S, MR, 0>(&before, t, out, y);
+            if !ONE {
+                rows = t.rows.tap::<MR>(place, second.tap);
+            }
+            line = products::<S, MR>(&mut sums, t, &rows, second.quads, line);
+            finish::<S, MR, 1>(&before, t, out, y);
+            if !ONE {
+                rows = t.rows.tap::<MR>(place, third.tap);
+            }
+            line = products::<S, MR>(&mut sums, t, &rows, third.quads, line);
+            finish::<S, MR, 2>(&before, t, out, y);
+            if ONE {
+                products::<S, MR>(&mut sums, t, &rows, [third.quads[1], t.quads], line);
+            }
+            for tap in third.tap + 1..t.taps {
+                rows = t.rows.tap::<MR>(place, tap);
+                line = products::<S, MR>(&mut sums, t, &rows, [0, t.quads], line);
+            }
+            (before, y) = (sums, place.y.add(t.offset));
+        }
+        finish::<S, MR, 0>(&before, t, out, y);
+        finish::<S, MR, 1>(&before, t, out, y);
+        finish::<S, MR, 2>(&before, t, out, y);
+    }
+}
+
+/// The products of some quads of the rows of a tap, whose weights start at `line`; where the next ones do.
+///
+/// # Safety
+/// As for [`stream`].
+#[inline(always)]
+unsafe fn products<S: Columns16, const MR: usize>(
+    sums: &mut [[S::Acc; NV]; MR],
+    t: &Tiles<'_>,
+    rows: &[*const u8; MR],
+    [mut quad, end]: [usize; 2],
+    mut line: *const u8,
+) -> *const u8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        while quad + 2 <= end {
+            step::<S, MR, NV>(sums, rows, quad, line);
+            step::<S, MR, NV>(sums, rows, quad + 1, line.add(t.line_step));
+            quad += 2;
+            line = line.add(2 * t.line_step);
+        }
+        if quad < end {
+            step::<S, MR, NV>(sums, rows, quad, line);
+            line = line.add(t.line_step);
+        }
+        line
+    }
+}
+
+/// Makes bytes of the sums of a pair of rows, or of a last single one, and writes them to their places in a tile's
+/// outputs `y`.
+///
+/// # Safety
+/// As for [`stream`].
+#[inline(always)]
+unsafe fn finish<S: Columns16, const MR: usize, const INDEX: usize>(
+    sums: &[[S::Acc; NV]; MR],
+    t: &Tiles<'_>,
+    out: &Requantize,
+    y: *mut u8,
+) {
+    let row = INDEX * PAIR;
+    if row >= MR {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let headers = [(t.headers, null()), (t.headers.add(PANEL_HEADER), null())];
+        let y = y.add(row * t.y_step);
+        let [a, b] = sums[row];
+        let above = [S::scale(S::total(a), headers[0], out), S::scale(S::total(b), headers[1], out)];
+        if row + 1 == MR {
+            return S::write(above, out, y, t.columns);
+        }
+        let [a, b] = sums[(row + 1) % MR];
+        let below = [S::scale(S::total(a), headers[0], out), S::scale(S::total(b), headers[1], out)];
+        S::write_pair([above, below], out, y, t.y_step, t.columns);
+    }
+}
