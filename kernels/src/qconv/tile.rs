@@ -245,21 +245,40 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
     // SAFETY: the caller's promise; `columns` bytes or numbers of each row are written.
     unsafe {
         let y = place.y.add(t.offset);
+        let none = std::ptr::null();
         match t.out {
-            Epilogue::Bytes(out) if t.offsets.is_null() => bytes::<S, MR, NV, false>(sums, t, out, y),
-            Epilogue::Bytes(out) => bytes::<S, MR, NV, true>(sums, t, out, y),
-            Epilogue::Reals(out) => {
+            Epilogue::Bytes(out) if t.offsets.is_null() => {
+                // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
+                let first = S::scale(S::total(sums[0][0]), (t.headers, none), out);
+                let mut scaled = [[first; NV]; MR];
+                for (scaled, sums) in scaled.iter_mut().zip(sums) {
+                    for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
+                        let panel = t.headers.add(v * PANEL_HEADER);
+                        *scaled = S::scale(S::total(sum), (panel, none), out);
+                    }
+                }
+                let mut i = 0;
+                while NV == 1 && i + 4 <= MR {
+                    let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
+                    S::write_rows(rows, out, y.add(i * t.y_step), t.y_step, t.columns);
+                    i += 4;
+                }
+                while i < MR {
+                    S::write(scaled[i], out, y.add(i * t.y_step), t.columns);
+                    i += 1;
+                }
+            }
+            Epilogue::Reals(out) if t.offsets.is_null() => {
                 for (i, sums) in sums.iter().enumerate() {
                     let y = y.add(i * t.y_step).cast::<f32>();
                     for (v, &sum) in sums.iter().enumerate() {
-                        let offsets = if t.offsets.is_null() { t.offsets } else { t.offsets.add(16 * v) };
-                        let panel = (t.headers.add(v * PANEL_HEADER), offsets);
+                        let panel = t.headers.add(v * PANEL_HEADER);
                         let columns = (t.columns - 16 * v).min(16);
-                        S::write_reals(S::total(sum), panel, out, y.add(16 * v), columns);
+                        S::write_reals(S::total(sum), (panel, none), out, y.add(16 * v), columns);
                     }
                 }
             }
-            Epilogue::Dynamic(out) => {
+            _ => {
                 // A copy by panels: this loop is not unrolled, and would have the sums themselves in memory.
                 let mut panels = [[sums[0][0]; MR]; NV];
                 for (i, sums) in sums.iter().enumerate() {
@@ -268,52 +287,44 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
                     }
                 }
                 for (v, sums) in panels.iter().enumerate() {
-                    let terms = S::terms(t.headers.add(v * PANEL_HEADER), out);
-                    let columns = (t.columns - 16 * v).min(16);
-                    for (i, &sum) in sums.iter().enumerate() {
-                        let y = y.add(i * t.y_step + 64 * v);
-                        S::write_dynamic(S::total(sum), &terms, out, y, columns);
-                    }
+                    by_panel::<S, MR>(t, v, sums, y);
                 }
             }
         }
     }
 }
 
-/// Makes bytes of the sums, from `y` on. Whether there are offsets is known when it is compiled: where there are none,
-/// nothing asks.
+/// What becomes of the sums of panel `v` where there is more to be read of it than its multipliers; the tile's outputs
+/// start at `y`.
 ///
 /// # Safety
-/// As for [`TileFn`].
+/// As for [`TileFn`]; there are offsets unless the outputs are [dynamic](Epilogue::Dynamic).
 #[inline(always)]
-unsafe fn bytes<S: Columns16, const MR: usize, const NV: usize, const OFFSETS: bool>(
-    sums: &[[S::Acc; NV]; MR],
-    t: &Tiles<'_>,
-    out: &Requantize,
-    y: *mut u8,
-) {
+unsafe fn by_panel<S: Columns16, const MR: usize>(t: &Tiles<'_>, v: usize, sums: &[S::Acc; MR], y: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe {
-        // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-        let offsets = if OFFSETS { t.offsets } else { std::ptr::null() };
-        let first = S::scale(S::total(sums[0][0]), (t.headers, offsets), out);
-        let mut scaled = [[first; NV]; MR];
-        for (scaled, sums) in scaled.iter_mut().zip(sums) {
-            for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-                let panel = t.headers.add(v * PANEL_HEADER);
-                let offsets = if OFFSETS { t.offsets.add(16 * v) } else { std::ptr::null() };
-                *scaled = S::scale(S::total(sum), (panel, offsets), out);
+        let panel = t.headers.add(v * PANEL_HEADER);
+        let columns = (t.columns - 16 * v).min(16);
+        let y = y.add(16 * v * t.out.size());
+        match t.out {
+            Epilogue::Bytes(out) => {
+                let scales = (panel, t.offsets.add(16 * v));
+                for (i, &sum) in sums.iter().enumerate() {
+                    S::write([S::scale(S::total(sum), scales, out)], out, y.add(i * t.y_step), columns);
+                }
             }
-        }
-        let mut i = 0;
-        while NV == 1 && i + 4 <= MR {
-            let rows = [scaled[i][0], scaled[i + 1][0], scaled[i + 2][0], scaled[i + 3][0]];
-            S::write_rows(rows, out, y.add(i * t.y_step), t.y_step, t.columns);
-            i += 4;
-        }
-        while i < MR {
-            S::write(scaled[i], out, y.add(i * t.y_step), t.columns);
-            i += 1;
+            Epilogue::Reals(out) => {
+                let scales = (panel, t.offsets.add(16 * v));
+                for (i, &sum) in sums.iter().enumerate() {
+                    S::write_reals(S::total(sum), scales, out, y.add(i * t.y_step).cast(), columns);
+                }
+            }
+            Epilogue::Dynamic(out) => {
+                let terms = S::terms(panel, out);
+                for (i, &sum) in sums.iter().enumerate() {
+                    S::write_dynamic(S::total(sum), &terms, out, y.add(i * t.y_step), columns);
+                }
+            }
         }
     }
 }
