@@ -2,7 +2,9 @@
 //! those of 9 bits among them.
 
 use super::QDepthwise;
-use super::blocked::{self, Vectors};
+use super::blocked;
+use super::vectors::Vectors;
+use super::windows::{self, Call, Span};
 use crate::Output;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -57,6 +59,28 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn gather<const PIECES: usize>(from: [*const u8; PIECES], offset: usize) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe {
+            match PIECES {
+                1 => _mm256_loadu_si256(from[0].add(offset).cast()),
+                _ => _mm256_loadu2_m128i(from[1].add(offset).cast(), from[0].add(offset).cast()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(word: __m256i, _pieces: usize, to: *mut u8, step: usize, count: usize, n: usize) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            Self::store_part(word, to, n);
+            if count > 1 {
+                Self::store_part(_mm256_permute2x128_si256(word, word, 1), to.add(step), n);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn interleave([a, b, _, _]: [__m256i; 4]) -> [__m256i; 4] {
         // SAFETY: the trait's contract.
         unsafe {
@@ -91,44 +115,59 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn scale(sum: __m256i, multiplier: __m256i) -> __m256i {
+    unsafe fn scale(sum: __m256i, multiplier: __m256i, large: bool, bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
         unsafe {
-            let real = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
-            _mm256_castps_si256(real)
+            let mut v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
+            if large {
+                v = _mm256_min_ps(v, bounds.ceiling);
+            }
+            _mm256_cvtps_epi32(v)
         }
     }
 
     #[inline(always)]
-    unsafe fn add_reals(a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: the trait's contract.
-        unsafe { _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b))) }
-    }
-
-    /// The zero point and the clamp come after the conversion, on narrow integers with saturation: what is far
-    /// below converts to a large negative number, what is far above is cut to the ceiling first.
-    #[inline(always)]
-    unsafe fn narrow(reals: [__m256i; 4], bounds: Bounds) -> __m256i {
+    unsafe fn scale_and_add(sum: __m256i, multiplier: __m256i, offset: __m256i, bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
         unsafe {
-            let [a, b, c, d] = reals;
-            let (a, b) = (rounded(a, bounds.ceiling), rounded(b, bounds.ceiling));
-            let (c, d) = (rounded(c, bounds.ceiling), rounded(d, bounds.ceiling));
-            let low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), bounds.zero_point);
-            let high = _mm256_adds_epi16(_mm256_packs_epi32(c, d), bounds.zero_point);
+            let v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(multiplier));
+            let v = _mm256_add_ps(v, _mm256_castsi256_ps(offset));
+            _mm256_cvtps_epi32(_mm256_min_ps(v, bounds.ceiling))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn half(a: __m256i, b: __m256i, bounds: Bounds) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_adds_epi16(_mm256_packs_epi32(a, b), bounds.zero_point) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(low: __m256i, high: __m256i, bounds: Bounds) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe {
             let bytes = _mm256_packus_epi16(low, high);
             _mm256_min_epu8(_mm256_max_epu8(bytes, bounds.min), bounds.max)
         }
     }
-}
 
-/// Reals to integers, at most the ceiling.
-///
-/// Safety: the processor has the instruction set.
-#[inline(always)]
-unsafe fn rounded(real: __m256i, ceiling: __m256) -> __m256i {
-    // SAFETY: the caller's promise.
-    unsafe { _mm256_cvtps_epi32(_mm256_min_ps(_mm256_castsi256_ps(real), ceiling)) }
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    unsafe fn stream<const S: usize, const PIECES: usize>(
+        call: &Call<'_, Self>,
+        span: &Span<'_>,
+        y: *mut u8,
+    ) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::stream::<Self, S, PIECES>(call, span, y) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::tiles::<Self, K, S>(call, span, y) }
+    }
 }
 
 /// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.

@@ -1,7 +1,9 @@
 //! Blocks of 64 channels, four kernel rows to a word, `vpdpbusd`.
 
 use super::QDepthwise;
-use super::blocked::{self, Vectors};
+use super::blocked;
+use super::vectors::Vectors;
+use super::windows::{self, Call, Span};
 use crate::Output;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -51,6 +53,48 @@ impl Vectors for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn gather<const PIECES: usize>(from: [*const u8; PIECES], offset: usize) -> __m512i {
+        // SAFETY: the trait's contract.
+        unsafe {
+            match PIECES {
+                1 => _mm512_loadu_si512(from[0].add(offset).cast()),
+                2 => joined(
+                    _mm256_loadu_si256(from[0].add(offset).cast()),
+                    _mm256_loadu_si256(from[1].add(offset).cast()),
+                ),
+                _ => joined(
+                    _mm256_loadu2_m128i(from[1].add(offset).cast(), from[0].add(offset).cast()),
+                    _mm256_loadu2_m128i(from[3].add(offset).cast(), from[2].add(offset).cast()),
+                ),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(word: __m512i, pieces: usize, to: *mut u8, step: usize, count: usize, n: usize) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            Self::store_part(word, to, n);
+            if pieces == 2 {
+                if count > 1 {
+                    Self::store_part(_mm512_alignr_epi64(word, word, 4), to.add(step), n);
+                }
+                return;
+            }
+            let rest = [
+                _mm512_alignr_epi64(word, word, 2),
+                _mm512_alignr_epi64(word, word, 4),
+                _mm512_alignr_epi64(word, word, 6),
+            ];
+            for piece in 1..4 {
+                if piece < count {
+                    Self::store_part(rest[piece - 1], to.add(piece * step), n);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn interleave([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
         // SAFETY: the trait's contract.
         unsafe {
@@ -85,44 +129,66 @@ impl Vectors for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(sum: __m512i, multiplier: __m512i) -> __m512i {
+    unsafe fn scale(sum: __m512i, multiplier: __m512i, large: bool, bounds: Bounds) -> __m512i {
         // SAFETY: the trait's contract.
         unsafe {
-            let real = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
-            _mm512_castps_si512(real)
+            let mut v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
+            if large {
+                v = _mm512_min_ps(v, bounds.ceiling);
+            }
+            _mm512_cvtps_epi32(v)
         }
     }
 
     #[inline(always)]
-    unsafe fn add_reals(a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: the trait's contract.
-        unsafe { _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b))) }
-    }
-
-    /// The zero point and the clamp come after the conversion, on narrow integers with saturation: what is far
-    /// below converts to a large negative number, what is far above is cut to the ceiling first.
-    #[inline(always)]
-    unsafe fn narrow(reals: [__m512i; 4], bounds: Bounds) -> __m512i {
+    unsafe fn scale_and_add(sum: __m512i, multiplier: __m512i, offset: __m512i, bounds: Bounds) -> __m512i {
         // SAFETY: the trait's contract.
         unsafe {
-            let [a, b, c, d] = reals;
-            let (a, b) = (rounded(a, bounds.ceiling), rounded(b, bounds.ceiling));
-            let (c, d) = (rounded(c, bounds.ceiling), rounded(d, bounds.ceiling));
-            let low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), bounds.zero_point);
-            let high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), bounds.zero_point);
+            let v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(multiplier));
+            let v = _mm512_add_ps(v, _mm512_castsi512_ps(offset));
+            _mm512_cvtps_epi32(_mm512_min_ps(v, bounds.ceiling))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn half(a: __m512i, b: __m512i, bounds: Bounds) -> __m512i {
+        // SAFETY: the trait's contract.
+        unsafe { _mm512_adds_epi16(_mm512_packs_epi32(a, b), bounds.zero_point) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(low: __m512i, high: __m512i, bounds: Bounds) -> __m512i {
+        // SAFETY: the trait's contract.
+        unsafe {
             let bytes = _mm512_packus_epi16(low, high);
             _mm512_min_epu8(_mm512_max_epu8(bytes, bounds.min), bounds.max)
         }
     }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn stream<const S: usize, const PIECES: usize>(
+        call: &Call<'_, Self>,
+        span: &Span<'_>,
+        y: *mut u8,
+    ) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::stream::<Self, S, PIECES>(call, span, y) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::tiles::<Self, K, S>(call, span, y) }
+    }
 }
 
-/// Reals to integers, at most the ceiling.
-///
 /// Safety: the processor has the instruction set.
 #[inline(always)]
-unsafe fn rounded(real: __m512i, ceiling: __m512) -> __m512i {
+unsafe fn joined(low: __m256i, high: __m256i) -> __m512i {
     // SAFETY: the caller's promise.
-    unsafe { _mm512_cvtps_epi32(_mm512_min_ps(_mm512_castsi512_ps(real), ceiling)) }
+    unsafe { _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1) }
 }
 
 /// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.

@@ -2,7 +2,9 @@
 
 use super::QDepthwise;
 use super::avx2::{Avx2, Bounds};
-use super::blocked::{self, Vectors};
+use super::blocked;
+use super::vectors::Vectors;
+use super::windows::{self, Call, Span};
 use crate::Output;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -43,6 +45,18 @@ impl Vectors for AvxVnni {
     }
 
     #[inline(always)]
+    unsafe fn gather<const PIECES: usize>(from: [*const u8; PIECES], offset: usize) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::gather::<PIECES>(from, offset) }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(word: __m256i, pieces: usize, to: *mut u8, step: usize, count: usize, n: usize) {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::scatter(word, pieces, to, step, count, n) }
+    }
+
+    #[inline(always)]
     unsafe fn interleave([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
         // SAFETY: the trait's contract.
         unsafe {
@@ -70,21 +84,45 @@ impl Vectors for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(sum: __m256i, multiplier: __m256i) -> __m256i {
+    unsafe fn scale(sum: __m256i, multiplier: __m256i, large: bool, bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
-        unsafe { Avx2::scale(sum, multiplier) }
+        unsafe { Avx2::scale(sum, multiplier, large, bounds) }
     }
 
     #[inline(always)]
-    unsafe fn add_reals(a: __m256i, b: __m256i) -> __m256i {
+    unsafe fn scale_and_add(sum: __m256i, multiplier: __m256i, offset: __m256i, bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
-        unsafe { Avx2::add_reals(a, b) }
+        unsafe { Avx2::scale_and_add(sum, multiplier, offset, bounds) }
     }
 
     #[inline(always)]
-    unsafe fn narrow(reals: [__m256i; 4], bounds: Bounds) -> __m256i {
+    unsafe fn half(a: __m256i, b: __m256i, bounds: Bounds) -> __m256i {
         // SAFETY: the trait's contract.
-        unsafe { Avx2::narrow(reals, bounds) }
+        unsafe { Avx2::half(a, b, bounds) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(low: __m256i, high: __m256i, bounds: Bounds) -> __m256i {
+        // SAFETY: the trait's contract.
+        unsafe { Avx2::whole(low, high, bounds) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    unsafe fn stream<const S: usize, const PIECES: usize>(
+        call: &Call<'_, Self>,
+        span: &Span<'_>,
+        y: *mut u8,
+    ) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::stream::<Self, S, PIECES>(call, span, y) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8) {
+        // SAFETY: the trait's contract.
+        unsafe { windows::tiles::<Self, K, S>(call, span, y) }
     }
 }
 

@@ -1,15 +1,14 @@
-//! Depthwise convolution on vectors of channels.
+//! Depthwise convolution of any window on vectors of channels.
 //!
 //! Channels are taken in blocks of one byte vector. For one output row and one block, the kernel rows' bytes of
 //! every input column are interleaved once: 32-bit words that hold the taps of one channel, ready for a dot
 //! product with 32-bit words of weights. Every output pixel then reads the columns that its window covers.
-//! Interleaving inside 128-bit lanes puts channel `16 l + 4 v + j` in word `j` of lane `l` of vector `v`; bias,
-//! multipliers and weights are packed in that order, and packing results back to bytes inside lanes undoes it.
+//! Bias, multipliers and weights are packed in the order of these words.
 //!
 //! Where a pixel has so few channels that several fill a vector (and the stride is 1), a vector covers that many
 //! neighbouring pixels instead.
 //!
-//! Windows of three columns go through registers instead, where there are enough of them ([`stream`]).
+//! The usual windows have a driver of their own ([`windows`]).
 //!
 //! The loops are plain functions that are always inlined into one entry point per instruction set; no closures,
 //! as these would be compiled without it.
@@ -21,59 +20,22 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::QDepthwise;
-use super::scales::Scales;
-use super::stream;
-use crate::{Filter, Output};
+use super::vectors::{Vectors, channel_of_word, load_four, part_of, store_four};
+use super::windows::{self, Windows};
+use crate::Filter;
 use std::ops::Range;
-
-/// The vectors of one instruction set.
-///
-/// Safety: all functions need the instruction set; those that take pointers read or write one whole vector there
-/// (`store_part`: `n` bytes).
-pub(crate) trait Vectors {
-    /// A vector register.
-    type Word: Copy;
-    /// [`Output`], broadcast.
-    type Bounds: Copy;
-    /// Bytes of a vector: channels of a block.
-    const BYTES: usize;
-    /// Kernel rows that share a word.
-    const TAPS: usize;
-    /// Output pixels computed together.
-    const PIXELS: usize;
-    /// Words of weights have 16 bits for each: they need no parts.
-    const WIDE_WEIGHTS: bool;
-    /// There are registers for a [stream](super::stream).
-    const STREAMS: bool;
-    /// The weights of one word; each fits i8 unless there is more room for it.
-    fn weights(taps: [i16; 4]) -> [u8; 4];
-    unsafe fn load(from: *const u8) -> Self::Word;
-    unsafe fn store(word: Self::Word, to: *mut u8);
-    unsafe fn store_part(word: Self::Word, to: *mut u8, n: usize);
-    /// Bytes of up to four kernel rows (the first `TAPS` count) as words.
-    unsafe fn interleave(rows: [Self::Word; 4]) -> [Self::Word; 4];
-    /// `sum + dot(x, w)` in every 32-bit word.
-    unsafe fn dot(sum: Self::Word, x: Self::Word, w: Self::Word) -> Self::Word;
-    unsafe fn bounds(out: Output) -> Self::Bounds;
-    /// Accumulators times multipliers, as reals.
-    unsafe fn scale(sum: Self::Word, multiplier: Self::Word) -> Self::Word;
-    /// The sum of reals.
-    unsafe fn add_reals(a: Self::Word, b: Self::Word) -> Self::Word;
-    /// Reals to bytes in channel order.
-    unsafe fn narrow(reals: [Self::Word; 4], bounds: Self::Bounds) -> Self::Word;
-}
 
 /// Bytes of interleaved columns that are worked on at a time: well within a first-level cache.
 const TILE_BYTES: usize = 24 << 10;
 
 /// Bytes in front of a block's biases.
-pub(super) const BLOCK_HEADER: usize = 64;
+const BLOCK_HEADER: usize = 64;
 
 /// Most output pixels that are computed together on any instruction set.
 const MAX_PIXELS: usize = 4;
 
 /// Sizes that follow from a shape.
-pub(super) struct Layout {
+struct Layout {
     /// Groups of kernel rows.
     groups: usize,
     /// Pixels that one vector covers.
@@ -85,15 +47,13 @@ pub(super) struct Layout {
     /// The most parts that a block has.
     parts: usize,
     /// Where in a block, counted from its biases, the weights start.
-    pub weights: usize,
+    weights: usize,
     /// Packed bytes of one block.
     block_bytes: usize,
     /// Output pixels of a tile.
     tile: usize,
     /// Input columns of a tile.
     columns: usize,
-    /// Blocks whose weights have one part are gone through as a stream.
-    streams: bool,
 }
 
 impl Layout {
@@ -120,40 +80,44 @@ impl Layout {
             block_bytes: BLOCK_HEADER + weights + parts * shape.kernel[1] * column,
             tile,
             columns: ((tile - 1) * shape.strides[1]).saturating_add(reach + 1),
-            streams: V::STREAMS
-                && together == 1
-                && groups == 1
-                && shape.kernel[1] == stream::COLUMNS
-                && shape.dilations[1] == 1
-                && shape.strides[1] <= 2,
         }
     }
 }
 
-/// The channel (within a block) of word `i` of a block in packed order.
-fn channel_of_word<V: Vectors>(i: usize) -> usize {
-    let words = V::BYTES / 4;
-    let (v, lane, j) = (i / words, i % words / 4, i % 4);
-    16 * lane + 4 * v + j
+/// Which of the packed layouts.
+pub(crate) fn form<V: Vectors>(conv: &QDepthwise) -> u32 {
+    match Windows::new::<V>(conv) {
+        Some(windows) => windows.form(),
+        None => u32::from(Layout::new::<V>(conv).together > 1),
+    }
 }
 
-/// True if packed bytes hold every channel several times over.
-pub(crate) fn repeats_channels<V: Vectors>(conv: &QDepthwise) -> bool {
-    Layout::new::<V>(conv).together > 1
+/// Parts of threads best start at multiples of so many lines.
+pub(crate) fn grain<V: Vectors>(conv: &QDepthwise) -> usize {
+    Windows::new::<V>(conv).map_or(1, |windows| windows.grain())
 }
 
 pub(crate) fn packed_len<V: Vectors>(conv: &QDepthwise) -> usize {
+    if let Some(windows) = Windows::new::<V>(conv) {
+        return windows.packed_len();
+    }
     let layout = Layout::new::<V>(conv);
     layout.blocks * layout.block_bytes
 }
 
 pub(crate) fn scratch_len<V: Vectors>(conv: &QDepthwise) -> usize {
+    if let Some(windows) = Windows::new::<V>(conv) {
+        return windows.scratch_len();
+    }
     let layout = Layout::new::<V>(conv);
     // The border row, the columns, and what aligning them may cost.
     V::BYTES.saturating_add(layout.columns.saturating_mul(layout.column)).saturating_add(64)
 }
 
 pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &mut [u8]) {
+    if let Some(windows) = Windows::new::<V>(conv) {
+        return windows.pack::<V>(conv, filter, packed);
+    }
     let shape = &conv.shape;
     let [kh, kw] = shape.kernel;
     let layout = Layout::new::<V>(conv);
@@ -182,13 +146,12 @@ pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &
                         }
                     }
                     for part in 0..layout.parts {
-                        let taps = if V::WIDE_WEIGHTS { left } else { left.map(|w| w.clamp(-128, 127)) };
+                        let taps = part_of::<V>(&mut left);
                         if taps != [0; 4] {
                             header[0] = header[0].max(part as u8 + 1);
                         }
                         let at = (part * kw + kx) * layout.groups + g;
                         put(layout.weights + at * 4 * V::BYTES, V::weights(taps));
-                        left = [0, 1, 2, 3].map(|t| left[t] - taps[t]);
                     }
                 }
             }
@@ -198,19 +161,19 @@ pub(crate) fn pack<V: Vectors>(conv: &QDepthwise, filter: &Filter<'_>, packed: &
 
 /// Where the bytes of one kernel row are: a row of the image, or the border, whose columns are all the same.
 #[derive(Clone, Copy)]
-pub(super) struct RowSource {
-    pub start: *const u8,
+struct RowSource {
+    start: *const u8,
     /// Bytes from one column to the next.
-    pub step: usize,
+    step: usize,
 }
 
 /// What all parts of one call share.
-pub(super) struct Call<'a, V: Vectors> {
-    pub conv: &'a QDepthwise,
-    pub layout: Layout,
-    pub bounds: V::Bounds,
+struct Call<'a, V: Vectors> {
+    conv: &'a QDepthwise,
+    layout: Layout,
+    bounds: V::Bounds,
     /// What lies beside the image.
-    pub border: RowSource,
+    border: RowSource,
 }
 
 /// Safety: the processor has `V`'s instruction set; the slices are as [`QDepthwise::run`] has checked them.
@@ -223,6 +186,10 @@ pub(crate) unsafe fn run<V: Vectors>(
     rows: Range<usize>,
     scratch: &mut [u8],
 ) {
+    if let Some(windows) = Windows::new::<V>(conv) {
+        // SAFETY: the caller's promise.
+        return unsafe { windows::run::<V>(conv, &windows, packed, x, y, rows, scratch) };
+    }
     let s = &conv.shape;
     let layout = Layout::new::<V>(conv);
     let aligned = scratch.as_ptr().align_offset(64).min(64);
@@ -237,15 +204,6 @@ pub(crate) unsafe fn run<V: Vectors>(
         let (image, oy) = (row / s.oh, row % s.oh);
         for (b, packed) in packed.chunks_exact(layout.block_bytes).enumerate() {
             let c0 = b * V::BYTES;
-            if layout.streams && packed[0] <= 1 {
-                let y = &mut y[i * s.ow * conv.y_stride + c0..];
-                let channels = (s.c - c0).min(V::BYTES);
-                // SAFETY: the caller has the instruction set, and image rows are inside `x`.
-                unsafe {
-                    stream::run::<V>(&call, packed, sources(conv, x, border, [image, oy, c0], 0), channels, y)
-                };
-                continue;
-            }
             for left in (0..s.ow).step_by(layout.tile) {
                 let width = layout.tile.min(s.ow - left);
                 for g in 0..layout.groups {
@@ -326,7 +284,7 @@ unsafe fn fill_columns<V: Vectors>(
                 V::load(c.start.add(ix * c.step)),
                 V::load(d.start.add(ix * d.step)),
             ];
-            store_column::<V>(V::interleave(rows), to);
+            store_four::<V>(V::interleave(rows), to);
         }
         to = to.wrapping_add(layout.column);
     }
@@ -334,29 +292,6 @@ unsafe fn fill_columns<V: Vectors>(
         // SAFETY: `count` columns fit `to`, as asserted.
         unsafe { edge_column::<V>(call, sources, column, to) };
         to = to.wrapping_add(layout.column);
-    }
-}
-
-/// Safety: `to` has room for four vectors.
-#[inline(always)]
-unsafe fn store_column<V: Vectors>(words: [V::Word; 4], to: *mut u8) {
-    for v in 0..4 {
-        // SAFETY: the caller's promise.
-        unsafe { V::store(words[v], to.add(v * V::BYTES)) };
-    }
-}
-
-/// Safety: `from` is followed by four vectors.
-#[inline(always)]
-pub(super) unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        [
-            V::load(from),
-            V::load(from.add(V::BYTES)),
-            V::load(from.add(2 * V::BYTES)),
-            V::load(from.add(3 * V::BYTES)),
-        ]
     }
 }
 
@@ -370,7 +305,7 @@ unsafe fn edge_column<V: Vectors>(call: &Call<'_, V>, sources: [RowSource; 4], c
         // SAFETY: the border is a vector of bytes; the caller has the instruction set.
         unsafe {
             let border = V::load(call.border.start);
-            store_column::<V>(V::interleave([border; 4]), to);
+            store_four::<V>(V::interleave([border; 4]), to);
         }
         return;
     }
@@ -387,7 +322,7 @@ unsafe fn edge_column<V: Vectors>(call: &Call<'_, V>, sources: [RowSource; 4], c
     // SAFETY: 64 bytes are a vector at least, and the caller has the instruction set.
     unsafe {
         let rows = [V::load(a.as_ptr()), V::load(b.as_ptr()), V::load(c.as_ptr()), V::load(d.as_ptr())];
-        store_column::<V>(V::interleave(rows), to);
+        store_four::<V>(V::interleave(rows), to);
     }
 }
 
@@ -450,7 +385,7 @@ unsafe fn dot_pixels<V: Vectors>(
     columns: &[u8],
     starts: [usize; MAX_PIXELS],
 ) -> [V::Word; MAX_PIXELS] {
-    let (conv, layout) = (call.conv, &call.layout);
+    let (conv, layout, bounds) = (call.conv, &call.layout, call.bounds);
     let (kw, groups, column) = (conv.shape.kernel[1], layout.groups, layout.column);
     let column_step = conv.shape.dilations[1] * column;
     let reach = (kw - 1) * column_step + column;
@@ -460,7 +395,8 @@ unsafe fn dot_pixels<V: Vectors>(
     assert!(starts.iter().all(|&s| s + reach <= columns.len()));
     // SAFETY: by the assert, `packed` starts with four vectors of bias.
     let mut sums = [unsafe { load_four::<V>(packed.as_ptr()) }; MAX_PIXELS];
-    // SAFETY: by the assert, a block holds bias, scales and `parts * kw * groups` quads of weights.
+    // SAFETY: by the assert, a block holds bias, multipliers, offsets if there are any, and `parts * kw * groups` quads of
+    // weights.
     let mut weights = unsafe { packed.as_ptr().add(layout.weights) };
     for _ in 0..parts {
         for kx in 0..kw {
@@ -480,12 +416,40 @@ unsafe fn dot_pixels<V: Vectors>(
             }
         }
     }
-    let scales = Scales::new(call, packed);
+    // SAFETY: by the assert, the multipliers follow the bias.
+    let multipliers = unsafe { load_four::<V>(packed.as_ptr().add(4 * V::BYTES)) };
+    if conv.offsets {
+        // SAFETY: by the assert, the offsets follow the multipliers; the caller has the instruction set.
+        unsafe {
+            let offsets = load_four::<V>(packed.as_ptr().add(8 * V::BYTES));
+            for p in 0..V::PIXELS {
+                for v in 0..4 {
+                    sums[p][v] = V::scale_and_add(sums[p][v], multipliers[v], offsets[v], bounds);
+                }
+            }
+        }
+    } else {
+        for p in 0..V::PIXELS {
+            for v in 0..4 {
+                // SAFETY: the caller has the instruction set.
+                sums[p][v] = unsafe { V::scale(sums[p][v], multipliers[v], true, bounds) };
+            }
+        }
+    }
     // SAFETY: the caller has the instruction set.
-    let mut results = [unsafe { scales.requantize(sums[0]) }; MAX_PIXELS];
+    let mut results = [unsafe { narrow::<V>(sums[0], bounds) }; MAX_PIXELS];
     for p in 1..V::PIXELS {
         // SAFETY: the caller has the instruction set.
-        results[p] = unsafe { scales.requantize(sums[p]) };
+        results[p] = unsafe { narrow::<V>(sums[p], bounds) };
     }
     results
+}
+
+/// Scaled words to bytes in channel order.
+///
+/// Safety: the processor has `V`'s instruction set.
+#[inline(always)]
+unsafe fn narrow<V: Vectors>([a, b, c, d]: [V::Word; 4], bounds: V::Bounds) -> V::Word {
+    // SAFETY: the caller's promise.
+    unsafe { V::whole(V::half(a, b, bounds), V::half(c, d, bounds), bounds) }
 }

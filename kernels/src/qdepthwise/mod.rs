@@ -18,12 +18,12 @@ mod avx512vnni;
 mod avxvnni;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
-#[cfg(target_arch = "x86_64")]
-mod scales;
-#[cfg(target_arch = "x86_64")]
-mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
+#[cfg(target_arch = "x86_64")]
+mod windows;
 
 #[cfg(target_arch = "x86_64")]
 use avx2::Avx2;
@@ -127,11 +127,11 @@ impl QDepthwise {
         let layout = match self.variant {
             Variant::Scalar => 0x200,
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => 0x210 + u32::from(blocked::repeats_channels::<Avx2>(self)),
+            Variant::Avx2 => 0x210 + blocked::form::<Avx2>(self),
             #[cfg(target_arch = "x86_64")]
-            Variant::AvxVnni => 0x230 + u32::from(blocked::repeats_channels::<AvxVnni>(self)),
+            Variant::AvxVnni => 0x230 + blocked::form::<AvxVnni>(self),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512Vnni => 0x220 + u32::from(blocked::repeats_channels::<Avx512Vnni>(self)),
+            Variant::Avx512Vnni => 0x220 + blocked::form::<Avx512Vnni>(self),
         };
         layout + if self.offsets { 8 } else { 0 }
     }
@@ -197,6 +197,19 @@ impl QDepthwise {
             Variant::AvxVnni => blocked::scratch_len::<AvxVnni>(self),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni => blocked::scratch_len::<Avx512Vnni>(self),
+        }
+    }
+
+    /// Parts of threads best start at rows that are multiples of this.
+    pub fn grain(&self) -> usize {
+        match self.variant {
+            Variant::Scalar => 1,
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => blocked::grain::<Avx2>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni => blocked::grain::<AvxVnni>(self),
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni => blocked::grain::<Avx512Vnni>(self),
         }
     }
 

@@ -112,6 +112,21 @@ fn channels_around_vectors() {
     }
 }
 
+/// Pairs of lines, several in the pieces of a vector, and what is left of both.
+#[test]
+fn pairs_and_pieces_of_lines() {
+    for c in [4, 8, 16, 24, 32, 48, 64, 80] {
+        for k in [3, 5] {
+            for (h, w) in [(1, 4), (2, 1), (3, 5), (5, 2), (7, 9), (8, 3), (11, 6), (18, 7)] {
+                for stride in [1, 2] {
+                    let s = fit(shape(c, h, w, [k, k]), [stride; 2], [1, 1], [k / 2; 2]);
+                    check(s, c % 3, (c + h) as u64);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn kernels_strides_dilations() {
     for c in [16, 32, 40, 72] {
@@ -134,9 +149,11 @@ fn wide_rows_and_batches() {
         let mut s = fit(shape(c, 4, w, [3, 3]), [1, 1], [1, 1], [1, 1]);
         s.n = 3;
         check(s, 0, w as u64);
-        let mut s = fit(shape(c, 5, w, [5, 5]), [2, 2], [1, 1], [2, 2]);
-        s.n = 2;
-        check(s, 3, w as u64);
+        for stride in [1, 2] {
+            let mut s = fit(shape(c, 5, w, [5, 5]), [stride; 2], [1, 1], [2, 2]);
+            s.n = 2;
+            check(s, 3, w as u64);
+        }
     }
 }
 
@@ -213,19 +230,31 @@ fn image_smaller_than_kernel() {
 
 #[test]
 fn saturates_both_ways() {
-    let s = fit(shape(40, 5, 5, [3, 3]), [1, 1], [1, 1], [1, 1]);
-    for (bias, multiplier) in
-        [(i32::MAX / 2, 1.0), (i32::MIN / 2, 1.0), (i32::MAX / 2, 1e30), (i32::MIN / 2, 1e30)]
-    {
-        let mut d = data(&s, &mut Random::new(9));
-        d.bias.fill(bias);
-        d.multiplier.fill(multiplier);
-        let out = Output { zero_point: 10, min: 1, max: 254 };
-        on_every_isa(|isa| {
-            let y = output(&QDepthwise::new(isa, s, 7, out, s.c), &d, 2);
-            let expected = if bias > 0 { 254 } else { 1 };
-            assert!(y.iter().all(|&v| v == expected), "{isa}");
-        });
+    for (bias, multiplier) in [
+        (i32::MAX / 2, 0.999_999_94),
+        (i32::MIN / 2, 0.999_999_94),
+        (i32::MAX / 2, 1.0),
+        (i32::MIN / 2, 1.0),
+        (i32::MAX / 2, 1e30),
+        (i32::MIN / 2, 1e30),
+        (i32::MIN / 2, -3.0),
+    ] {
+        for k in [3, 5, 4] {
+            let s = fit(shape(40, 5, 5, [k, k]), [1, 1], [1, 1], [1, 1]);
+            let mut d = data(&s, &mut Random::new(9));
+            d.bias.fill(bias);
+            // Of the block's channels only one has a large multiplier.
+            d.multiplier.fill(0.5);
+            d.multiplier[3] = multiplier;
+            let out = Output { zero_point: 10, min: 1, max: 254 };
+            on_every_isa(|isa| {
+                let y = output(&QDepthwise::new(isa, s, 7, out, s.c), &d, 2);
+                for (i, &v) in y.iter().enumerate() {
+                    let up = (bias > 0) == (d.multiplier[i % 40] > 0.0);
+                    assert_eq!(v, if up { 254 } else { 1 }, "{isa}");
+                }
+            });
+        }
     }
 }
 

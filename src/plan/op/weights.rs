@@ -65,7 +65,7 @@ integer! {
             QConv::by_columns(self).then_some(self)
         }
     }
-    QDepthwise, |_| 1, |_| 1, {}
+    QDepthwise, |_| 1, QDepthwise::grain, {}
     QConvTranspose, |_| 1, |_| 1, {}
 }
 

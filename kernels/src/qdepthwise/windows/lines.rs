@@ -1,0 +1,101 @@
+//! Some lines of one block of channels: where they are read and written, and what computes them.
+
+use super::super::QDepthwise;
+use super::super::vectors::Vectors;
+use super::Windows;
+
+/// Most rows of the image under the lines of one piece.
+pub(super) const ROWS: usize = 6;
+
+/// What all parts of one call share.
+pub(crate) struct Call<'a, V: Vectors> {
+    pub conv: &'a QDepthwise,
+    pub windows: &'a Windows,
+    pub bounds: V::Bounds,
+    /// What lies beside the image: as many bytes as a row, and a vector.
+    pub border: *const u8,
+    pub x: &'a [u8],
+    /// Room for a tile's columns, then for the outer words of each line.
+    pub words: *mut u8,
+}
+
+/// Channels that are computed together.
+pub(crate) struct Block<'a> {
+    /// The first.
+    pub c0: usize,
+    pub channels: usize,
+    /// Pieces of a vector that hold these channels of different lines.
+    pub pieces: usize,
+    /// Parts of its weights.
+    pub parts: usize,
+    /// Some multiplier is 1 or more, or no number.
+    pub large: bool,
+    pub quarters: &'a [u8],
+}
+
+/// Lines of the output that are computed together.
+pub(crate) struct Span<'a> {
+    pub block: &'a Block<'a>,
+    pub image: usize,
+    /// The first.
+    pub oy: usize,
+    /// Lines of each piece, and all of them.
+    pub each: usize,
+    pub count: usize,
+}
+
+/// Computes some of the lines from `oy` of an image on, where there are `left`, and returns how many; `y` starts with the
+/// first output.
+///
+/// Safety: the processor has `V`'s instruction set; `block` is one of `call.conv`, whose input is `call.x`.
+#[inline(always)]
+pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
+    call: &Call<'_, V>,
+    block: &Block<'_>,
+    [image, oy, left]: [usize; 3],
+    y: &mut [u8],
+) -> usize {
+    let (conv, s) = (call.conv, &call.conv.shape);
+    let streams = V::STREAMS && K == 3 && block.parts <= 1 && !block.large;
+    let each = if S == 1 && !streams && left > block.pieces { 2 } else { 1 };
+    let count = left.min(each * block.pieces);
+    assert!(y.len() >= ((count * s.ow) - 1) * conv.y_stride + block.channels);
+    assert!(block.quarters.len() >= 4 * call.windows.quarter() && block.channels <= V::BYTES / block.pieces);
+    let span = Span { block, image, oy, each, count };
+    let y = y.as_mut_ptr();
+    // SAFETY: the caller's promise; the block's weights are there, and `count` lines of the output.
+    unsafe {
+        if streams {
+            match block.pieces {
+                1 => V::stream::<S, 1>(call, &span, y),
+                2 => V::stream::<S, 2>(call, &span, y),
+                _ => V::stream::<S, 4>(call, &span, y),
+            }
+        } else {
+            V::tiles::<K, S>(call, &span, y);
+        }
+    }
+    count
+}
+
+/// Where the rows under the lines of each piece are.
+#[inline(always)]
+pub(super) fn rows<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+) -> [[*const u8; PIECES]; ROWS] {
+    let s = &call.conv.shape;
+    let mut rows = [[call.border; PIECES]; ROWS];
+    for piece in 0..PIECES {
+        // Pieces behind the last line compute that again, and rows behind the last have weights of 0.
+        let first = (span.oy + (piece * span.each).min(span.count - 1)) * S;
+        for (r, row) in rows.iter_mut().enumerate().take(K + 1) {
+            let iy = (first + r.min(K + span.each - 2)).wrapping_sub(s.pad[0]);
+            if iy < s.h {
+                let start = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
+                row[piece] = call.x.as_ptr().wrapping_add(start);
+            }
+        }
+    }
+    rows
+}

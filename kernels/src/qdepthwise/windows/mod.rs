@@ -1,0 +1,297 @@
+//! Depthwise convolution with windows of 3x3 and 5x5, stride 1 or 2, of filters without offsets.
+//!
+//! Words of columns are made in scratch, tile by tile, for pairs of output lines (stride 1), so that words of four rows
+//! serve both: for 3x3 the rows 0 to 3 under the pair, met by weights `(w0, w1, w2, 0)` for the upper line and
+//! `(0, w0, w1, w2)` for the lower; for 5x5 the rows 1 to 4, met by `(w1, w2, w3, w4)` and `(w0, w1, w2, w3)`. What 5x5
+//! then lacks is one outer row for each line (0 and 5). Its words hold four columns: a window's five columns lie in two
+//! of them, wherever it starts, and meet the weights of that phase. So 25 taps are seven words, where columns of rows
+//! alone would take ten. Lines at stride 2 are computed one by one, with the words of the upper line. Words of two taps
+//! (AVX2) hold all rows of a pair.
+//!
+//! Where there are registers for it, 3x3 goes line by line through a stream in registers instead (`stream.rs`).
+//!
+//! What a vector of outputs (64 on AVX-512) costs in instructions, besides loads and stores: to make words 8 (3x3 stream,
+//! 16 at stride 2) or 6 (5x5, 20 at stride 2), products 12 or 28, to requantize 19. Four of these can be done at a time,
+//! but only two products: 576 multiply-adds in 10 cycles, 1600 in 16. Reached are 13 and 21 to 24 (see
+//! `docs/performance.md`): 29 % and 45 % of what products alone would take.
+//!
+//! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many pairs of
+//! lines.
+//!
+//! Lines go block by block of channels in bands of some hundred pixels, so that weights are read from the first cache.
+//!
+//! Packed, per block: 64 bytes of which the first is the number of its parts and the second says whether some multiplier
+//! is large; then for each of the four vectors of words its bias i32, multiplier f32, and for each part the words for
+//! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`.
+
+mod lines;
+mod stream;
+mod tile;
+
+pub(super) use lines::{Call, Span};
+pub(super) use stream::stream;
+pub(super) use tile::tiles;
+
+use super::QDepthwise;
+use super::vectors::{Vectors, channel_of_word, part_of};
+use crate::{ConvShape, Filter};
+use std::ops::Range;
+
+/// Bytes of words that are worked on at a time: well within a first-level cache.
+const TILE_BYTES: usize = 24 << 10;
+
+/// Output pixels of a band, for which a block's weights are read from a far cache once.
+const BAND: usize = 256;
+
+/// Bytes of the image under a band, which go through the first cache for each block.
+const BAND_BYTES: usize = 128 << 10;
+
+/// Bytes in front of a block's words.
+const BLOCK_HEADER: usize = 64;
+
+/// How rows of a window become words.
+#[derive(Clone, Copy)]
+struct Words {
+    /// Words of a column.
+    groups: usize,
+    /// Each line has an outer row: its words hold four columns.
+    outer: bool,
+}
+
+impl Words {
+    /// For words of `taps` bytes and windows `k` high.
+    #[inline(always)]
+    const fn new(taps: usize, k: usize) -> Words {
+        let outer = taps == 4 && k == 5;
+        Words { groups: if outer { 1 } else { (k + 1).div_ceil(taps) }, outer }
+    }
+}
+
+/// Lines whose weights are packed.
+#[inline(always)]
+const fn lines(stride: usize) -> usize {
+    3 - stride
+}
+
+/// Places, modulo four columns, where windows start.
+#[inline(always)]
+const fn phases(stride: usize) -> usize {
+    4 / stride
+}
+
+/// Sizes that follow from a shape.
+pub(super) struct Windows {
+    /// Channels.
+    c: usize,
+    /// Bytes of a row of the image, and a vector.
+    border_len: usize,
+    /// Height and width of a window.
+    k: usize,
+    stride: usize,
+    words: Words,
+    /// Bytes of a vector.
+    bytes: usize,
+    /// The most parts that a weight has.
+    parts: usize,
+    /// Vectors of weights of one part, in one of four vectors of words.
+    part: usize,
+    /// Output pixels of a tile: a multiple of four.
+    tile: usize,
+    /// Bytes of a tile's columns.
+    columns_len: usize,
+    /// Bytes of one line's outer words in a tile.
+    outer_len: usize,
+}
+
+impl Windows {
+    /// `None` if the shape's windows are others, or filters have offsets.
+    pub fn new<V: Vectors>(conv: &QDepthwise) -> Option<Windows> {
+        let s = &conv.shape;
+        let ([k, kw], [stride, right]) = (s.kernel, s.strides);
+        // One or two channels go further with neighbouring pixels in a vector.
+        let few = s.c <= 2 && stride == 1;
+        if conv.offsets
+            || !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
+            || s.dilations != [1, 1]
+            || few
+        {
+            return None;
+        }
+        let words = Words::new(V::TAPS, k);
+        let outer = if words.outer { lines(stride) * phases(stride) * 2 } else { 0 };
+        let part = lines(stride) * words.groups * k + outer;
+        let quad = 4 * V::BYTES;
+        let tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * (words.groups * stride)) / 4 * 4);
+        let columns_len = ((tile - 1) * stride + k) * words.groups * quad;
+        let outer_len = if words.outer { ((tile - 1) * stride / 4 + 2) * quad } else { 0 };
+        let parts = if V::WIDE_WEIGHTS { 1 } else { conv.parts };
+        Some(Windows {
+            c: s.c,
+            border_len: (s.w * s.c + V::BYTES).next_multiple_of(64),
+            k,
+            stride,
+            words,
+            bytes: V::BYTES,
+            parts,
+            part,
+            tile,
+            columns_len,
+            outer_len,
+        })
+    }
+
+    /// Which of the packed layouts: the one for pairs of lines, or for lines at stride 2.
+    pub fn form(&self) -> u32 {
+        1 + self.stride as u32
+    }
+
+    /// Lines of the output that are computed together at most.
+    pub fn grain(&self) -> usize {
+        lines(self.stride) * self.pieces(self.c.clamp(1, self.bytes))
+    }
+
+    /// Bytes of one of four vectors of words, with its weights.
+    fn quarter(&self) -> usize {
+        (2 + self.parts * self.part) * self.bytes
+    }
+
+    fn block_bytes(&self) -> usize {
+        BLOCK_HEADER + 4 * self.quarter()
+    }
+
+    pub fn packed_len(&self) -> usize {
+        self.c.div_ceil(self.bytes) * self.block_bytes()
+    }
+
+    /// A row of the border, a tile's words, and what aligning them may cost.
+    pub fn scratch_len(&self) -> usize {
+        self.border_len + self.columns_len + lines(self.stride) * self.outer_len + 64
+    }
+
+    /// Lines of a band.
+    fn band(&self, s: &ConvShape) -> usize {
+        let most = 1 + BAND_BYTES / (self.stride * s.w * s.c).max(1);
+        (BAND / s.ow).clamp(1, most).next_multiple_of(self.grain())
+    }
+
+    /// Pieces of a vector that each hold `channels`.
+    fn pieces(&self, channels: usize) -> usize {
+        self.bytes / 16 / channels.div_ceil(16)
+    }
+
+    pub fn pack<V: Vectors>(&self, conv: &QDepthwise, filter: &Filter<'_>, packed: &mut [u8]) {
+        packed[..self.packed_len()].fill(0);
+        let blocks = packed.chunks_exact_mut(self.block_bytes());
+        for (c0, packed) in (0..self.c).step_by(V::BYTES).zip(blocks) {
+            let channels = (self.c - c0).min(V::BYTES);
+            let piece = V::BYTES / self.pieces(channels);
+            let (header, quarters) = packed.split_at_mut(BLOCK_HEADER);
+            for i in 0..V::BYTES {
+                let within = channel_of_word::<V>(i) % piece;
+                if within >= channels {
+                    continue;
+                }
+                let (c, words) = (c0 + within, V::BYTES / 4);
+                let (quarter, word) = (&mut quarters[i / words * self.quarter()..], i % words);
+                let mut put = |at: usize, bytes: [u8; 4]| {
+                    quarter[at * V::BYTES + 4 * word..][..4].copy_from_slice(&bytes);
+                };
+                put(0, conv.folded_bias(filter, c).to_le_bytes());
+                put(1, filter.multiplier[c].to_le_bytes());
+                let size = filter.multiplier[c].abs();
+                if size >= 1.0 || size.is_nan() {
+                    header[1] = 1;
+                }
+                for at in 0..self.part {
+                    let mut left = self.taps(V::TAPS, at).map(|tap| match tap {
+                        Some(tap) => conv.weight(filter, c, tap),
+                        None => 0,
+                    });
+                    for part in 0..self.parts {
+                        let taps = part_of::<V>(&mut left);
+                        if taps != [0; 4] {
+                            header[0] = header[0].max(part as u8 + 1);
+                        }
+                        put(2 + part * self.part + at, V::weights(taps));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The taps of a window in weight word `at` of a part; the first `n` of four count.
+    fn taps(&self, n: usize, at: usize) -> [Option<usize>; 4] {
+        let (k, lines, phases) = (self.k, lines(self.stride), phases(self.stride));
+        let columns = lines * self.words.groups * k;
+        [0, 1, 2, 3].map(|t| {
+            if at >= columns {
+                let (line, phase, half) =
+                    ((at - columns) / (2 * phases), (at - columns) / 2 % phases, (at - columns) % 2);
+                let kx = (4 * half + t).checked_sub(phase * self.stride).filter(|&kx| kx < k)?;
+                return Some(if line == 0 { kx } else { (k - 1) * k + kx });
+            }
+            let (group, kx, line) = (at / (k * lines), at / lines % k, at % lines);
+            let first = usize::from(self.words.outer);
+            let ky = (first + group * n + t).checked_sub(line).filter(|&ky| t < n && ky < k)?;
+            Some(ky * k + kx)
+        })
+    }
+}
+
+/// Safety: the processor has `V`'s instruction set; `windows` are those of `conv`, and the slices are as
+/// [`QDepthwise::run`] has checked them.
+#[inline(always)]
+pub(super) unsafe fn run<V: Vectors>(
+    conv: &QDepthwise,
+    windows: &Windows,
+    packed: &[u8],
+    x: &[u8],
+    y: &mut [u8],
+    rows: Range<usize>,
+    scratch: &mut [u8],
+) {
+    let s = &conv.shape;
+    let aligned = scratch.as_ptr().align_offset(64).min(64);
+    let (border, words) = scratch[aligned..].split_at_mut(windows.border_len);
+    border.fill(conv.x_zero_point);
+    let words = words[..windows.columns_len + lines(windows.stride) * windows.outer_len].as_mut_ptr();
+    let border = border.as_ptr();
+    // SAFETY: the caller has the instruction set.
+    let call = unsafe { lines::Call::<V> { conv, windows, bounds: V::bounds(conv.out), border, x, words } };
+    let line = s.ow * conv.y_stride;
+    let band = windows.band(s);
+    let first = rows.start;
+    let mut row = first;
+    while row < rows.end {
+        let (image, oy) = (row / s.oh, row % s.oh);
+        let count = band.min(rows.end - row).min(s.oh - oy);
+        let blocks = packed[..windows.packed_len()].chunks_exact(windows.block_bytes());
+        for (c0, packed) in (0..s.c).step_by(V::BYTES).zip(blocks) {
+            let channels = (s.c - c0).min(V::BYTES);
+            let (header, quarters) = packed.split_at(BLOCK_HEADER);
+            let block = lines::Block {
+                c0,
+                channels,
+                pieces: windows.pieces(channels),
+                parts: usize::from(header[0]).min(windows.parts),
+                large: header[1] != 0,
+                quarters,
+            };
+            let mut done = 0;
+            while done < count {
+                let y = &mut y[(row - first + done) * line + c0..];
+                let at = [image, oy + done, count - done];
+                // SAFETY: the caller's promise.
+                done += unsafe {
+                    match (windows.k, windows.stride) {
+                        (3, 1) => lines::compute::<V, 3, 1>(&call, &block, at, y),
+                        (3, _) => lines::compute::<V, 3, 2>(&call, &block, at, y),
+                        (_, 1) => lines::compute::<V, 5, 1>(&call, &block, at, y),
+                        _ => lines::compute::<V, 5, 2>(&call, &block, at, y),
+                    }
+                };
+            }
+        }
+        row += count;
+    }
+}
