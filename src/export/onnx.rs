@@ -98,7 +98,7 @@ pub(super) fn write(graph: &Graph) -> Result<Vec<u8>, ExportError> {
 pub(super) struct Reach {
     /// The names under which tensors are there: floats, or integers as the graph has them.
     stored: HashMap<(TensorId, Layout), String>,
-    /// The names of what 8-bit tensors stand for.
+    /// The names of what integers stand for.
     reals: HashMap<(TensorId, Layout), String>,
     /// Nodes of the graph, by their place.
     pub nodes: HashSet<usize>,
@@ -265,20 +265,18 @@ impl<'g> Writer<'g> {
         Ok(to.to_string())
     }
 
-    /// The name of a tensor's reals, in one layout: 8-bit integers are dequantized.
+    /// The name of a tensor's reals, in one layout: integers of 8 and 16 bits are dequantized.
     pub fn real(&mut self, id: TensorId, layout: Layout) -> Result<String, Stop> {
         let tensor = self.graph.tensor(id);
-        let Some(quant) = tensor.quant.clone().filter(|_| tensor.dtype.is_8bit()) else {
-            return self.stored(id, layout);
-        };
+        let Some(quant) = codes(tensor).cloned() else { return self.stored(id, layout) };
         if let Some(name) = self.reach.reals.get(&(id, layout)) {
             return Ok(name.clone());
         }
-        let codes = self.stored(id, layout)?;
-        let real = self.fresh(&format!("{codes}/real"));
+        let stored = self.stored(id, layout)?;
+        let real = self.fresh(&format!("{stored}/real"));
         let name = tensor.name.clone();
         let quant = Quant { axis: quant.axis.map(|a| layout.axis(a)), ..quant };
-        self.convert("DequantizeLinear", codes, real.clone(), &name, tensor.dtype, &quant)?;
+        self.convert("DequantizeLinear", stored, real.clone(), &name, tensor.dtype, &quant)?;
         self.reach.reals.insert((id, layout), real.clone());
         Ok(real)
     }
@@ -319,7 +317,7 @@ impl<'g> Writer<'g> {
         self.reach.stored.insert((id, layout), name);
     }
 
-    /// The output of an operator on reals: clamped, and quantized if the graph has it in 8 bits.
+    /// The output of an operator on reals: clamped, and quantized if the graph has it in 8 or 16 bits.
     pub fn computed(
         &mut self,
         op: &str,
@@ -330,7 +328,7 @@ impl<'g> Writer<'g> {
     ) -> Result<(), Stop> {
         let (id, layout) = out;
         let tensor = self.graph.tensor(id);
-        let quant = tensor.quant.clone().filter(|_| tensor.dtype.is_8bit());
+        let quant = codes(tensor).cloned();
         let (name, dtype) = (tensor.name.clone(), tensor.dtype);
         let to = self.make(id, layout);
         let real = if quant.is_some() { self.fresh(&format!("{name}/float")) } else { to.clone() };
@@ -447,6 +445,11 @@ impl<'g> Writer<'g> {
             r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
         }
     }
+}
+
+/// How the integers of an activation stand for reals.
+pub(super) fn codes(tensor: &Tensor) -> Option<&Quant> {
+    tensor.quant.as_ref().filter(|_| matches!(tensor.dtype, DType::U8 | DType::I8 | DType::I16))
 }
 
 /// Integers of up to 32 bits in their type; what leaves it is cut off. `None`: it is no such type.

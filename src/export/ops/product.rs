@@ -94,21 +94,31 @@ pub(super) fn known_integers(tensor: &Tensor) -> Option<Vec<i32>> {
 /// The bias, dequantized if it is of integers: these are steps of the sums.
 fn bias(w: &mut Writer, n: &NodeView) -> Result<Option<String>, Stop> {
     let Some(b) = n.node.input(2) else { return Ok(None) };
-    let (tensor, name) = (w.graph.tensor(b), w.stored(b, Layout::Plain)?);
-    if tensor.dtype == DType::I64 {
-        return Err(Stop::because("ONNX has no bias of 64-bit integers; keep the .8va file"));
-    }
-    if tensor.dtype != DType::I32 {
-        return Ok(Some(name));
+    let tensor = w.graph.tensor(b);
+    if !matches!(tensor.dtype, DType::I32 | DType::I64) {
+        return w.stored(b, Layout::Plain).map(Some);
     }
     let steps = n.tensor(0)?.quant.as_ref().and_then(|q| q.single()).zip(n.tensor(1)?.quant.clone());
     let ((x, _), quant) = steps.ok_or_else(|| Stop::because("the steps of its bias are not known"))?;
     let scale: Vec<f32> = quant.scale.iter().map(|s| x * s).collect();
+    if tensor.dtype == DType::I64 {
+        return wide_bias(w, n, &scale).map(Some);
+    }
+    let name = w.stored(b, Layout::Plain)?;
     let zero_point = vec![0; scale.len()];
     let quant = Quant { axis: quant.axis.map(|_| 0), scale, zero_point };
     let real = w.fresh(&format!("{name}/real"));
     w.convert("DequantizeLinear", name, real.clone(), &tensor.name, DType::I32, &quant)?;
     Ok(Some(real))
+}
+
+/// The reals of a bias of 64-bit integers, which ONNX does not dequantize.
+fn wide_bias(w: &mut Writer, n: &NodeView, scale: &[f32]) -> Result<String, Stop> {
+    let name = format!("{}/real", n.tensor(2)?.name);
+    let steps = n.constant(2)?.to_vec::<i64>();
+    let reals = steps.iter().zip(scale.iter().cycle()).map(|(&v, &s)| (v as f64 * f64::from(s)) as f32);
+    let reals: Vec<f32> = reals.collect();
+    Ok(w.initializer(&name, DType::F32, &[reals.len()], &Data::from_slice(&reals)))
 }
 
 fn pair(name: &str, v: [usize; 2]) -> AttributeProto {

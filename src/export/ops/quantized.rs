@@ -2,7 +2,7 @@
 
 use super::super::Stop;
 use super::super::messages::{code, int};
-use super::super::onnx::{Layout, Writer, integers};
+use super::super::onnx::{Layout, Writer, codes, integers};
 use super::NodeView;
 use super::elementwise::layout;
 use crate::graph::*;
@@ -15,8 +15,8 @@ pub(super) fn convert(w: &mut Writer, n: &NodeView) -> Result<(), Stop> {
     let turned = |q: &Quant| Quant { axis: q.axis.map(|a| layout.axis(a)), ..q.clone() };
     let real = match &from.quant {
         Some(quant) if is_constant(w, x) => constant_real(w, x, quant)?,
-        // The form that fits is one of 8 bits, which others may need too.
-        Some(quant) if !from.dtype.is_8bit() => {
+        // Integers of 32 bits.
+        Some(quant) if codes(from).is_none() => {
             let codes = w.stored(x, layout)?;
             let real = w.fresh(&format!("{codes}/real"));
             w.convert("DequantizeLinear", codes, real.clone(), &from.name, from.dtype, &turned(quant))?;

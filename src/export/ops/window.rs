@@ -19,6 +19,12 @@ pub(super) fn pool(w: &mut Writer, n: &NodeView, op: &Pool) -> Result<(), Stop> 
         attributes.push(pair("dilations", op.dilations));
     }
     let (x, y) = (n.input(0)?, n.out());
+    let narrow = n.tensor(0)?.dtype == DType::I16;
+    if op.kind == PoolKind::Max && narrow {
+        // ONNX Runtime finds the greatest of floats, and of bytes.
+        let x = w.real(x, Layout::Nchw)?;
+        return w.computed("MaxPool", &[x], attributes, (y, Layout::Nchw), Clamp::NONE);
+    }
     if op.kind == PoolKind::Max {
         let x = w.stored(x, Layout::Nchw)?;
         let to = w.make(y, Layout::Nchw);
@@ -86,7 +92,7 @@ pub(super) fn resize(w: &mut Writer, n: &NodeView, op: &Resize) -> Result<(), St
         text("coordinate_transformation_mode", op.coord.name()),
         text("nearest_mode", op.nearest.name()),
     ];
-    resized(w, n, attributes, op.mode == ResizeMode::Nearest)
+    resized(w, n, attributes, op.mode == ResizeMode::Nearest && n.tensor(0)?.dtype != DType::I16)
 }
 
 pub(super) fn resample(w: &mut Writer, n: &NodeView, op: &Resample) -> Result<(), Stop> {
