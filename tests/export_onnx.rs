@@ -6,7 +6,7 @@ use common::{integer, nets, recurrent, shared};
 use ottava::graph::*;
 use ottava::import::onnx::proto::{ModelProto, ValueInfoProto};
 use ottava::import::{self, ImportOptions, onnx};
-use ottava::{Model, SessionOptions, export, optimize};
+use ottava::{Limits, Model, SessionOptions, export, format, optimize};
 use prost::Message;
 
 /// Outputs for noise, as bytes with their types; the second run's, so that states count.
@@ -334,6 +334,27 @@ fn scales_along_another_axis_are_refused() {
         let error = export::to_onnx(&graph).unwrap_err().to_string();
         assert!(error.ends_with("needs one scale, or one for each row"), "{error}");
     }
+}
+
+/// Files that say other things than their writer meant, and still make a model.
+#[test]
+fn damaged_files_never_panic() {
+    let limits = Limits { nodes: 64, tensors: 256, ..Limits::default() };
+    let mut models = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds")).unwrap() {
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        for at in 16..file.len() {
+            for byte in [file[at].wrapping_add(1), file[at] ^ 0x80, 2, 255] {
+                let mut damaged = file.clone();
+                damaged[at] = byte;
+                format::reseal(&mut damaged);
+                let Ok(model) = Model::from_bytes(damaged, &limits) else { continue };
+                models += 1;
+                let _ = export::to_onnx(model.graph());
+            }
+        }
+    }
+    assert!(models > 1000, "{models}");
 }
 
 #[test]
