@@ -112,7 +112,7 @@ pub(super) fn dequantized(info: &Info) -> Result<Vec<f32>, Stop> {
     let codes = codes(info)?;
     let real = |(i, q): (usize, i16)| {
         let c = channel(quant, &dims, i);
-        (i32::from(q) - quant.zero_point[c]) as f32 * quant.scale[c]
+        (i64::from(q) - i64::from(quant.zero_point[c])) as f32 * quant.scale[c]
     };
     Ok(codes.into_iter().enumerate().map(real).collect())
 }
