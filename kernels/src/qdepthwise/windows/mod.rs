@@ -10,10 +10,11 @@
 //!
 //! Where there are registers for it, 3x3 goes line by line through a stream in registers instead (`stream.rs`).
 //!
-//! What a vector of outputs (64 on AVX-512) costs in instructions, besides loads and stores: to make words 8 (3x3 stream,
-//! 16 at stride 2) or 6 (5x5, 20 at stride 2), products 12 or 28, to requantize 19. Four of these can be done at a time,
-//! but only two products: 576 multiply-adds in 10 cycles, 1600 in 16. Reached are 13 and 21 to 24 (see
-//! `docs/performance.md`): 29 % and 45 % of what products alone would take.
+//! What a vector of outputs (64 on AVX-512) costs in instructions, besides loads and stores: to make words 8 (3x3
+//! stream, 16 at stride 2) or 6 (5x5, 20 at stride 2), products 12 or 28, to requantize 19. Four of these can be done at
+//! a time, but only two products: 576 multiply-adds in 10 cycles, 1600 in 16. With 64 channels to a block a 3x3 stream
+//! reaches 13 (28x28x192: 32 % of what products of whole words take), 5x5 reaches 32 (14x14x480: 38 %); tables are in
+//! `docs/performance.md`.
 //!
 //! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many pairs of
 //! lines.
