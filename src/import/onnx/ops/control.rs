@@ -64,9 +64,15 @@ pub(super) fn repeat(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     attrs.finish()?;
     let rounds = match cx.optional(0)? {
         None => i64::MAX,
-        Some(id) => match cx.need_ints(id, "how often it runs")?[..] {
-            [n] => n,
-            _ => return Err(Stop::because("how often it runs is not one number")),
+        Some(id) => match cx.const_ints(id).as_deref() {
+            Some(&[n]) => n,
+            Some(_) => return Err(Stop::because("how often it runs is not one number")),
+            None => {
+                return Err(Stop::because(
+                    "how often it runs must be a constant of integers or follow from shapes, which are given when the \
+                     model is taken in (--shape NAME=AxB, ImportOptions::shapes)",
+                ));
+            }
         },
     };
     let mut going = match cx.optional(1)? {
