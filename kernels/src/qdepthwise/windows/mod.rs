@@ -111,10 +111,13 @@ impl Windows {
         let ([k, kw], [stride, right]) = (s.kernel, s.strides);
         // One or two channels go further with neighbouring pixels in a vector.
         let few = s.c <= 2 && stride == 1;
+        // At stride 2 words of two taps are the same for one line as for any window, and tiles of two pixels go further.
+        let plain = V::TAPS == 2 && stride == 2 && s.c > V::BYTES;
         if conv.offsets
             || !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
             || s.dilations != [1, 1]
             || few
+            || plain
         {
             return None;
         }
