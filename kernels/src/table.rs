@@ -1,7 +1,6 @@
 //! Functions of one byte as tables of 256 entries: activations, requantization.
 
 use crate::Isa;
-use crate::copy::copy_blocks;
 
 /// `y[i] = table[x[i]]`, of the same length.
 pub fn table(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) {
@@ -14,30 +13,6 @@ pub fn table(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8]) {
     let _ = isa;
     for (y, &x) in y.iter_mut().zip(x) {
         *y = table[usize::from(x)];
-    }
-}
-
-/// The same for rows of `len` bytes, which start `stride` bytes apart in `y`.
-///
-/// Panics if `x` is not whole rows, or rows of `y` overlap or don't fit.
-pub fn table_rows(isa: Isa, table: &[u8; 256], x: &[u8], y: &mut [u8], [len, stride]: [usize; 2]) {
-    assert!(0 < len && len <= stride && x.len().is_multiple_of(len), "rows are whole and don't overlap");
-    let rows = x.len() / len;
-    assert!(rows == 0 || y.len() >= (rows - 1) * stride + len, "the output is too short");
-    // Short rows are looked up many at once: a vector that is not full takes as long as a full one, and longer to store.
-    const ROOM: usize = 2048;
-    if len > ROOM / 4 {
-        for (y, x) in y.chunks_mut(stride).zip(x.chunks_exact(len)) {
-            self::table(isa, table, x, &mut y[..len]);
-        }
-        return;
-    }
-    let mut room = [0; ROOM];
-    let many = ROOM / len;
-    for (y, x) in y.chunks_mut(many * stride).zip(x.chunks(many * len)) {
-        let room = &mut room[..x.len()];
-        self::table(isa, table, x, room);
-        copy_blocks(room, y, x.len() / len, len, len, stride);
     }
 }
 
@@ -97,34 +72,6 @@ mod avx512 {
 mod tests {
     use super::*;
     use crate::testing::{Random, on_every_isa};
-
-    #[test]
-    fn looks_up_rows() {
-        let mut random = Random::new(2);
-        let values: [u8; 256] = std::array::from_fn(|_| random.bits() as u8);
-        for (rows, len, stride) in [
-            (0, 3, 4),
-            (1, 1, 1),
-            (9, 1, 3),
-            (5, 16, 48),
-            (7, 64, 64),
-            (4, 65, 130),
-            (300, 16, 17),
-            (3, 700, 707),
-        ] {
-            let x = random.bytes(rows * len);
-            // The last row has no room behind it.
-            let mut expected = vec![99; (rows * stride).saturating_sub(stride - len)];
-            for (y, x) in expected.chunks_mut(stride).zip(x.chunks_exact(len)) {
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = values[usize::from(x)]);
-            }
-            on_every_isa(|isa| {
-                let mut y = vec![99; expected.len()];
-                table_rows(isa, &values, &x, &mut y, [len, stride]);
-                assert_eq!(y, expected, "{isa} {rows} rows of {len}, {stride} apart");
-            });
-        }
-    }
 
     #[test]
     fn looks_up() {

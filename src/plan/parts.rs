@@ -42,6 +42,10 @@ pub(super) fn blocks(dims: &[usize], axis: usize, size: usize) -> (usize, usize)
     (outer.iter().product(), inner.iter().product::<usize>() * size)
 }
 
+/// Bytes of a line of cache. Shorter rows share their lines with others, which are written at another time: that costs
+/// more than copying.
+const LINE: usize = 64;
+
 /// All tensors of a graph with bound dimensions that are written as parts.
 pub(super) fn find(graph: &Graph) -> HashMap<TensorId, Part> {
     let mut parts = HashMap::new();
@@ -67,7 +71,8 @@ pub(super) fn find(graph: &Graph) -> HashMap<TensorId, Part> {
             let Some(dims) = part.shape.dims() else { break };
             let len = blocks(&dims, concat.axis, part.dtype.size()).1;
             // Kernels leave room between rows of the last dimension only.
-            let spaced = rows == 1 || dims.last().is_some_and(|n| n * part.dtype.size() == len);
+            let row = dims.last().map_or(0, |n| n * part.dtype.size());
+            let spaced = rows == 1 || row == len && len >= LINE;
             let written = makers[id.index()].is_some_and(|maker| op::leaves_room(graph, maker));
             if written && spaced && readers[id.index()] == 1 && alike(part, whole) && rows * len > 0 {
                 parts.insert(id, Part { whole: node.outputs[0], at, rows, len, stride });

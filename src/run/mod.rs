@@ -3,7 +3,6 @@
 
 mod bound;
 mod fold;
-mod habit;
 mod io;
 mod model;
 mod pool;

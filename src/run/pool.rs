@@ -1,6 +1,5 @@
 //! Threads: which steps are worth sharing out, and in how many units.
 
-use super::habit::Habit;
 use ottava_kernels::team::{Rows, Team};
 use std::io;
 use std::ops::Range;
@@ -20,7 +19,7 @@ const LONG_COST: u64 = 50_000_000;
 const OFTEN: Duration = Duration::from_micros(200);
 
 /// Behind a pause like this everything that a core had in its caches is gone, and each core that takes part fetches weights
-/// and code anew: a run of two milliseconds then takes 1.6 times the time of processors when two share it.
+/// and code anew: a run of two milliseconds then takes 1.25 to 1.7 times the CPU time when two share it.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The cost of a run, about three milliseconds, that is shared out even so.
 const WORTH_WAKING: u64 = 1_000_000_000;
@@ -31,23 +30,13 @@ pub(crate) struct Pool {
     team: Option<Team>,
     /// Helpers that sleep are woken in this run.
     wakes: bool,
-    /// This run is left to its caller, so that it can be compared with others.
-    alone: bool,
-    habit: Habit,
     /// When the last run ended.
     ended: Option<Instant>,
 }
 
-/// A run that has begun.
-pub(crate) struct Begun {
-    at: Option<Instant>,
-    /// It is compared with others.
-    counts: bool,
-}
-
 impl Pool {
     /// The caller's thread alone.
-    pub const SERIAL: Pool = Pool { team: None, wakes: false, alone: false, habit: Habit::NEW, ended: None };
+    pub const SERIAL: Pool = Pool { team: None, wakes: false, ended: None };
 
     /// A pool of `count` threads, the caller's among them (0 and 1: that alone).
     pub fn new(count: usize) -> io::Result<Pool> {
@@ -61,33 +50,22 @@ impl Pool {
 
     /// A run begins whose [shared](Self::shares) steps cost so much together. Helpers that sleep get up if they will be
     /// there in time, or be there for the runs that seem to follow.
-    pub fn begin(&mut self, cost: u64) -> Begun {
-        let Some(team) = self.team.as_ref().filter(|_| cost > 0) else {
-            return Begun { at: None, counts: false };
+    pub fn begin(&mut self, cost: u64) {
+        let Some(team) = &self.team else { return };
+        let worth = match self.ended.map(|ended| ended.elapsed()) {
+            Some(pause) if pause < OFTEN => 1,
+            Some(pause) if pause > PAUSE => WORTH_WAKING,
+            _ => LONG_COST,
         };
-        let now = Instant::now();
-        let pause = self.ended.map(|ended| now.duration_since(ended));
-        let often = pause.is_some_and(|pause| pause < OFTEN);
-        self.wakes = match pause {
-            Some(pause) if pause > PAUSE => cost >= WORTH_WAKING,
-            _ => cost >= LONG_COST || often,
-        };
-        let counts = often && cost < LONG_COST;
-        self.alone = counts && self.habit.is_alone(cost);
-        if self.wakes && !self.alone {
+        self.wakes = cost >= worth;
+        if self.wakes {
             team.wake();
         }
-        Begun { at: Some(now), counts }
     }
 
     /// That run is over.
-    pub fn end(&mut self, run: Begun) {
-        let Some(at) = run.at else { return };
-        let now = Instant::now();
-        self.ended = Some(now);
-        if run.counts {
-            self.habit.ran(now.duration_since(at));
-        }
+    pub fn end(&mut self) {
+        self.ended = self.team.as_ref().map(|_| Instant::now());
     }
 
     /// True if a step of this cost is shared out.
@@ -110,7 +88,7 @@ impl Pool {
 
     /// The team and the most units for a step of this cost, if it is shared out.
     pub fn sharing(&self, cost: u64) -> Option<(&Team, usize)> {
-        let team = self.team.as_ref().filter(|_| self.shares(cost) && !self.alone)?;
+        let team = self.team.as_ref().filter(|_| self.shares(cost))?;
         match (team.sleepers(), self.wakes) {
             (0, _) => {}
             (_, true) => team.wake(),

@@ -259,10 +259,10 @@ impl Session {
     pub fn run(&mut self) -> Result<()> {
         let Session { bound, arena, pool, .. } = self;
         let (plan, arena) = (&bound[0].plan, arena.as_mut());
-        let begun = pool.begin(plan.shared_cost);
+        pool.begin(plan.shared_cost);
         let mut steps = plan.steps.iter();
         let ran = steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
-        pool.end(begun);
+        pool.end();
         ran?;
         self.advance();
         Ok(())
@@ -320,7 +320,7 @@ impl Session {
     /// As [`Session::run`].
     pub fn run_timed(&mut self, see: &mut dyn FnMut(usize, Duration)) -> Result<()> {
         let (plan, arena) = (&self.bound[0].plan, self.arena.as_mut());
-        let begun = self.pool.begin(plan.shared_cost);
+        self.pool.begin(plan.shared_cost);
         let mut last = Instant::now();
         for step in &plan.steps {
             step.run(arena, &plan.constants, &self.pool)?;
@@ -329,7 +329,7 @@ impl Session {
             // What `see` takes is nobody's time.
             last = Instant::now();
         }
-        self.pool.end(begun);
+        self.pool.end();
         self.advance();
         Ok(())
     }

@@ -44,25 +44,9 @@ pub struct PackedWeights {
 /// the [spacing](NodeView::spacing).
 pub(super) fn leaves_room(graph: &Graph, node: &Node) -> bool {
     let Some(x) = node.input(0).map(|id| graph.tensor(id)) else { return false };
-    let same = x.dtype == graph.tensor(node.outputs[0]).dtype;
-    match &node.op {
-        Op::Conv(_) | Op::Linear(_) | Op::ConvTranspose(_) => {
-            same && matches!(x.dtype, DType::U8 | DType::F32)
-        }
-        Op::Pool(_) => same,
-        Op::Requantize(_) => true,
-        Op::Unary(_) if x.dtype == DType::U8 => true,
-        // Where a call for each row costs less than copying it.
-        Op::Unary(_) | Op::Quantize(_) => row_bytes(graph, node) >= 256,
-        _ => false,
-    }
-}
-
-/// Bytes of the last dimension of a node's output.
-fn row_bytes(graph: &Graph, node: &Node) -> usize {
-    let y = graph.tensor(node.outputs[0]);
-    let row = y.shape.dims().and_then(|dims| dims.last().copied());
-    row.unwrap_or(0).saturating_mul(y.dtype.size())
+    // Kernels of other types don't ask.
+    let types = x.dtype == graph.tensor(node.outputs[0]).dtype && matches!(x.dtype, DType::U8 | DType::F32);
+    types && matches!(node.op, Op::Conv(_) | Op::Linear(_) | Op::ConvTranspose(_) | Op::Pool(_))
 }
 
 /// Chooses the kernel of a node.
@@ -154,14 +138,11 @@ impl<'a> NodeView<'a> {
         self.graph.tensor(self.node.outputs[0])
     }
 
-    /// The first output as a part of another tensor, with room between its rows.
-    pub fn spaced(&self) -> Option<Part> {
-        self.parts.get(&self.node.outputs[0]).copied().filter(|part| part.rows > 1)
-    }
-
-    /// Elements from one row of the first output to the next, if a row has so many.
+    /// Elements from one row of the first output to the next, if a row has so many: more where it is a part of another
+    /// tensor.
     pub fn spacing(&self, row: usize) -> usize {
-        self.spaced().map_or(row, |part| part.stride / self.out().dtype.size())
+        let part = self.parts.get(&self.node.outputs[0]).filter(|part| part.rows > 1);
+        part.map_or(row, |part| part.stride / self.out().dtype.size())
     }
 
     /// The dimensions of a tensor.
@@ -320,21 +301,9 @@ pub(super) fn plan_elements(
     let (x, y) = (v.tensor(0)?.dtype.size(), v.out().dtype.size());
     let rows: usize = v.dims(v.out())?.iter().product();
     let cost = (rows as u64).saturating_mul(cost).saturating_add(moving(rows.saturating_mul(x + y)));
-    let inputs = [v.input(0)?];
-    let Some(Part { rows, len, stride, .. }) = v.spaced() else {
-        let run =
-            move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| run(&input[rows.start * x..], y);
-        let kernel = RowsCall { name, cost, rows, grain: ELEMENTS, stride: y, inputs: [0], run };
-        return Ok(Planned::step(kernel, &inputs, &v.node.outputs));
-    };
-    let row = len / y * x;
-    let run = move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| {
-        for (i, y) in rows.zip(y.chunks_mut(stride)) {
-            run(&input[i * row..], &mut y[..len]);
-        }
-    };
-    let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
-    Ok(Planned::step(kernel, &inputs, &v.node.outputs))
+    let run = move |rows: Range<usize>, [input]: [&[u8]; 1], y: &mut [u8]| run(&input[rows.start * x..], y);
+    let kernel = RowsCall { name, cost, rows, grain: ELEMENTS, stride: y, inputs: [0], run };
+    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }
 
 /// Outer, the axis, inner.

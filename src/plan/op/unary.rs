@@ -1,12 +1,11 @@
 //! Functions of one element: tables for bytes, written-out math for floats.
 
 use super::super::{PlanError, Planned, Planner};
-use super::{Affine, ELEMENTS, NodeView, Part, RowsCall, moving, plan_elements, q16, values, values_mut};
+use super::{Affine, NodeView, plan_elements, q16, values, values_mut};
 use crate::graph::{DType, Unary, UnaryKind};
 use ottava_kernels::cast::CastFrom;
-use ottava_kernels::table::{table, table_rows};
+use ottava_kernels::table::table;
 use ottava_kernels::unary::{UnaryFn, unary_f32, unary_f64};
-use std::ops::Range;
 
 fn function(op: &Unary) -> Option<UnaryFn> {
     let (alpha, beta) = (op.alpha, op.beta);
@@ -84,16 +83,7 @@ pub(super) fn plan_table(
     entries: [u8; 256],
 ) -> Result<Planned, PlanError> {
     let isa = p.isa;
-    let name = format!("{name} {isa}");
-    let Some(Part { rows, len, stride, .. }) = v.spaced() else {
-        return plan_elements(v, name, 0, move |x, y| table(isa, &entries, &x[..y.len()], y));
-    };
-    let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
-        table_rows(isa, &entries, &x[rows.start * len..rows.end * len], y, [len, stride]);
-    };
-    let (cost, grain) = (moving(2 * rows * len), ELEMENTS.div_ceil(len));
-    let kernel = RowsCall { name, cost, rows, grain, stride, inputs: [0], run };
-    Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
+    plan_elements(v, format!("{name} {isa}"), 0, move |x, y| table(isa, &entries, &x[..y.len()], y))
 }
 
 pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &Unary) -> Result<Planned, PlanError> {
