@@ -7,6 +7,9 @@ use DType::*;
 /// The element types of the node's outputs.
 pub(super) fn outputs(site: &Site) -> Rule<Vec<DType>> {
     let first = output(site)?;
+    if first == BF16 {
+        return Err("would give bf16, which only constants are: compute in f32".into());
+    }
     let other = |o: usize| match (&site.node.op, o) {
         (Op::DynamicQuantize(_), 1) => F32,
         (Op::IntegerLstm(_), 2) => I16,

@@ -14,8 +14,9 @@ fn an_operator_over_u8_is_an_integer_one() {
     assert_eq!(gives(linear.clone(), &[f(&[1, 4]), typed(DType::I8, &[2, 4])]), "f32 [1, 2]");
     refused(linear.clone(), &[typed(DType::I8, &[1, 4]), typed(DType::I8, &[2, 4])], "can't take i8");
     refused(linear.clone(), &[typed(DType::U8, &[1, 4]), f(&[2, 4])], "can't take u8");
-    let float_bias = [typed(DType::U8, &[1, 4]), typed(DType::I8, &[2, 4]), f(&[2])];
-    refused(linear, &float_bias, "it must be i32");
+    let [u8s, i8s] = [typed(DType::U8, &[1, 4]), typed(DType::I8, &[2, 4])];
+    assert_eq!(gives(linear.clone(), &[u8s.clone(), i8s.clone(), f(&[2])]), "u8 [1, 2]");
+    refused(linear, &[u8s, i8s, typed(DType::I64, &[2])], "it must be i32");
 }
 
 #[test]
