@@ -137,7 +137,7 @@ impl Correlation {
     /// The micro-kernels of so many panels (0: of one).
     fn rung(&self, ladder: &Ladder, panels: usize) -> &'static Rung {
         match (ladder.stream, ladder.slide) {
-            (Some(stream), _) if self.streams && panels == 2 && !self.layout.offsets => stream,
+            (Some(stream), _) if self.streams && panels == 2 => stream,
             (_, Some(slide)) if self.slides && panels == 1 => slide,
             _ => &ladder.rungs[panels.clamp(1, ladder.rungs.len()) - 1],
         }

@@ -66,7 +66,7 @@ pub(crate) struct Layout {
     pub tap_len: usize,
     x_zero_point: u8,
     /// There is an offset for every channel.
-    pub offsets: bool,
+    offsets: bool,
     /// What packed bytes start with, flags 0.
     header: [u8; HEADER],
 }

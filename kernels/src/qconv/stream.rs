@@ -5,7 +5,7 @@
 //! fill them. So the sums of two tiles are held at a time, half as many of each, and after every few lines of weights
 //! two rows of the tile before are finished.
 
-use super::layout::PANEL_HEADER;
+use super::layout::{COLUMNS, PANEL_HEADER};
 use super::requantize::{Epilogue, Requantize};
 use super::tile::{Columns16, Tiles, start, step};
 use std::ptr::null;
@@ -36,7 +36,7 @@ fn pieces(taps: usize, quads: usize) -> [Piece; PAIRS] {
     }
 }
 
-/// The micro-kernel of `MR` rows, at most 6, and 2 panels, without offsets. Panics if outputs are not bytes.
+/// The micro-kernel of `MR` rows, at most 6, and 2 panels. Panics if outputs are not bytes.
 ///
 /// # Safety
 /// As for [`TileFn`](super::tile::TileFn), and there is at least one tap.
@@ -47,19 +47,25 @@ pub(crate) unsafe fn stream<S: Columns16, const MR: usize>(t: &Tiles<'_>) {
     let Epilogue::Bytes(out) = *t.out else { panic!("streams make bytes") };
     // SAFETY: the caller's promise.
     unsafe {
-        match t.taps {
-            1 => overlap::<S, MR, true>(t, &out),
-            _ => overlap::<S, MR, false>(t, &out),
+        match (t.taps, t.offsets.is_null()) {
+            (1, true) => overlap::<S, MR, true, false>(t, &out),
+            (1, false) => overlap::<S, MR, true, true>(t, &out),
+            (_, true) => overlap::<S, MR, false, false>(t, &out),
+            (_, false) => overlap::<S, MR, false, true>(t, &out),
         }
     }
 }
 
-/// [`stream`] of windows of one tap or of more: the former find their rows once a tile.
+/// [`stream`] of windows of one tap or of more: the former find their rows once a tile. Whether there are offsets is
+/// known when it is compiled: where there are none, nothing asks.
 ///
 /// # Safety
-/// As for [`stream`]; `ONE`: there is one tap.
+/// As for [`stream`]; `ONE`: there is one tap; `OFFSETS`: there are offsets.
 #[inline(always)]
-unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool>(t: &Tiles<'_>, out: &Requantize) {
+unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS: bool>(
+    t: &Tiles<'_>,
+    out: &Requantize,
+) {
     let [first, second, third] = pieces(t.taps, t.quads);
     // SAFETY: the caller vouches for the instruction set and for the pointers. The lines of each tile are gone
     // through once: those of the pieces, and what is left.
@@ -75,17 +81,17 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool>(t: &Tiles<'_>,
             let mut sums = start::<S, MR, NV>(t, i);
             let mut rows = t.rows.tap::<MR>(place, 0);
             line = products::<S, MR>(&mut sums, t, &rows, first.quads, t.lines);
-            finish::<S, MR, 0>(&before, t, out, y);
+            finish::<S, MR, 0, OFFSETS>(&before, t, out, y);
             if !ONE {
                 rows = t.rows.tap::<MR>(place, second.tap);
             }
             line = products::<S, MR>(&mut sums, t, &rows, second.quads, line);
-            finish::<S, MR, 1>(&before, t, out, y);
+            finish::<S, MR, 1, OFFSETS>(&before, t, out, y);
             if !ONE {
                 rows = t.rows.tap::<MR>(place, third.tap);
             }
             line = products::<S, MR>(&mut sums, t, &rows, third.quads, line);
-            finish::<S, MR, 2>(&before, t, out, y);
+            finish::<S, MR, 2, OFFSETS>(&before, t, out, y);
             if ONE {
                 products::<S, MR>(&mut sums, t, &rows, [third.quads[1], t.quads], line);
             }
@@ -95,9 +101,9 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool>(t: &Tiles<'_>,
             }
             (before, y) = (sums, place.y.add(t.offset));
         }
-        finish::<S, MR, 0>(&before, t, out, y);
-        finish::<S, MR, 1>(&before, t, out, y);
-        finish::<S, MR, 2>(&before, t, out, y);
+        finish::<S, MR, 0, OFFSETS>(&before, t, out, y);
+        finish::<S, MR, 1, OFFSETS>(&before, t, out, y);
+        finish::<S, MR, 2, OFFSETS>(&before, t, out, y);
     }
 }
 
@@ -135,7 +141,7 @@ unsafe fn products<S: Columns16, const MR: usize>(
 /// # Safety
 /// As for [`stream`].
 #[inline(always)]
-unsafe fn finish<S: Columns16, const MR: usize, const INDEX: usize>(
+unsafe fn finish<S: Columns16, const MR: usize, const INDEX: usize, const OFFSETS: bool>(
     sums: &[[S::Acc; NV]; MR],
     t: &Tiles<'_>,
     out: &Requantize,
@@ -147,15 +153,16 @@ unsafe fn finish<S: Columns16, const MR: usize, const INDEX: usize>(
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let headers = [(t.headers, null()), (t.headers.add(PANEL_HEADER), null())];
+        let offsets = if OFFSETS { [t.offsets, t.offsets.add(COLUMNS)] } else { [null(); NV] };
+        let scales = [(t.headers, offsets[0]), (t.headers.add(PANEL_HEADER), offsets[1])];
         let y = y.add(row * t.y_step);
         let [a, b] = sums[row];
-        let above = [S::scale(S::total(a), headers[0], out), S::scale(S::total(b), headers[1], out)];
+        let above = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
         if row + 1 == MR {
             return S::write(above, out, y, t.columns);
         }
         let [a, b] = sums[(row + 1) % MR];
-        let below = [S::scale(S::total(a), headers[0], out), S::scale(S::total(b), headers[1], out)];
+        let below = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
         S::write_pair([above, below], out, y, t.y_step, t.columns);
     }
 }
