@@ -158,18 +158,20 @@ fn idle(path: &Path) -> Result<()> {
             std::thread::sleep(Duration::from_millis(pause));
             let before = cpu_time()?;
             let mut latencies = Vec::new();
-            for _ in 0..30 {
+            // The system counts a thread's time by ticks of some milliseconds.
+            let begun = Instant::now();
+            while latencies.len() < 30 || begun.elapsed() < Duration::from_millis(300) {
                 let start = Instant::now();
                 session.run()?;
                 latencies.push(start.elapsed().as_secs_f64() * 1e3);
                 std::thread::sleep(Duration::from_millis(pause));
             }
-            *measured = [(cpu_time()? - before) / 30.0, median(latencies)];
+            *measured = [(cpu_time()? - before) / latencies.len() as f64, median(latencies)];
         }
         let [[one, alone], [two, together]] = measured;
         println!(
-            "  {rate}: CPU time of an inference {one:.3} ms with one thread, {two:.3} with two ({:.2}x); \
-             latency {alone:.3} and {together:.3} ms",
+            "  {rate}: CPU time of an inference {one:.4} ms with one thread, {two:.4} with two ({:.2}x); \
+             latency {alone:.4} and {together:.4} ms",
             two / one
         );
     }
