@@ -3,23 +3,11 @@
 mod common;
 
 use common::integer::Net;
-use common::nets::{binary, conv, doubling, noise, unary};
+use common::nets::{binary, conv, doubling, noise, pool, unary};
 use ottava::graph::*;
 use ottava::{Model, Session, SessionOptions};
 use ottava_kernels::Isa;
 use std::collections::HashMap;
-
-fn pool(kind: PoolKind) -> Pool {
-    Pool {
-        kind,
-        kernel: [3, 3],
-        strides: [1, 1],
-        pads: [1; 4],
-        dilations: [1; 2],
-        ceil: false,
-        count_include_pad: false,
-    }
-}
 
 /// Concatenations of what every kernel makes that can leave room between its rows; these parts and the wholes.
 fn joined() -> (Net, Vec<TensorId>, Vec<TensorId>) {

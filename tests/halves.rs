@@ -45,19 +45,25 @@ fn answers(graph: Graph) -> (Vec<f32>, String) {
     (session.output::<f32>(0).unwrap().to_vec(), session.steps()[0].kernel.clone())
 }
 
+/// The weights of `narrow`, and not its biases, are of this type: the answers are those of `plain`, the file is smaller and
+/// reads back.
+fn assert_narrow(plain: &Graph, narrow: &Graph, dtype: DType) {
+    assert_eq!(stored(narrow), [("Linear", dtype), ("Linear", DType::F32)], "weights, not biases");
+    let ((want, _), (got, kernel)) = (answers(plain.clone()), answers(narrow.clone()));
+    assert_eq!(got, want);
+    assert!(kernel.ends_with(&format!(", {dtype} weights")), "{kernel}");
+    let bytes = |graph: &Graph| format::write(graph, &[]).unwrap();
+    assert!(bytes(plain).len() - bytes(narrow).len() >= 48 * 40 * 2);
+    let back = Model::from_bytes(bytes(narrow), &Limits::default()).unwrap();
+    assert_eq!(back.graph(), narrow);
+}
+
 #[test]
 fn exact_weights_become_f16_and_answer_the_same() {
     let halves: Vec<f32> = noise(2, 48 * 40).iter().map(|v| f16::from_f32(*v).to_f32()).collect();
     let plain = large(&halves);
     let narrow = optimize::float(plain.clone()).unwrap();
-    assert_eq!(stored(&narrow), [("Linear", DType::F16), ("Linear", DType::F32)], "weights, not biases");
-    let ((want, _), (got, kernel)) = (answers(plain.clone()), answers(narrow.clone()));
-    assert_eq!(got, want);
-    assert!(kernel.ends_with(", f16 weights"), "{kernel}");
-    let bytes = |graph: &Graph| format::write(graph, &[]).unwrap();
-    assert!(bytes(&plain).len() - bytes(&narrow).len() >= 48 * 40 * 2);
-    let back = Model::from_bytes(bytes(&narrow), &Limits::default()).unwrap();
-    assert_eq!(back.graph(), &narrow);
+    assert_narrow(&plain, &narrow, DType::F16);
     let mut wide = narrow;
     optimize::widen(&mut wide);
     assert_eq!(
@@ -127,14 +133,7 @@ fn bf16_weights() -> Vec<f32> {
 fn weights_of_bf16_networks_take_half_the_room() {
     let plain = large(&bf16_weights());
     let narrow = optimize::float(plain.clone()).unwrap();
-    assert_eq!(stored(&narrow), [("Linear", DType::BF16), ("Linear", DType::F32)], "weights, not biases");
-    let ((want, _), (got, kernel)) = (answers(plain.clone()), answers(narrow.clone()));
-    assert_eq!(got, want);
-    assert!(kernel.ends_with(", bf16 weights"), "{kernel}");
-    let bytes = |graph: &Graph| format::write(graph, &[]).unwrap();
-    assert!(bytes(&plain).len() - bytes(&narrow).len() >= 48 * 40 * 2);
-    let back = Model::from_bytes(bytes(&narrow), &Limits::default()).unwrap();
-    assert_eq!(back.graph(), &narrow);
+    assert_narrow(&plain, &narrow, DType::BF16);
     let mut wide = narrow;
     optimize::widen(&mut wide);
     assert_eq!(wide, plain);

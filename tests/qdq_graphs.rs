@@ -3,7 +3,7 @@
 #[path = "common/nets.rs"]
 mod nets;
 
-use nets::{binary, conv, noise, unary};
+use nets::{binary, conv, doubling, noise, unary};
 use ottava::graph::*;
 use ottava::{Model, SessionOptions, optimize};
 
@@ -163,19 +163,11 @@ fn biased(op: &str, bias: &[f32], step: f32) -> (Net, TensorId) {
     let codes = weights(dims.iter().product());
     let w = net.constant("w", DType::I8, &dims, &codes, Quant::per_tensor(0.5, 0));
     let b = net.0.f32s("b", &[n], bias);
-    let transpose = ConvTranspose {
-        strides: [2; 2],
-        pads: [0; 4],
-        output_pads: [0; 2],
-        dilations: [1; 2],
-        groups: 1,
-        clamp: Clamp::NONE,
-    };
     let op: Op = match op {
         "linear" => Linear { clamp: Clamp::NONE }.into(),
         "conv" => conv(1, 0).into(),
         "depthwise" => Conv { groups: 8, ..conv(1, 0) }.into(),
-        _ => transpose.into(),
+        _ => doubling().into(),
     };
     let y = net.0.node("product", op, &[x, w, b]).unwrap();
     let y = net.through(y, "yq", step, 128);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::integer::{Net, one_of_everything};
-use common::nets::{binary, conv, doubling, noise, transpose, unary};
+use common::nets::{binary, conv, doubling, noise, pool, transpose, unary};
 use ottava::graph::*;
 use ottava::{Model, Session, SessionOptions};
 use ottava_kernels::Isa;
@@ -53,15 +53,6 @@ fn images() -> Graph {
     let w = weights(&mut b, "point_w", &[24, 1, 1, 24]);
     let point = b.node("point", conv(1, 0), &[deep, w]).unwrap();
     let sum = b.node("sum", binary(BinaryKind::Add), &[stem, point]).unwrap();
-    let pool = |kind| Pool {
-        kind,
-        kernel: [3, 3],
-        strides: [1, 1],
-        pads: [1; 4],
-        dilations: [1; 2],
-        ceil: false,
-        count_include_pad: false,
-    };
     let most = b.node("most", pool(PoolKind::Max), &[sum]).unwrap();
     let mean = b.node("mean", pool(PoolKind::Average), &[sum]).unwrap();
     let join = b.node("join", Concat { axis: 3 }, &[most, mean]).unwrap();

@@ -1,6 +1,7 @@
 //! Fixed-point arithmetic as TensorFlow Lite's integer kernels have it (gemmlowp): multipliers of 31 bits with a
-//! shift, and 16-bit functions made of rounded products. `docs/arithmetic.md`, section 14, writes it down. It is here for networks
-//! whose states or activations are 16 bits wide and whose numbers are defined by it; the crate's own requantization rounds once, in f32.
+//! shift, and 16-bit functions made of rounded products. `docs/arithmetic.md`, section 14, writes it down. It is here
+//! for networks whose states or activations are 16 bits wide and whose numbers are defined by it; the crate's own
+//! requantization rounds once, in f32.
 //!
 //! All of it is plain integer code that the loops which call it inline and that compilers make vectors of.
 

@@ -5,8 +5,9 @@
 //! time from an `Isa` and a shape. It tells its name, how its weights are packed and how much scratch it needs,
 //! and runs without allocating.
 //!
-//! Activations are u8 everywhere but in `q16` (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a
-//! requantized output is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, each step one IEEE f32 operation.
+//! Quantized activations are u8 (`real = scale * (q - zero_point)`), weights i8, accumulators i32; a requantized output
+//! is `clamp(round_half_even(acc as f32 * multiplier) + zero_point)`, the [offset](Filter::offset) of its channel added
+//! before rounding if there is one, each step one IEEE f32 operation. Activations of i16 are in `q16`.
 
 pub mod attention;
 pub mod binary;

@@ -168,6 +168,7 @@ trait Fold<T> {
 const PIXELS: usize = 4;
 /// Channels that fill a vector: pixels of so many are computed one by one.
 const WIDE: usize = 64;
+/// Channels that are taken at once where there are fewer.
 const NARROW: usize = 16;
 
 /// Folds each window of these output rows, channel by channel.

@@ -35,6 +35,11 @@ impl Layout {
             Layout::Nchw => TO_NCHW.iter().position(|&p| p == axis).unwrap_or(axis),
         }
     }
+
+    /// How the integers of the graph's tensor stand for reals in this layout.
+    pub fn quant(self, quant: &Quant) -> Quant {
+        Quant { axis: quant.axis.map(|a| self.axis(a)), ..quant.clone() }
+    }
 }
 
 pub(super) fn write(graph: &Graph) -> Result<Vec<u8>, ExportError> {
@@ -173,6 +178,11 @@ impl<'g> Writer<'g> {
         name
     }
 
+    /// A name that nothing has, for a value or constant that the graph does not know.
+    pub fn fresh_local(&mut self, tag: &str) -> String {
+        self.fresh(&format!("{}/{tag}", self.scope))
+    }
+
     pub fn push(&mut self, op: &str, input: &[String], output: String, attribute: Vec<AttributeProto>) {
         self.push_many(("", op), input, vec![output], attribute);
     }
@@ -196,7 +206,7 @@ impl<'g> Writer<'g> {
 
     /// What an operator makes of values, under a new name.
     pub fn calc(&mut self, op: &str, input: &[&str], attribute: Vec<AttributeProto>) -> String {
-        let to = self.fresh(&format!("{}/{}", self.scope, op.to_ascii_lowercase()));
+        let to = self.fresh_local(&op.to_ascii_lowercase());
         let input: Vec<String> = input.iter().map(|i| i.to_string()).collect();
         self.push(op, &input, to.clone(), attribute);
         to
@@ -205,6 +215,11 @@ impl<'g> Writer<'g> {
     /// [`calc`](Self::calc) to an element type.
     pub fn cast(&mut self, from: &str, to: DType) -> String {
         self.calc("Cast", &[from], vec![int("to", code(to).into())])
+    }
+
+    /// The same under a name that is given already.
+    pub fn push_cast(&mut self, from: String, output: String, to: DType) {
+        self.push("Cast", &[from], output, vec![int("to", code(to).into())]);
     }
 
     /// A graph of its own whose nodes `inside` writes, for an attribute. It takes `inputs` and gives what `inside`
@@ -223,7 +238,7 @@ impl<'g> Writer<'g> {
         let node = std::mem::replace(&mut self.nodes, outer);
         let output = outputs?.iter().map(|name| untyped(name)).collect();
         let input = inputs.iter().map(|name| untyped(name)).collect();
-        let name = self.fresh(&format!("{}/body", self.scope));
+        let name = self.fresh_local("body");
         Ok(GraphProto { name, node, input, output, ..GraphProto::default() })
     }
 
@@ -254,6 +269,11 @@ impl<'g> Writer<'g> {
         Ok(name)
     }
 
+    /// The name of an input as the graph has it; empty if it is left out.
+    pub fn optional(&mut self, id: Option<TensorId>) -> Result<String, Stop> {
+        id.map_or(Ok(String::new()), |id| self.stored(id, Layout::Plain))
+    }
+
     fn transposed(&mut self, id: TensorId, from: Layout, to: &str, perm: [usize; 4]) -> Result<String, Stop> {
         let tensor = self.graph.tensor(id);
         let there = from == Layout::Plain || self.reach.stored.contains_key(&(id, from));
@@ -268,15 +288,14 @@ impl<'g> Writer<'g> {
     /// The name of a tensor's reals, in one layout: integers of 8 and 16 bits are dequantized.
     pub fn real(&mut self, id: TensorId, layout: Layout) -> Result<String, Stop> {
         let tensor = self.graph.tensor(id);
-        let Some(quant) = codes(tensor).cloned() else { return self.stored(id, layout) };
+        let Some(quant) = codes(tensor) else { return self.stored(id, layout) };
         if let Some(name) = self.reach.reals.get(&(id, layout)) {
             return Ok(name.clone());
         }
         let stored = self.stored(id, layout)?;
         let real = self.fresh(&format!("{stored}/real"));
         let name = tensor.name.clone();
-        let quant = Quant { axis: quant.axis.map(|a| layout.axis(a)), ..quant };
-        self.convert("DequantizeLinear", stored, real.clone(), &name, tensor.dtype, &quant)?;
+        self.convert("DequantizeLinear", stored, real.clone(), &name, tensor.dtype, &layout.quant(quant))?;
         self.reach.reals.insert((id, layout), real.clone());
         Ok(real)
     }
@@ -328,7 +347,7 @@ impl<'g> Writer<'g> {
     ) -> Result<(), Stop> {
         let (id, layout) = out;
         let tensor = self.graph.tensor(id);
-        let quant = codes(tensor).cloned();
+        let quant = codes(tensor);
         let (name, dtype) = (tensor.name.clone(), tensor.dtype);
         let to = self.make(id, layout);
         let real = if quant.is_some() { self.fresh(&format!("{name}/float")) } else { to.clone() };
@@ -341,10 +360,7 @@ impl<'g> Writer<'g> {
             self.clamped(linear, real.clone(), &name, dtype, clamp)?;
         }
         match quant {
-            Some(quant) => {
-                let quant = Quant { axis: quant.axis.map(|a| layout.axis(a)), ..quant };
-                self.convert("QuantizeLinear", real, to, &name, dtype, &quant)
-            }
+            Some(quant) => self.convert("QuantizeLinear", real, to, &name, dtype, &layout.quant(quant)),
             None => Ok(()),
         }
     }

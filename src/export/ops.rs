@@ -115,6 +115,11 @@ impl<'a> NodeView<'a> {
         self.node.outputs[0]
     }
 
+    /// The names of all inputs as the graph has them.
+    fn inputs(&self, w: &mut Writer) -> Result<Vec<String>, Stop> {
+        self.node.inputs.iter().map(|&id| w.optional(id)).collect()
+    }
+
     /// The extents of input `i`.
     fn dims(&self, i: usize) -> Result<Vec<usize>, Stop> {
         let t = self.tensor(i)?;
@@ -141,13 +146,7 @@ impl<'a> NodeView<'a> {
 
 /// An operator that takes integers as they are.
 fn moved(w: &mut Writer, n: &NodeView, op: &str, attributes: Vec<AttributeProto>) -> Result<(), Stop> {
-    let mut inputs = Vec::new();
-    for id in &n.node.inputs {
-        inputs.push(match id {
-            Some(id) => w.stored(*id, Layout::Plain)?,
-            None => String::new(),
-        });
-    }
+    let mut inputs = n.inputs(w)?;
     let to = w.make(n.out(), Layout::Plain);
     // What ONNX Runtime has no kernels for.
     if w.graph.tensor(n.out()).dtype == DType::I16 && matches!(op, "Pad" | "Where" | "Tile") {
@@ -158,7 +157,7 @@ fn moved(w: &mut Writer, n: &NodeView, op: &str, attributes: Vec<AttributeProto>
         }
         let wide: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let wide = w.calc(op, &wide, attributes);
-        w.push("Cast", &[wide], to, vec![int("to", code(DType::I16).into())]);
+        w.push_cast(wide, to, DType::I16);
         return Ok(());
     }
     w.push(op, &inputs, to, attributes);
@@ -242,13 +241,7 @@ fn reduce(w: &mut Writer, n: &NodeView, op: &Reduce) -> Result<(), Stop> {
 /// must bring the operator along.
 fn custom(w: &mut Writer, n: &NodeView, op: &Custom) -> Result<(), Stop> {
     let (domain, name) = op.name.rsplit_once('.').unwrap_or(("custom", &op.name));
-    let mut inputs = Vec::new();
-    for id in &n.node.inputs {
-        inputs.push(match id {
-            Some(id) => w.stored(*id, Layout::Plain)?,
-            None => String::new(),
-        });
-    }
+    let inputs = n.inputs(w)?;
     let lines = op.parameters.lines().filter_map(|line| line.split_once('='));
     let attributes = lines.map(|(name, value)| text(name, value)).collect();
     let to = w.make(n.out(), Layout::Plain);

@@ -1,6 +1,6 @@
 //! Constants between reals and the integers that stand for them.
 
-use super::{DType, Data, Quant, Tensor};
+use super::{DType, Data, Quant, Tensor, Unpack};
 
 impl Quant {
     /// For element `i` of a row-major tensor of these dimensions, which scale and zero point it has.
@@ -9,6 +9,16 @@ impl Quant {
             Some(axis) => i / dims[axis + 1..].iter().product::<usize>().max(1) % dims[axis],
             None => 0,
         }
+    }
+}
+
+impl Unpack {
+    /// Integer `i` of those that lie packed in `bytes`: of 1 to 8 bits, the lowest first.
+    pub(crate) fn code(&self, bytes: &[u8], i: usize) -> i8 {
+        let (byte, shift) = (i * self.bits / 8, i * self.bits % 8);
+        let pair = [byte, byte + 1].map(|at| bytes.get(at).copied().unwrap_or(0));
+        // To the top and back: the highest bit is the sign.
+        (((u16::from_le_bytes(pair) >> shift) << (8 - self.bits)) as u8 as i8) >> (8 - self.bits)
     }
 }
 

@@ -85,9 +85,10 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]` (of integers: i32 in steps of the
-    /// sums, or f32); where x was quantized at run time, its scale (f32) and zero point (u8), each one element: the
-    /// output is f32 then. Output `[N,OH,OW,O]`. Depthwise where `groups == C`.
+    /// Convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]` (where x is u8: i32 in steps of
+    /// the sums, or f32; where it is i16: i32 or i64 in steps of the sums, which have that type); where x was quantized
+    /// at run time, its scale (f32) and zero point (u8), each one element: the output is f32 then. Output
+    /// `[N,OH,OW,O]`. Depthwise where `groups == C`.
     Conv = 1 {
         /// Down, right.
         strides: [usize; 2],
@@ -100,8 +101,8 @@ ops! {
         /// Fused activation.
         clamp: Clamp,
     }
-    /// Transposed convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]` (as of `Conv`). Output
-    /// `[N,OH,OW,O]` with `OH = (H-1)*stride + (KH-1)*dilation + 1 + output_pad - top - bottom`.
+    /// Transposed convolution. Inputs: x `[N,H,W,C]`, w `[O,KH,KW,C/groups]`, optional bias `[O]` (as of `Conv`).
+    /// Output `[N,OH,OW,O]` with `OH = (H-1)*stride + (KH-1)*dilation + 1 + output_pad - top - bottom`.
     ConvTranspose = 2 {
         /// Down, right.
         strides: [usize; 2],
@@ -116,8 +117,9 @@ ops! {
         /// Fused activation.
         clamp: Clamp,
     }
-    /// Product with constant weights. Inputs: x `[..., K]`, w `[N, K]`, optional bias `[N]` (as of `Conv`); where x was quantized at
-    /// run time, its scale (f32) and zero point (u8), each one element: the output is f32 then. Output `[..., N]`.
+    /// Product with constant weights. Inputs: x `[..., K]`, w `[N, K]`, optional bias `[N]` (as of `Conv`); where x
+    /// was quantized at run time, its scale (f32) and zero point (u8), each one element: the output is f32 then. Output
+    /// `[..., N]`.
     Linear = 3 {
         /// Fused activation.
         clamp: Clamp,

@@ -130,8 +130,8 @@ pub struct ImportOptions {
     pub limits: Limits,
 }
 
-/// Reads a model of any kind: `.8va`, ONNX or TensorFlow Lite, told by content. Fails if the file can't be read, is larger than
-/// the limits allow, is of another kind or can't be taken in.
+/// Reads a model of any kind: `.8va`, ONNX or TensorFlow Lite, told by content. Fails if the file can't be read, is
+/// larger than the limits allow, is of another kind or can't be taken in.
 pub fn load(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Graph> {
     let path = path.as_ref();
     let bytes = read(path, options.limits.file_bytes)?;

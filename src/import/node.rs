@@ -1,6 +1,6 @@
-//! What the import of a node of any format shares: why it stops, axes.
+//! What the import of a node of any format shares: why it stops, axes, operators without parameters.
 
-use crate::graph::GraphError;
+use crate::graph::{Binary, BinaryKind, Clamp, GraphError, Unary, UnaryKind};
 
 /// Why a node is not imported.
 pub(super) enum Stop {
@@ -42,4 +42,14 @@ pub(super) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>, Stop> {
         None => Ok(sorted),
         Some(pair) => Err(Stop::because(format!("axis {} is named twice", pair[0]))),
     }
+}
+
+/// The operator of one input, of a kind that takes no numbers.
+pub(super) const fn of_one(kind: UnaryKind) -> Unary {
+    Unary { kind, alpha: 0.0, beta: 0.0 }
+}
+
+/// The operator of two inputs, with no activation behind it.
+pub(super) const fn of_two(kind: BinaryKind) -> Binary {
+    Binary { kind, clamp: Clamp::NONE }
 }

@@ -2,8 +2,8 @@
 //!
 //! Matches `Unary(Relu | Clip)` that alone reads the output of a Conv, ConvTranspose, Linear or Binary, at once or behind
 //! nodes that only rearrange elements. These operators clamp their result as a last step, so the same comparisons are
-//! made on the same values. Integers of one scale and
-//! zero point are clamped to the integers of the bounds, before as behind: rounding is monotone.
+//! made on the same values. Integers of one scale and zero point are clamped to the integers of the bounds, before as
+//! behind: rounding is monotone.
 
 use super::edit::Edit;
 use crate::graph::{Clamp, DType, Graph, Op, TensorId, UnaryKind};

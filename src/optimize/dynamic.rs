@@ -136,8 +136,8 @@ fn scaled_product(edit: &mut Edit, i: usize, clamp: Clamp) -> Option<()> {
     };
     if let Some(mut last) = reshaped {
         let sums = edit.graph.tensor(product.outputs[0]);
-        let real = Tensor::value(sums.name.as_str(), DType::F32, sums.shape.clone());
-        let real = edit.value(&real.name.clone(), real);
+        let (name, shape) = (sums.name.clone(), sums.shape.clone());
+        let real = edit.value(&name, Tensor::value("", DType::F32, shape));
         edit.node_mut(i).outputs = vec![real];
         last.inputs[0] = Some(real);
         last.outputs = vec![out];

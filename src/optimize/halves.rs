@@ -1,8 +1,9 @@
 //! Weights that floats of 16 bits, f16 or bf16, hold exactly are kept in them.
 //!
 //! Matches f32 constants that only convolutions, `Linear` and recurrent layers over f32 read, as weights. Networks that
-//! were trained or exported in one of them have such weights; their files are half as large for it. Kernels widen weights when
-//! they pack them, which is exact too, so no answer changes. [`widen`] is the way back, for passes that look at weights.
+//! were trained or exported in one of them have such weights; their files are half as large for it. Kernels widen weights
+//! when they pack them, which is exact too, so no answer changes. [`widen`] is the way back, for passes that look at
+//! weights.
 
 use crate::graph::{DType, Data, Graph, Node, Op, TensorId};
 use half::{bf16, f16};

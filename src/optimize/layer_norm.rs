@@ -4,7 +4,8 @@
 //! - `x / sqrt(mean(x * x) + epsilon)`: LayerNorm without the mean (rms)
 //! - a product with, then a sum with a constant that has one value for each that is normalized: its scale and bias
 //!
-//! A power of 2 has become a product before; the quotient may be a product with the reciprocal. Means are over the last dimensions.
+//! A power of 2 has become a product before; the quotient may be a product with the reciprocal. Means are over the last
+//! dimensions.
 
 use super::edit::Edit;
 use crate::graph::*;

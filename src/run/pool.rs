@@ -15,11 +15,11 @@ const UNITS: u64 = 16;
 
 /// The cost of a run, about 150 microseconds, that is over before helpers that sleep are there, or nearly.
 const LONG_COST: u64 = 50_000_000;
-/// Short runs that begin so soon behind each other are many: helpers that are awake already are there for the next one.
+/// Runs that begin so soon behind each other are many: helpers that are awake already are there for the next one.
 const OFTEN: Duration = Duration::from_micros(200);
 
-/// Behind a pause like this everything that a core had in its caches is gone, and each core that takes part fetches weights
-/// and code anew: a run of two milliseconds then takes 1.25 to 1.7 times the CPU time when two share it.
+/// Behind a pause like this everything that a core had in its caches is gone, and each core that takes part fetches
+/// weights and code anew: a run of two milliseconds then takes 1.25 to 1.7 times the CPU time when two share it.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The cost of a run, about three milliseconds, that is shared out even so.
 const WORTH_WAKING: u64 = 1_000_000_000;
@@ -49,7 +49,7 @@ impl Pool {
     }
 
     /// A run begins whose [shared](Self::shares) steps cost so much together. Helpers that sleep get up if they will be
-    /// there in time, or be there for the runs that seem to follow.
+    /// there in time, or be there for the runs that seem to follow; behind a long pause only for a long run.
     pub fn begin(&mut self, cost: u64) {
         let Some(team) = &self.team else { return };
         let worth = match self.ended.map(|ended| ended.elapsed()) {

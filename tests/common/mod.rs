@@ -6,6 +6,8 @@ pub mod nets;
 pub mod parts;
 pub mod recurrent;
 pub mod shapes;
+#[cfg(feature = "import")]
+pub mod stored;
 
 use std::path::PathBuf;
 

@@ -39,6 +39,19 @@ pub fn doubling() -> ConvTranspose {
     }
 }
 
+/// Windows of 3x3 around every pixel.
+pub fn pool(kind: PoolKind) -> Pool {
+    Pool {
+        kind,
+        kernel: [3, 3],
+        strides: [1, 1],
+        pads: [1; 4],
+        dilations: [1; 2],
+        ceil: false,
+        count_include_pad: false,
+    }
+}
+
 pub fn unary(kind: UnaryKind) -> Unary {
     Unary { kind, alpha: 0.0, beta: 0.0 }
 }

@@ -137,10 +137,8 @@ case("one_hot_last", O.ONE_HOT, [(I32, (4,)), const(I32, 5), const(F, 3.0), cons
      axis=-1)
 case("one_hot_first", O.ONE_HOT, [(I32, (4,)), const(I32, 5), const(I8, 3), const(I8, 1)], [(I8, (5, 4))], "OneHot", axis=0)
 case("fill", O.FILL, [const(I32, [2, 3]), (F, ())], [(F, (2, 3))], "Fill")
-case("range", O.RANGE, [const(I32, 2), const(I32, 9), (I32, ())], [(I32, (0,))], "Range", "two")
 case("shape", O.SHAPE, [(F, (2, 3))], [(I32, (2,))], "Shape", outType=2)
 case("rank", O.RANK, [(F, (2, 3))], [(I32, ())], "Rank")
-del MODELS["range"]
 
 
 def values(d, feed):

@@ -24,6 +24,16 @@ pub fn session(graph: Graph, shapes: &[(&str, &[usize])]) -> Result<Session, Str
     model.session(&SessionOptions { shapes, ..Default::default() }).map_err(|e| e.to_string())
 }
 
+/// The shape and values of a model's output for these inputs.
+pub fn answer(model: &Builder, inputs: &[&[f32]]) -> (Vec<usize>, Vec<f32>) {
+    let mut session = session(model.graph_of(), &[]).unwrap_or_else(|e| panic!("{e}"));
+    for (i, x) in inputs.iter().enumerate() {
+        session.input_mut::<f32>(i).unwrap().copy_from_slice(x);
+    }
+    session.run().unwrap();
+    (session.outputs()[0].shape.clone(), session.output::<f32>(0).unwrap().to_vec())
+}
+
 /// A branch: captured `x`, one node, one output.
 fn one(op: &str, inputs: &str, output: &str) -> Builder {
     Builder::new(16).node(op, inputs, output, &[]).output(output)

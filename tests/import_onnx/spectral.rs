@@ -1,22 +1,12 @@
 //! Fourier transforms against their sums, windows, and attention against the products that it abbreviates.
 
 use crate::build::*;
-use crate::control::session;
+use crate::control::answer;
 use ottava::import::onnx::proto::{AttributeProto, data_type};
 use std::f64::consts::TAU;
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919 + seed * 104_729) / 13 % 17) as f32 * 0.25 - 2.0).collect()
-}
-
-/// What a model gives for these inputs.
-fn answer(model: &Builder, inputs: &[&[f32]]) -> (Vec<usize>, Vec<f32>) {
-    let mut session = session(model.graph_of(), &[]).unwrap_or_else(|e| panic!("{e}"));
-    for (i, x) in inputs.iter().enumerate() {
-        session.input_mut::<f32>(i).unwrap().copy_from_slice(x);
-    }
-    session.run().unwrap();
-    (session.outputs()[0].shape.clone(), session.output::<f32>(0).unwrap().to_vec())
 }
 
 /// The transform of complex numbers to `count` frequencies.

@@ -1,7 +1,7 @@
 //! Three spatial dimensions, against loops over all of them. Values are small integers: floats are exact.
 
 use crate::build::*;
-use crate::control::session;
+use crate::control::{answer, session};
 use ottava::graph::{DType, Op};
 use ottava::import::onnx::proto::{AttributeProto, data_type};
 use ottava::optimize;
@@ -66,22 +66,12 @@ fn place<const N: usize>(dims: [usize; N], index: [usize; N]) -> usize {
     dims.iter().zip(index).fold(0, |at, (&d, i)| at * d + i)
 }
 
-/// What a model with the input `x` gives.
-fn answer(model: &Builder, x: &[f32]) -> (Vec<usize>, Vec<f32>) {
-    let mut session = session(model.graph_of(), &[]).unwrap_or_else(|e| panic!("{e}"));
-    session.input_mut::<f32>(0).unwrap().copy_from_slice(x);
-    session.run().unwrap();
-    (session.outputs()[0].shape.clone(), session.output::<f32>(0).unwrap().to_vec())
-}
-
-fn span(len: usize, kernel: usize, stride: usize, dilation: usize, pads: [usize; 2]) -> Span {
+const fn span(len: usize, kernel: usize, stride: usize, dilation: usize, pads: [usize; 2]) -> Span {
     Span { len, kernel, stride, dilation, pads }
 }
 
 const SHAPES: [[Span; 3]; 5] = {
-    const fn s(len: usize, kernel: usize, stride: usize, dilation: usize, pads: [usize; 2]) -> Span {
-        Span { len, kernel, stride, dilation, pads }
-    }
+    use self::span as s;
     [
         [s(5, 3, 1, 1, [1, 1]), s(4, 3, 1, 1, [1, 1]), s(6, 3, 1, 1, [1, 1])],
         [s(6, 2, 2, 1, [0, 0]), s(4, 2, 2, 1, [0, 0]), s(4, 2, 2, 1, [0, 0])],
@@ -105,7 +95,7 @@ fn convolutions_sum_over_the_depth() {
             let model =
                 Builder::new(13).input("x", &dims(&from)).constant(floats("w", &dims(&taps), &weights));
             let model = model.constant(floats("b", &[o as i64], &bias)).node("Conv", "x w b", "y", &attrs);
-            let (shape, y) = answer(&model.output("y"), &x);
+            let (shape, y) = answer(&model.output("y"), &[&x]);
             let out = [2, o, to[0], to[1], to[2]];
             assert_eq!(shape, out);
             for index in indices(out) {
@@ -148,7 +138,7 @@ fn transposed_convolutions_add_up_in_depth() {
             let model =
                 Builder::new(13).input("x", &dims(&from)).constant(floats("w", &dims(&taps), &weights));
             let model = model.constant(floats("b", &[o as i64], &bias));
-            let (shape, y) = answer(&model.node("ConvTranspose", "x w b", "y", &attrs).output("y"), &x);
+            let (shape, y) = answer(&model.node("ConvTranspose", "x w b", "y", &attrs).output("y"), &[&x]);
             assert_eq!(shape, out);
             let mut want: Vec<f32> = indices(out).map(|[_, m, ..]| bias[m]).collect();
             for index in indices(from) {
@@ -183,7 +173,7 @@ fn pools_look_into_the_depth() {
             let mut attrs = attributes(spans);
             attrs.extend((op == "AveragePool").then(|| int("count_include_pad", include.into())));
             let model = Builder::new(19).input("x", &dims).node(op, "x", "y", &attrs).output("y");
-            let (shape, y) = answer(&model, &x);
+            let (shape, y) = answer(&model, &[&x]);
             assert_eq!(shape, out);
             for index in indices(out) {
                 let [n, c, a, b, e] = index;

@@ -29,7 +29,7 @@ impl Table {
             let x = input.apply(x);
             let at = x.unsigned_abs() as usize;
             let y = match samples.get(at >> 9..(at >> 9) + 2) {
-                Some(&[a, b]) if at >> 9 < 255 => (a << 9) + (at & 0x1ff) as i32 * (b - a),
+                Some(&[a, b]) => (a << 9) + (at & 0x1ff) as i32 * (b - a),
                 _ => 0x7fff << 10,
             };
             let y = if x >= 0 { y } else { (1 << 25) - y - 1 };
@@ -48,7 +48,7 @@ impl Table {
             let x = input.apply(x);
             let at = x.unsigned_abs() as usize;
             let y = match samples.get(at >> 8..(at >> 8) + 2) {
-                Some(&[a, b]) if at >> 8 < 255 => (a << 8) + (at & 0xff) as i32 * (b - a),
+                Some(&[a, b]) => (a << 8) + (at & 0xff) as i32 * (b - a),
                 _ => 0xffff << 8,
             };
             let y = if x >= 0 { y - (1 << 23) } else { (1 << 23) - y - 1 };

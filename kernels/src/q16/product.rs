@@ -20,17 +20,8 @@ pub struct Product {
 /// Where the products of an output lie.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
-    /// Of the input.
-    size: [usize; 2],
-    c: usize,
-    oc: usize,
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    dilations: [usize; 2],
-    pad: [usize; 2],
-    /// Of the output.
-    out: [usize; 2],
-    groups: usize,
+    shape: ConvShape,
+    /// The shape is that of a transposed convolution.
     transposed: bool,
 }
 
@@ -38,62 +29,58 @@ impl Geometry {
     /// The input's row (axis 0) or column (axis 1) that tap `k` of output position `o` reads, if there is one.
     #[inline(always)]
     fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
-        let reach = k * self.dilations[axis];
+        let s = &self.shape;
+        let reach = k * s.dilations[axis];
         let at = if self.transposed {
-            let from = (o + self.pad[axis]).checked_sub(reach)?;
-            if from % self.strides[axis] != 0 {
+            let from = (o + s.pad[axis]).checked_sub(reach)?;
+            if from % s.strides[axis] != 0 {
                 return None;
             }
-            from / self.strides[axis]
+            from / s.strides[axis]
         } else {
-            (o * self.strides[axis] + reach).checked_sub(self.pad[axis])?
+            (o * s.strides[axis] + reach).checked_sub(s.pad[axis])?
         };
-        if at < self.size[axis] { Some(at) } else { None }
+        if at < [s.h, s.w][axis] { Some(at) } else { None }
     }
 
     /// Taps from `k` on, of the pixel in column `x`, whose inputs lie behind each other.
     #[inline(always)]
     fn run(&self, k: usize, x: usize) -> usize {
-        let adjacent = !self.transposed && self.dilations[1] == 1 && self.groups == 1;
-        if adjacent { (self.kernel[1] - k).min(self.size[1] - x) } else { 1 }
+        let s = &self.shape;
+        let adjacent = !self.transposed && s.dilations[1] == 1 && s.groups == 1;
+        if adjacent { (s.kernel[1] - k).min(s.w - x) } else { 1 }
     }
 }
 
 impl Product {
     /// A convolution or, of [`ConvShape::linear`], a matrix product. Panics if the epilogue has another number of
     /// channels.
-    pub fn conv(isa: Isa, s: &ConvShape, epilogue: Epilogue) -> Product {
-        epilogue.check(s.oc);
-        let geometry = Geometry {
-            size: [s.h, s.w],
-            c: s.c,
-            oc: s.oc,
-            kernel: s.kernel,
-            strides: s.strides,
-            dilations: s.dilations,
-            pad: s.pad,
-            out: [s.oh, s.ow],
-            groups: s.groups.max(1),
-            transposed: false,
-        };
-        Product { isa, geometry, epilogue }
+    pub fn conv(isa: Isa, shape: &ConvShape, epilogue: Epilogue) -> Product {
+        Product::new(isa, Geometry { shape: *shape, transposed: false }, epilogue)
     }
 
     /// A transposed convolution. Panics if the epilogue has another number of channels.
     pub fn transposed(isa: Isa, s: &ConvTransposeShape, epilogue: Epilogue) -> Product {
-        epilogue.check(s.oc);
-        let geometry = Geometry {
-            size: [s.h, s.w],
+        let shape = ConvShape {
+            n: s.n,
+            h: s.h,
+            w: s.w,
             c: s.c,
             oc: s.oc,
             kernel: s.kernel,
             strides: s.strides,
             dilations: s.dilations,
             pad: s.pad,
-            out: [s.oh, s.ow],
-            groups: s.groups.max(1),
-            transposed: true,
+            oh: s.oh,
+            ow: s.ow,
+            groups: s.groups,
         };
+        Product::new(isa, Geometry { shape, transposed: true }, epilogue)
+    }
+
+    fn new(isa: Isa, mut geometry: Geometry, epilogue: Epilogue) -> Product {
+        epilogue.check(geometry.shape.oc);
+        geometry.shape.groups = geometry.shape.groups.max(1);
         Product { isa, geometry, epilogue }
     }
 
@@ -112,10 +99,10 @@ multiversion! {
 
 #[inline(always)]
 fn product_body(p: &Product, weights: &[i8], x: &[i16], pixels: Range<usize>, y: &mut [i16]) {
-    let g = &p.geometry;
-    let per_group = g.oc / g.groups;
-    for (pixel, y) in pixels.zip(y.chunks_exact_mut(g.oc.max(1))) {
-        for group in 0..g.groups {
+    let (g, s) = (&p.geometry, &p.geometry.shape);
+    let per_group = s.oc / s.groups;
+    for (pixel, y) in pixels.zip(y.chunks_exact_mut(s.oc.max(1))) {
+        for group in 0..s.groups {
             let (mut channel, end) = (group * per_group, (group + 1) * per_group);
             while channel + 4 <= end {
                 let sums = sums::<4>(g, weights, x, pixel, group, channel);
@@ -143,22 +130,23 @@ fn sums<const L: usize>(
     group: usize,
     channel: usize,
 ) -> [i64; L] {
-    let depth = g.c / g.groups;
-    let row = g.kernel[0] * g.kernel[1] * depth;
-    let (line, ox) = (pixel / g.out[1], pixel % g.out[1]);
-    let (image, oy) = (line / g.out[0], line % g.out[0]);
+    let s = &g.shape;
+    let depth = s.c / s.groups;
+    let row = s.kernel[0] * s.kernel[1] * depth;
+    let (line, ox) = (pixel / s.ow, pixel % s.ow);
+    let (image, oy) = (line / s.oh, line % s.oh);
     let mut sums = [0; L];
-    for ky in 0..g.kernel[0] {
+    for ky in 0..s.kernel[0] {
         let Some(iy) = g.source(0, oy, ky) else { continue };
         let mut kx = 0;
-        while kx < g.kernel[1] {
+        while kx < s.kernel[1] {
             let Some(ix) = g.source(1, ox, kx) else {
                 kx += 1;
                 continue;
             };
             let run = g.run(kx, ix);
-            let at = ((image * g.size[0] + iy) * g.size[1] + ix) * g.c + group * depth;
-            let from = channel * row + (ky * g.kernel[1] + kx) * depth;
+            let at = ((image * s.h + iy) * s.w + ix) * s.c + group * depth;
+            let from = channel * row + (ky * s.kernel[1] + kx) * depth;
             add_dots(&x[at..at + run * depth], &weights[from..], row, &mut sums);
             kx += run;
         }
@@ -220,18 +208,8 @@ mod tests {
                         false => (len + 2 * pad[i] - (kernel[i] - 1) * dilations[i] - 1) / strides[i] + 1,
                     };
                     let (oh, ow) = (out(h, 0), out(w, 1));
-                    let g = Geometry {
-                        size: [h, w],
-                        c,
-                        oc,
-                        kernel,
-                        strides,
-                        dilations,
-                        pad,
-                        out: [oh, ow],
-                        groups,
-                        transposed,
-                    };
+                    let shape = ConvShape { n, h, w, c, oc, kernel, strides, dilations, pad, oh, ow, groups };
+                    let g = Geometry { shape, transposed };
                     let x = tests::values(&mut random, n * h * w * c);
                     let weights: Vec<i8> = random
                         .bytes(oc * kernel[0] * kernel[1] * c / groups)
@@ -240,7 +218,7 @@ mod tests {
                         .collect();
                     for kind in 0..3 {
                         let e = epilogue(oc, kind);
-                        let want = definition(&g, &e, &weights, &x, n);
+                        let want = definition(&g, &e, &weights, &x);
                         on_every_isa(|isa| {
                             let p = Product { isa, geometry: g, epilogue: e.clone() };
                             let mut y = vec![0; n * oh * ow * oc];
@@ -257,19 +235,19 @@ mod tests {
     }
 
     /// Every product on its own, from the input's side where the convolution is transposed.
-    fn definition(g: &Geometry, e: &Epilogue, weights: &[i8], x: &[i16], n: usize) -> Vec<i16> {
-        let [h, w] = g.size;
-        let [oh, ow] = g.out;
-        let (depth, per_group) = (g.c / g.groups, g.oc / g.groups);
-        let mut sums = vec![0i64; n * oh * ow * g.oc];
+    fn definition(g: &Geometry, e: &Epilogue, weights: &[i8], x: &[i16]) -> Vec<i16> {
+        let s = &g.shape;
+        let ConvShape { n, h, w, oh, ow, .. } = *s;
+        let (depth, per_group) = (s.c / s.groups, s.oc / s.groups);
+        let mut sums = vec![0i64; n * oh * ow * s.oc];
         let (rows, columns) = if g.transposed { (h, w) } else { (oh, ow) };
-        for i in 0..n * rows * columns * g.kernel[0] * g.kernel[1] {
-            let (kx, i) = (i % g.kernel[1], i / g.kernel[1]);
-            let (ky, i) = (i % g.kernel[0], i / g.kernel[0]);
+        for i in 0..n * rows * columns * s.kernel[0] * s.kernel[1] {
+            let (kx, i) = (i % s.kernel[1], i / s.kernel[1]);
+            let (ky, i) = (i % s.kernel[0], i / s.kernel[0]);
             let (column, row, image) = (i % columns, i / columns % rows, i / columns / rows);
-            let y = row * g.strides[0] + ky * g.dilations[0];
-            let x_at = column * g.strides[1] + kx * g.dilations[1];
-            let (Some(far_y), Some(far_x)) = (y.checked_sub(g.pad[0]), x_at.checked_sub(g.pad[1])) else {
+            let y = row * s.strides[0] + ky * s.dilations[0];
+            let x_at = column * s.strides[1] + kx * s.dilations[1];
+            let (Some(far_y), Some(far_x)) = (y.checked_sub(s.pad[0]), x_at.checked_sub(s.pad[1])) else {
                 continue;
             };
             let [iy, ix, oy, ox] =
@@ -277,15 +255,15 @@ mod tests {
             if iy >= h || ix >= w || oy >= oh || ox >= ow {
                 continue;
             }
-            for o in 0..g.oc {
+            for o in 0..s.oc {
                 for k in 0..depth {
-                    let x = x[((image * h + iy) * w + ix) * g.c + o / per_group * depth + k];
-                    let w = weights[((o * g.kernel[0] + ky) * g.kernel[1] + kx) * depth + k];
-                    sums[((image * oh + oy) * ow + ox) * g.oc + o] += i64::from(x) * i64::from(w);
+                    let x = x[((image * h + iy) * w + ix) * s.c + o / per_group * depth + k];
+                    let w = weights[((o * s.kernel[0] + ky) * s.kernel[1] + kx) * depth + k];
+                    sums[((image * oh + oy) * ow + ox) * s.oc + o] += i64::from(x) * i64::from(w);
                 }
             }
         }
-        sums.iter().enumerate().map(|(i, &sum)| e.finish(i % g.oc, sum)).collect()
+        sums.iter().enumerate().map(|(i, &sum)| e.finish(i % s.oc, sum)).collect()
     }
 
     /// The longest runs of the largest products.

@@ -25,7 +25,7 @@ const CACHED_WEIGHTS: usize = 256 << 10;
 const FIRST_CACHE: usize = 25 << 10;
 
 /// Tiles that are made at once where sums of their inputs are needed.
-const SUMS: usize = 4;
+const SUMMED_TILES: usize = 4;
 
 /// A convolution of any [`Geometry`]: what [`QConv`](super::QConv) and each phase of
 /// [`QConvTranspose`](super::QConvTranspose) are.
@@ -39,7 +39,7 @@ pub(crate) struct Correlation {
     lines: bool,
     /// Tiles are finished while the next ones' products are made.
     streams: bool,
-    /// Windows overlap so that [`slide`](super::slide) finds them.
+    /// Windows overlap so that [`slide`] finds them.
     slides: bool,
     /// The most tiles that are made at once.
     tiles: usize,
@@ -231,7 +231,7 @@ impl Correlation {
             }
             Some(_) if rows.is_empty() || self.geometry.oc == 0 => {}
             Some(ladder) if rows.len() == 1 && self.windows.dense => {
-                self.run_row(ladder, &packed, x, target, [rows.start..rows.end, columns]);
+                self.run_row(ladder, &packed, x, target, [rows, columns]);
             }
             Some(ladder) => {
                 let (g, zero) = (&self.geometry, self.x_zero_point);
@@ -263,7 +263,7 @@ impl Correlation {
             pointers: std::ptr::null(),
         };
         let rows = Rows { step: self.windows.step, offsets: self.windows.offsets.as_ptr() };
-        let mut sums = packed.has_zeros.then_some([0; SUMS * MAX_ROWS]);
+        let mut sums = packed.has_zeros.then_some([0; SUMMED_TILES * MAX_ROWS]);
         // SAFETY: the row of `x` is there, with slack, and the outputs are.
         unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1), target, (0, columns), &mut sums) };
     }
@@ -281,8 +281,8 @@ impl Correlation {
         let weights = columns.len() * self.layout.bands().longest() * self.layout.panel_len();
         let parts = Parts::new(columns.len(), weights.div_ceil(CACHED_WEIGHTS).min(columns.len()));
         // Where there are none, nothing is cleared.
-        let mut sums = packed.has_zeros.then_some([0; SUMS * MAX_ROWS]);
-        let tiles = if packed.has_zeros { self.tiles.min(SUMS) } else { self.tiles };
+        let mut sums = packed.has_zeros.then_some([0; SUMMED_TILES * MAX_ROWS]);
+        let tiles = if packed.has_zeros { self.tiles.min(SUMMED_TILES) } else { self.tiles };
         let cut = Cut { rows: self.tallest(ladder), tiles };
         for group in 0..self.geometry.groups {
             let slice = Slice { group, oc, channels, output: self.out.size() };
@@ -314,7 +314,7 @@ impl Correlation {
         (rows, places, mr): (&Rows, &[Place], usize),
         target: &Target<'_>,
         (group, columns): (usize, Range<usize>),
-        sums: &mut Option<[i32; SUMS * MAX_ROWS]>,
+        sums: &mut Option<[i32; SUMMED_TILES * MAX_ROWS]>,
     ) {
         let (layout, bands) = (&self.layout, self.layout.bands());
         let ([group_oc, _], output) = (self.windows.group, self.out.size());
@@ -347,7 +347,7 @@ impl Correlation {
             line_step: 0,
             offsets: std::ptr::null(),
             sums,
-            offset: 0,
+            y_offset: 0,
             y_step: target.strides[2],
             columns: 0,
             out: &self.out,
@@ -365,11 +365,12 @@ impl Correlation {
                 if let Some(offsets) = offsets {
                     tiles.offsets = offsets.wrapping_add((band.start + first) * OFFSETS).cast();
                 }
-                tiles.offset = column * output;
+                tiles.y_offset = column * output;
                 tiles.columns = (group_oc - column).min(wide * COLUMNS);
                 let kernel = self.rung(ladder, wide).tiles[mr - 1];
                 // SAFETY: `isa` proves the instruction set, the caller vouches for rows and outputs. The bands share
-                // out the panels of the group, and this one holds `wide` from `first` on; every panel has offsets, or none.
+                // out the panels of the group, and this one holds `wide` from `first` on; every panel has offsets, or
+                // none.
                 unsafe { kernel(&tiles) };
                 first += wide;
             }

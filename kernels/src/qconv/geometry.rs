@@ -36,7 +36,7 @@ pub(crate) struct Windows {
     pub inside: [Range<usize>; 2],
     /// No window hangs over an edge.
     pub all_inside: bool,
-    /// Position `i` reads just the pixel `i`, in one line.
+    /// Position `i` reads just the pixel `i`, all channels of it, in one line.
     pub dense: bool,
     /// Taps down and right.
     pub taps: [usize; 2],
@@ -247,7 +247,7 @@ impl Spans {
         Span { n: self.n, y: self.y, x: self.x..self.x + self.left_in_line() }
     }
 
-    /// Goes over positions, of which there are as many.
+    /// Goes over so many positions, or all that are left.
     #[inline(always)]
     pub fn skip(&mut self, mut positions: usize) {
         while let Some(span) = self.next(positions) {

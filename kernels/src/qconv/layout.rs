@@ -13,10 +13,10 @@
 //! A panel holds 16 output channels of one group (the last panel of a group is filled up with zeros). A band holds the
 //! panels that a micro-kernel takes at once, so that it reads one run of bytes from first to last: processors fetch
 //! such a run ahead, several at once they do not (a product of one row took half as long again). The panels of a group
-//! are shared out equally among the fewest bands. A panel's lines go through the taps in kernel order, each tap filled up with zeros to a multiple of 4 bytes. The
-//! bias has `-x_zero_point * sum(w - weight zero point)` folded in. The sum of weights is there for instruction
-//! sets that multiply signed by signed and read activations as `a - 128`. One line is one 512-bit register, two
-//! 256-bit or four 128-bit ones.
+//! are shared out equally among the fewest bands. A panel's lines go through the taps in kernel order, each tap filled
+//! up with zeros to a multiple of 4 bytes. The bias has `-x_zero_point * sum(w - weight zero point)` folded in. The sum
+//! of weights is there for instruction sets that multiply signed by signed and read activations as `a - 128`. One line
+//! is one 512-bit register, two 256-bit or four 128-bit ones.
 //!
 //! Layout 3 has a tap per kernel position, layout 4 a tap per kernel row (few channels). Layouts 19 and 20 are the
 //! same for inputs whose zero point comes with them: the bias is an f32 and nothing is folded into it. These have one

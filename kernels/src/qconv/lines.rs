@@ -12,16 +12,17 @@ use crate::SLACK;
 use std::mem::{align_of, size_of};
 use std::ops::Range;
 
-/// The ring, over one scratch buffer.
+/// Copies of lines, over one scratch buffer.
 pub(crate) struct Lines<'a> {
     geometry: &'a Geometry,
     x: &'a [u8],
     x_zero_point: u8,
-    ring: &'a mut [u8],
-    /// By tap: where its line starts in the ring.
+    /// Slots of a line each.
+    copies: &'a mut [u8],
+    /// By tap: where it starts in the copies, in the first window of a line.
     offsets: &'a mut [usize],
     image: usize,
-    /// The lines that are in the ring.
+    /// The lines that are held.
     held: Range<isize>,
     /// The slot of the first of them.
     slot: usize,
@@ -74,12 +75,12 @@ pub(crate) fn scratch_len(g: &Geometry) -> usize {
 impl<'a> Lines<'a> {
     /// `x`: the whole input. Panics if the scratch is too short.
     pub fn new(geometry: &'a Geometry, x: &'a [u8], x_zero_point: u8, scratch: &'a mut [u8]) -> Lines<'a> {
-        let (ring, offsets) = scratch.split_at_mut(held_lines(geometry) * line_len(geometry) + SLACK);
+        let (copies, offsets) = scratch.split_at_mut(held_lines(geometry) * line_len(geometry) + SLACK);
         // SAFETY: any bytes are valid numbers.
         let (_, offsets, _) = unsafe { offsets.align_to_mut::<usize>() };
         let offsets = &mut offsets[..geometry.taps().iter().product()];
         let most = held_outputs(geometry);
-        Lines { geometry, x, x_zero_point, ring, offsets, image: 0, held: 0..0, slot: 0, filled: 0, most }
+        Lines { geometry, x, x_zero_point, copies, offsets, image: 0, held: 0..0, slot: 0, filled: 0, most }
     }
 
     /// The most lines of output that lines are held for.
@@ -105,17 +106,17 @@ impl<'a> Lines<'a> {
         assert!(span.x.end <= g.out[1] && channel < g.x[3].max(1), "the span is within a line");
         rows.step = step;
         rows.offsets = self.offsets.as_ptr();
-        (self.ring[span.x.start * step + channel..].as_ptr(), g.strides[0] * line_len(g))
+        (self.copies[span.x.start * step + channel..].as_ptr(), g.strides[0] * line_len(g))
     }
 
-    /// Copies the lines that are not in the ring yet.
+    /// Copies the lines that are not held yet.
     fn hold(&mut self, image: usize, lines: Range<isize>) {
         let g = self.geometry;
         let [_, height, width, channels] = g.x;
         let (len, high) = (line_len(g), g.kernel[0]);
         // A window's lines go around the end of a ring, but not those of several lines of output.
         let ring = self.most == 1;
-        // Columns that both the image and the windows have: where they start in a line, in the ring's and the image's.
+        // Columns that both the image and the windows have: where they start in a line, in the copy's and the image's.
         let to = g.origin[1].min(0).unsigned_abs();
         let from = g.origin[1].max(0) as usize;
         let columns = width.saturating_sub(from).min(line_columns(g).saturating_sub(to));
@@ -128,9 +129,9 @@ impl<'a> Lines<'a> {
         if self.slot >= high {
             self.slot -= high;
         }
-        let slots = if ring { high } else { lines.clone().count() };
+        let slots = if ring { high } else { lines.len() };
         if slots > self.filled {
-            self.ring[self.filled * len..slots * len].fill(self.x_zero_point);
+            self.copies[self.filled * len..slots * len].fill(self.x_zero_point);
             self.filled = slots;
         }
         let taps = g.taps()[1];
@@ -145,7 +146,7 @@ impl<'a> Lines<'a> {
             if kept.contains(&line) {
                 continue;
             }
-            let slot = &mut self.ring[start..][..len];
+            let slot = &mut self.copies[start..][..len];
             match usize::try_from(line).ok().filter(|&line| line < height) {
                 Some(line) => {
                     let source = ((image * height + line) * width + from) * channels;

@@ -76,7 +76,7 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS:
             let rows = t.rows.tap::<MR>(&t.places[0], tap);
             line = products::<S, MR>(&mut before, t, &rows, [0, t.quads], line);
         }
-        let mut y = t.places[0].y.add(t.offset);
+        let mut y = t.places[0].y.add(t.y_offset);
         for (i, place) in t.places.iter().enumerate().skip(1) {
             let mut sums = start::<S, MR, NV>(t, i);
             let mut rows = t.rows.tap::<MR>(place, 0);
@@ -99,7 +99,7 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS:
                 rows = t.rows.tap::<MR>(place, tap);
                 line = products::<S, MR>(&mut sums, t, &rows, [0, t.quads], line);
             }
-            (before, y) = (sums, place.y.add(t.offset));
+            (before, y) = (sums, place.y.add(t.y_offset));
         }
         finish::<S, MR, 0, OFFSETS>(&before, t, out, y);
         finish::<S, MR, 1, OFFSETS>(&before, t, out, y);

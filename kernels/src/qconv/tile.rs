@@ -26,7 +26,7 @@ pub(crate) struct Tiles<'a> {
     /// `[tiles][MR]`: the sum of every row's input bytes; null where all weights' zero points are 0.
     pub sums: *const i32,
     /// Bytes from where the outputs of a row start to those that are computed here.
-    pub offset: usize,
+    pub y_offset: usize,
     /// Bytes from a row of outputs to the next.
     pub y_step: usize,
     /// Outputs of a row that are computed here; the last panel may have columns that are none.
@@ -244,7 +244,7 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: the caller's promise; `columns` bytes or numbers of each row are written.
     unsafe {
-        let y = place.y.add(t.offset);
+        let y = place.y.add(t.y_offset);
         let none = std::ptr::null();
         match t.out {
             Epilogue::Bytes(out) if t.offsets.is_null() => {

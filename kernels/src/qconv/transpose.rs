@@ -196,7 +196,7 @@ impl QConvTranspose {
             return;
         }
         let line = ow * self.y_stride;
-        let band = (BAND_BYTES / line).next_multiple_of(self.shape.strides[0]).max(1);
+        let band = (BAND_BYTES / line.max(1)).next_multiple_of(self.shape.strides[0]).max(1);
         let y = Cell::from_mut(y).as_slice_of_cells();
         for image in lines.start / oh..lines.end.div_ceil(oh) {
             let inside =

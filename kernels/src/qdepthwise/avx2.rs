@@ -3,8 +3,7 @@
 
 use super::QDepthwise;
 use super::blocked;
-use super::vectors::Vectors;
-use super::windows::{self, Call, Span};
+use super::vectors::{Vectors, window_functions};
 use crate::Output;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -151,23 +150,7 @@ impl Vectors for Avx2 {
         }
     }
 
-    #[inline(never)]
-    #[target_feature(enable = "avx2")]
-    unsafe fn stream<const S: usize, const PIECES: usize>(
-        call: &Call<'_, Self>,
-        span: &Span<'_>,
-        y: *mut u8,
-    ) {
-        // SAFETY: the trait's contract.
-        unsafe { windows::stream::<Self, S, PIECES>(call, span, y) }
-    }
-
-    #[inline(never)]
-    #[target_feature(enable = "avx2")]
-    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8) {
-        // SAFETY: the trait's contract.
-        unsafe { windows::tiles::<Self, K, S>(call, span, y) }
-    }
+    window_functions!("avx2");
 }
 
 /// Safety: the processor has the instruction set; the slices are as [`QDepthwise::run`] has checked them.

@@ -2,8 +2,7 @@
 
 use super::QDepthwise;
 use super::blocked;
-use super::vectors::Vectors;
-use super::windows::{self, Call, Span};
+use super::vectors::{Vectors, window_functions};
 use crate::Output;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -165,23 +164,7 @@ impl Vectors for Avx512Vnni {
         }
     }
 
-    #[inline(never)]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn stream<const S: usize, const PIECES: usize>(
-        call: &Call<'_, Self>,
-        span: &Span<'_>,
-        y: *mut u8,
-    ) {
-        // SAFETY: the trait's contract.
-        unsafe { windows::stream::<Self, S, PIECES>(call, span, y) }
-    }
-
-    #[inline(never)]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8) {
-        // SAFETY: the trait's contract.
-        unsafe { windows::tiles::<Self, K, S>(call, span, y) }
-    }
+    window_functions!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni");
 }
 
 /// Safety: the processor has the instruction set.

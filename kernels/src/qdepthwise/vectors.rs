@@ -60,6 +60,34 @@ pub(crate) trait Vectors: Sized {
     unsafe fn whole(low: Self::Word, high: Self::Word, bounds: Self::Bounds) -> Self::Word;
 }
 
+/// [`Vectors::stream`] and [`Vectors::tiles`], compiled for some features.
+macro_rules! window_functions {
+    ($features:literal) => {
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn stream<const S: usize, const PIECES: usize>(
+            call: &$crate::qdepthwise::windows::Call<'_, Self>,
+            span: &$crate::qdepthwise::windows::Span<'_>,
+            y: *mut u8,
+        ) {
+            // SAFETY: the trait's contract.
+            unsafe { $crate::qdepthwise::windows::stream::<Self, S, PIECES>(call, span, y) }
+        }
+
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn tiles<const K: usize, const S: usize>(
+            call: &$crate::qdepthwise::windows::Call<'_, Self>,
+            span: &$crate::qdepthwise::windows::Span<'_>,
+            y: *mut u8,
+        ) {
+            // SAFETY: the trait's contract.
+            unsafe { $crate::qdepthwise::windows::tiles::<Self, K, S>(call, span, y) }
+        }
+    };
+}
+pub(super) use window_functions;
+
 /// Safety: `from` is followed by four vectors.
 #[inline(always)]
 pub(super) unsafe fn load_four<V: Vectors>(from: *const u8) -> [V::Word; 4] {

@@ -15,7 +15,8 @@ pub enum Arithmetic {
     Float,
     /// Weights are i8, rows of inputs are quantized to u8 as they come.
     Dynamic {
-        /// In which way; unless rows are [shared](RowQuant::Shared), what comes out of a row does not depend on the others.
+        /// In which way; unless rows are [shared](RowQuant::Shared), what comes out of a row does not depend on the
+        /// others.
         rows: RowQuant,
     },
 }
@@ -54,7 +55,6 @@ impl<'a> Rows<'a> {
 #[derive(Clone, Debug)]
 pub struct Product {
     kind: Kind,
-    quant: RowQuant,
     rows: usize,
     k: usize,
     n: usize,
@@ -63,12 +63,16 @@ pub struct Product {
 #[derive(Clone, Debug)]
 enum Kind {
     Float(FConv),
-    /// All rows share scale and zero point: reals come out of the product.
-    Together(Box<DynamicQConv>),
+    /// All rows, or the only one, have one scale and zero point: reals come out of the product.
+    Together {
+        product: Box<DynamicQConv>,
+        quant: RowQuant,
+    },
     /// Sums of `block` rows at a time, which become reals with the scale and zero point of each.
     Apart {
         sums: Box<DynamicQConv>,
         block: usize,
+        quant: RowQuant,
     },
 }
 
@@ -79,28 +83,26 @@ impl Product {
     /// A product of `rows` rows of `k` with `n` rows of weights.
     pub fn new(isa: Isa, arithmetic: Arithmetic, rows: usize, k: usize, n: usize) -> Product {
         let unbounded = [f32::NEG_INFINITY, f32::INFINITY];
-        let quant = match arithmetic {
-            Arithmetic::Float => RowQuant::Each,
-            Arithmetic::Dynamic { rows } => rows,
-        };
         let kind = match arithmetic {
             Arithmetic::Float => Kind::Float(FConv::new(isa, ConvShape::linear(rows, k, n), unbounded, n)),
-            Arithmetic::Dynamic { .. } if quant == RowQuant::Shared || rows == 1 => {
-                Kind::Together(Box::new(DynamicQConv::reals(isa, ConvShape::linear(rows, k, n), unbounded)))
+            Arithmetic::Dynamic { rows: quant } if quant == RowQuant::Shared || rows == 1 => {
+                let product = DynamicQConv::reals(isa, ConvShape::linear(rows, k, n), unbounded);
+                Kind::Together { product: Box::new(product), quant }
             }
-            Arithmetic::Dynamic { .. } => {
+            Arithmetic::Dynamic { rows: quant } => {
                 let block = rows.min(BLOCK);
-                Kind::Apart { sums: Box::new(DynamicQConv::sums(isa, ConvShape::linear(block, k, n))), block }
+                let sums = DynamicQConv::sums(isa, ConvShape::linear(block, k, n));
+                Kind::Apart { sums: Box::new(sums), block, quant }
             }
         };
-        Product { kind, quant, rows, k, n }
+        Product { kind, rows, k, n }
     }
 
     /// What runs, for people.
     pub fn kernel(&self) -> String {
         match &self.kind {
             Kind::Float(product) => product.kernel().to_string(),
-            Kind::Together(product) => format!("dynamic {}", product.kernel()),
+            Kind::Together { product, .. } => format!("dynamic {}", product.kernel()),
             Kind::Apart { sums, .. } => format!("dynamic {}", sums.kernel()),
         }
     }
@@ -114,7 +116,7 @@ impl Product {
     pub fn packed_len(&self) -> usize {
         match &self.kind {
             Kind::Float(product) => (product.packed_len() * 4).next_multiple_of(64),
-            Kind::Together(product) => product.packed_len(),
+            Kind::Together { product, .. } => product.packed_len(),
             Kind::Apart { sums, .. } => sums.packed_len() + 3 * self.column_bytes(),
         }
     }
@@ -134,7 +136,7 @@ impl Product {
                 let packed = &mut floats_mut(packed)[..product.packed_len()];
                 product.pack(&values[..len], &bias[..n], packed);
             }
-            (Kind::Together(product), Rows::Bytes { values, scales, zero_points }) => {
+            (Kind::Together { product, .. }, Rows::Bytes { values, scales, zero_points }) => {
                 let filter = filter(&values[..len], &scales[..n], zero_points);
                 product.pack(&filter, &bias[..n], &mut packed[..product.packed_len()]);
             }
@@ -160,10 +162,12 @@ impl Product {
     pub fn scratch_len(&self) -> usize {
         match &self.kind {
             Kind::Float(product) => (product.scratch_len() * 4).next_multiple_of(64),
-            Kind::Together(product) => {
+            Kind::Together { product, .. } => {
                 self.block_bytes(self.rows) + product.scratch_len().next_multiple_of(64)
             }
-            Kind::Apart { sums, block } => self.block_bytes(*block) + sums.scratch_len().next_multiple_of(64),
+            Kind::Apart { sums, block, .. } => {
+                self.block_bytes(*block) + sums.scratch_len().next_multiple_of(64)
+            }
         }
     }
 
@@ -185,19 +189,19 @@ impl Product {
         scratch: &mut [u8],
     ) {
         let (n, k) = (self.n, self.k);
-        let (sums, block) = match &self.kind {
+        let (sums, block, quant) = match &self.kind {
             Kind::Float(product) => {
                 let packed = &floats(packed)[..product.packed_len()];
                 return product.run(packed, x, y, rows, floats_mut(scratch));
             }
-            Kind::Together(product) => {
+            Kind::Together { product, quant } => {
                 let (bytes, scratch) = scratch.split_at_mut(self.block_bytes(self.rows));
                 let x = &x[..self.rows * k];
-                let source = quantize_dynamically(isa, self.quant, x, &mut bytes[..self.rows * k]);
+                let source = quantize_dynamically(isa, *quant, x, &mut bytes[..self.rows * k]);
                 let packed = &packed[..product.packed_len()];
                 return product.run(packed, bytes, source, bytes_mut(y), rows, scratch);
             }
-            Kind::Apart { sums, block } => (sums, *block),
+            Kind::Apart { sums, block, quant } => (sums, *block, *quant),
         };
         let (packed, columns) = packed.split_at(sums.packed_len());
         let columns = Columns::of(floats(columns), self.column_bytes() / 4, n);
@@ -208,7 +212,7 @@ impl Product {
             let count = block.min(rows.end - first);
             for (i, source) in sources[..count].iter_mut().enumerate() {
                 let x = &x[(first + i) * k..][..k];
-                *source = quantize_dynamically(isa, self.quant, x, &mut bytes[i * k..][..k]);
+                *source = quantize_dynamically(isa, quant, x, &mut bytes[i * k..][..k]);
             }
             let y = &mut y[(first - rows.start) * n..][..count * n];
             sums.run(packed, bytes, raw, bytes_mut(y), 0..count, scratch);

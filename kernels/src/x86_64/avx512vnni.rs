@@ -196,11 +196,11 @@ unsafe fn narrow(q: [__m512i; 4], out: &Requantize) -> __m512i {
     }
 }
 
-/// Sums as reals times the multipliers of `panel` plus `offsets`, at most `high`. The operand order makes a NaN the
-/// bound.
+/// Sums as reals times the multipliers of `panel` plus `offsets` if there are any, at most `high`. The operand order
+/// makes a NaN the bound.
 ///
 /// # Safety
-/// The header of `panel` and the offsets can be read; the processor has AVX-512.
+/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX-512.
 #[inline(always)]
 unsafe fn reals(total: __m512i, (panel, offsets): Scales, high: f32) -> __m512 {
     // SAFETY: the caller's promise.

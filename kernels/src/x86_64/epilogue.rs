@@ -32,11 +32,11 @@ pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
     }
 }
 
-/// Sums as reals times the multipliers of `panel` plus `offsets`, at most `high`. The operand order makes a NaN the
-/// bound.
+/// Sums as reals times the multipliers of `panel` plus `offsets` if there are any, at most `high`. The operand order
+/// makes a NaN the bound.
 ///
 /// # Safety
-/// The header of `panel` and the offsets can be read; the processor has AVX2.
+/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX2.
 #[inline(always)]
 unsafe fn reals(total: Halves, (panel, offsets): Scales, high: f32) -> [__m256; 2] {
     // SAFETY: the caller's promise.
@@ -58,7 +58,7 @@ unsafe fn reals(total: Halves, (panel, offsets): Scales, high: f32) -> [__m256; 
 /// Scales: rounded, at most the upper bound, the zero point not yet added.
 ///
 /// # Safety
-/// The header of `panel` and the offsets can be read; the processor has AVX2.
+/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX2.
 #[inline(always)]
 pub(super) unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
     // SAFETY: the caller's promise. What is too low for an i32 becomes the lowest i32.
@@ -71,7 +71,8 @@ pub(super) unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Ha
 /// Scales, takes the bounds and writes `columns` reals.
 ///
 /// # Safety
-/// The header of `panel` and the offsets can be read, `columns` reals at `y` can be written; the processor has AVX2.
+/// The header of `panel` and the offsets, unless null, can be read, `columns` reals at `y` can be written; the
+/// processor has AVX2.
 #[inline(always)]
 pub(super) unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
     // SAFETY: the caller's promise; a short row goes through a buffer of its own.

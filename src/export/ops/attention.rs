@@ -1,7 +1,7 @@
 //! Attention as what it is made of: two products and a softmax.
 
 use super::super::Stop;
-use super::super::messages::int;
+use super::super::messages::{int, ints};
 use super::super::onnx::{Layout, Writer};
 use super::normalize::transposed;
 use super::{MAX_ROWS, NodeView};
@@ -45,7 +45,7 @@ pub(super) fn attention(w: &mut Writer, n: &NodeView, op: &Attention) -> Result<
     }
     let weights = w.calc("Softmax", &[&scores], vec![int("axis", -1)]);
     let product = w.calc("MatMul", &[&weights, &v], vec![]);
-    let perm = super::ints("perm", [0, 2, 1, 3]);
+    let perm = ints("perm", [0, 2, 1, 3]);
     w.computed("Transpose", &[product], vec![perm], (n.out(), Layout::Plain), Clamp::NONE)
 }
 

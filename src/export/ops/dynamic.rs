@@ -3,7 +3,7 @@
 use super::super::Stop;
 use super::super::onnx::{Layout, Writer, integers};
 use super::elementwise::layout;
-use super::product::{self, reordered, window};
+use super::product::{reordered, window};
 use super::{MAX_ROWS, NodeView};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
@@ -35,13 +35,13 @@ fn channels<T: Copy + PartialEq>(values: &[T], tail: usize) -> (&[T], Vec<usize>
     }
 }
 
-/// Zero points of constant weights; empty: 0.
-fn weight_zeros(w: &mut Writer, n: &NodeView) -> Result<String, Stop> {
-    let (tensor, (_, zeros)) = (n.tensor(1)?, n.rows(1)?);
+/// Zero points of weights as a constant of their type; empty: 0.
+fn weight_zeros(w: &mut Writer, n: &NodeView, zeros: &[i32]) -> Result<String, Stop> {
+    let tensor = n.tensor(1)?;
     if zeros.iter().all(|z| *z == 0) {
         return Ok(String::new());
     }
-    let (zeros, dims) = channels(&zeros, 0);
+    let (zeros, dims) = channels(zeros, 0);
     let data = integers(tensor.dtype, zeros.iter().copied()).ok_or_else(no_bytes)?;
     Ok(w.initializer(&format!("{}/zero_point", tensor.name), tensor.dtype, &dims, &data))
 }
@@ -77,7 +77,7 @@ pub(super) fn linear(w: &mut Writer, n: &NodeView, op: &Linear) -> Result<(), St
     let x = w.stored(n.input(0)?, Layout::Plain)?;
     let weights = reordered(w, n, &[1, 0], 1)?;
     let zero = w.stored(n.input(4)?, Layout::Plain)?;
-    let zeros = weight_zeros(w, n)?;
+    let zeros = weight_zeros(w, n, &n.rows(1)?.1)?;
     let sums = w.calc("MatMulInteger", &[&x, &weights, &zero, &zeros], vec![]);
     reals(w, n, &sums, 0, (n.out(), Layout::Plain), op.clamp)
 }
@@ -101,25 +101,13 @@ enum Zeros {
 }
 
 impl Zeros {
-    /// As constants of the weights' type.
+    /// As constants.
     fn known(w: &mut Writer, n: &NodeView, zeros: &[i32]) -> Result<Zeros, Stop> {
-        match zeros.first() {
-            Some(first) if zeros.iter().any(|z| z != first) => {
-                let (name, dims) = (format!("{}/zero_points", n.tensor(1)?.name), [zeros.len(), 1, 1]);
-                Ok(Zeros::Each(w.initializer(&name, DType::I32, &dims, &Data::from_slice(zeros))))
-            }
-            None | Some(0) => Ok(Zeros::One(String::new())),
-            Some(&first) => {
-                let tensor = n.tensor(1)?;
-                let data = integers(tensor.dtype, [first]).ok_or_else(no_bytes)?;
-                Ok(Zeros::One(w.initializer(
-                    &format!("{}/zero_point", tensor.name),
-                    tensor.dtype,
-                    &[],
-                    &data,
-                )))
-            }
+        if zeros.iter().all(|z| *z == zeros[0]) {
+            return weight_zeros(w, n, zeros).map(Zeros::One);
         }
+        let (name, dims) = (format!("{}/zero_points", n.tensor(1)?.name), [zeros.len(), 1, 1]);
+        Ok(Zeros::Each(w.initializer(&name, DType::I32, &dims, &Data::from_slice(zeros))))
     }
 }
 
@@ -155,13 +143,7 @@ fn integer_conv(
 }
 
 pub(super) fn matmul(w: &mut Writer, n: &NodeView) -> Result<(), Stop> {
-    let mut inputs = Vec::new();
-    for i in 0..4 {
-        inputs.push(match n.node.input(i) {
-            Some(id) => w.stored(id, Layout::Plain)?,
-            None => String::new(),
-        });
-    }
+    let mut inputs = n.inputs(w)?;
     while inputs.last().is_some_and(String::is_empty) {
         inputs.pop();
     }
@@ -172,10 +154,7 @@ pub(super) fn matmul(w: &mut Writer, n: &NodeView) -> Result<(), Stop> {
 
 pub(super) fn conv(w: &mut Writer, n: &NodeView, op: &IntegerConv) -> Result<(), Stop> {
     let mut x = w.stored(n.input(0)?, Layout::Nchw)?;
-    let mut zero = match n.node.input(2) {
-        Some(id) => w.stored(id, Layout::Plain)?,
-        None => String::new(),
-    };
+    let mut zero = w.optional(n.node.input(2))?;
     // ONNX Runtime's are unsigned.
     if n.tensor(0)?.dtype == DType::I8 {
         let off = w.initializer(&format!("{x}/off"), DType::I32, &[], &Data::from_slice(&[128i32]));
@@ -196,7 +175,7 @@ pub(super) fn conv(w: &mut Writer, n: &NodeView, op: &IntegerConv) -> Result<(),
     };
     let zeros = match n.node.input(3) {
         None => Zeros::One(String::new()),
-        Some(id) => match product::known_integers(w.graph.tensor(id)) {
+        Some(id) => match w.graph.tensor(id).codes() {
             Some(zeros) => Zeros::known(w, n, &zeros)?,
             None if w.graph.tensor(id).shape.elements() == Some(1) => {
                 Zeros::One(w.stored(id, Layout::Plain)?)

@@ -1,7 +1,7 @@
 //! Functions of elements.
 
 use super::super::Stop;
-use super::super::messages::{code, float, int, text};
+use super::super::messages::{float, int, text};
 use super::super::onnx::{Layout, Writer};
 use super::NodeView;
 use crate::graph::*;
@@ -128,7 +128,7 @@ fn narrowed(
     let [a, b] = operands.map(|x| w.cast(&x, DType::I32));
     let y = w.calc(name, &[&a, &b], attributes);
     let to = w.make(n.out(), layout);
-    w.push("Cast", &[y], to, vec![int("to", code(w.graph.tensor(n.out()).dtype).into())]);
+    w.push_cast(y, to, w.graph.tensor(n.out()).dtype);
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn shift(
         floor_div(w, &a, &power)
     };
     let to = w.make(n.out(), layout);
-    w.push("Cast", &[y], to, vec![int("to", code(w.graph.tensor(n.out()).dtype).into())]);
+    w.push_cast(y, to, w.graph.tensor(n.out()).dtype);
     Ok(())
 }
 

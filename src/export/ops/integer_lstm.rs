@@ -1,7 +1,7 @@
 //! LSTM layers in integers, step by step with the integers of `docs/arithmetic.md`, section 14: the same bits.
 
 use super::super::Stop;
-use super::super::messages::int;
+use super::super::messages::{int, ints};
 use super::super::onnx::{Layout, Writer};
 use super::NodeView;
 use super::elementwise::floor_div;
@@ -10,9 +10,8 @@ use super::product::permuted;
 use super::scan::{Steps, parts};
 use crate::graph::*;
 use ottava_kernels::fixed::{self, Multiplier};
+use ottava_kernels::integer_lstm::GATES;
 
-/// Gates: input, output, forget, cell.
-const GATES: usize = 4;
 /// Steps of what goes into the functions of gates, and of what comes out of them, in one.
 const GATE_STEPS: f32 = 4096.0;
 const FRACTION_STEPS: f64 = 32768.0;
@@ -43,7 +42,7 @@ pub(super) fn integer_lstm(w: &mut Writer, n: &NodeView, op: &IntegerLstm) -> Re
     let names: Vec<String> = n.node.outputs.iter().map(|&id| w.make(id, Layout::Plain)).collect();
     for (i, (made, to)) in [all.outputs, all.states].concat().into_iter().zip(names).enumerate() {
         match i == 0 && op.batch_first {
-            true => w.push("Transpose", &[made], to, vec![super::ints("perm", [1, 0, 2])]),
+            true => w.push("Transpose", &[made], to, vec![ints("perm", [1, 0, 2])]),
             false => w.push("Identity", &[made], to, vec![]),
         }
     }

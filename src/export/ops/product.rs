@@ -3,6 +3,7 @@
 use super::super::Stop;
 use super::super::messages::{int, ints};
 use super::super::onnx::{Layout, Writer};
+use super::normalize::transposed;
 use super::{NodeView, dynamic};
 use crate::graph::*;
 use crate::import::onnx::proto::AttributeProto;
@@ -63,32 +64,18 @@ fn weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Resul
 /// Weights that nodes make, of packed integers or of inputs.
 fn computed_weights(w: &mut Writer, n: &NodeView, perm: &[usize], groups: usize) -> Result<String, Stop> {
     let plain = w.real(n.input(1)?, Layout::Plain)?;
-    let turned = |w: &mut Writer, x: &str, perm: &[usize]| {
-        w.calc("Transpose", &[x], vec![ints("perm", perm.iter().map(|&p| p as i64))])
-    };
+    let longs = |dims: &[usize]| dims.iter().map(|&d| d as i64).collect::<Vec<_>>();
     if groups == 1 {
-        return Ok(if perm.is_sorted() { plain } else { turned(w, &plain, perm) });
+        return Ok(if perm.is_sorted() { plain } else { transposed(w, &plain, &longs(perm)) });
     }
     let [o, kh, kw, c] = n.dims(1)?[..] else {
         return Err(Stop::because("its weights have no four dimensions"));
     };
-    let sizes = |dims: &[usize]| dims.iter().map(|&d| d as i64).collect::<Vec<_>>();
-    let parts = w.int_vector(&sizes(&[groups, o / groups, kh, kw, c]));
+    let parts = w.int_vector(&longs(&[groups, o / groups, kh, kw, c]));
     let parts = w.calc("Reshape", &[&plain, &parts], vec![]);
-    let parts = turned(w, &parts, &[0, 4, 1, 2, 3]);
-    let shape = w.int_vector(&sizes(&[groups * c, o / groups, kh, kw]));
+    let parts = transposed(w, &parts, &[0, 4, 1, 2, 3]);
+    let shape = w.int_vector(&longs(&[groups * c, o / groups, kh, kw]));
     Ok(w.calc("Reshape", &[&parts, &shape], vec![]))
-}
-
-/// The values of constant integers of up to 32 bits.
-pub(super) fn known_integers(tensor: &Tensor) -> Option<Vec<i32>> {
-    let data = tensor.data.as_ref()?;
-    Some(match tensor.dtype {
-        DType::U8 => data.bytes().iter().map(|&v| v.into()).collect(),
-        DType::I8 => data.to_vec::<i8>().into_iter().map(i32::from).collect(),
-        DType::I32 => data.to_vec::<i32>(),
-        _ => return None,
-    })
 }
 
 /// The bias, dequantized if it is of integers: these are steps of the sums.

@@ -1,7 +1,6 @@
 //! What stands between reals and integers.
 
 use super::super::Stop;
-use super::super::messages::{code, int};
 use super::super::onnx::{Layout, Writer, codes, integers};
 use super::NodeView;
 use super::elementwise::layout;
@@ -12,29 +11,29 @@ use crate::import::onnx::proto::data_type;
 pub(super) fn convert(w: &mut Writer, n: &NodeView) -> Result<(), Stop> {
     let (layout, x, y) = (layout(w, n), n.input(0)?, n.out());
     let (from, out) = (w.graph.tensor(x), w.graph.tensor(y));
-    let turned = |q: &Quant| Quant { axis: q.axis.map(|a| layout.axis(a)), ..q.clone() };
     let real = match &from.quant {
         Some(quant) if is_constant(w, x) => constant_real(w, x, quant)?,
         // Integers of 32 bits.
         Some(quant) if codes(from).is_none() => {
             let codes = w.stored(x, layout)?;
             let real = w.fresh(&format!("{codes}/real"));
-            w.convert("DequantizeLinear", codes, real.clone(), &from.name, from.dtype, &turned(quant))?;
+            w.convert("DequantizeLinear", codes, real.clone(), &from.name, from.dtype, &layout.quant(quant))?;
             real
         }
         _ => w.real(x, layout)?,
     };
+    let to = w.make(y, layout);
     let Some(quant) = &out.quant else {
-        let to = w.make(y, layout);
-        let half = (out.dtype == DType::F16).then(|| int("to", code(DType::F16).into()));
-        w.push(if half.is_some() { "Cast" } else { "Identity" }, &[real], to, half.into_iter().collect());
+        match out.dtype {
+            DType::F16 => w.push_cast(real, to, DType::F16),
+            _ => w.push("Identity", &[real], to, vec![]),
+        }
         return Ok(());
     };
-    let to = w.make(y, layout);
     if out.dtype == DType::I32 {
-        return steps(w, &real, to, &turned(quant));
+        return steps(w, &real, to, quant);
     }
-    w.convert("QuantizeLinear", real, to, &out.name, out.dtype, &turned(quant))
+    w.convert("QuantizeLinear", real, to, &out.name, out.dtype, &layout.quant(quant))
 }
 
 /// True for a constant, and for what is unpacked from one.
@@ -77,30 +76,25 @@ fn steps(w: &mut Writer, real: &str, to: String, quant: &Quant) -> Result<(), St
     // The greatest float that is an i32.
     let (least, most) = (w.float_value(-2147483648.0), w.float_value(2147483520.0));
     let bounded = w.calc("Clip", &[&sum, &least, &most], vec![]);
-    w.push("Cast", &[bounded], to, vec![int("to", code(DType::I32).into())]);
+    w.push_cast(bounded, to, DType::I32);
     Ok(())
 }
 
 /// Integers of up to 4 bits stay two to a byte, others get a byte each.
 pub(super) fn unpack(w: &mut Writer, n: &NodeView, op: &Unpack) -> Result<(), Stop> {
     let bytes = n.constant(0)?.bytes();
-    let (bits, count) = (op.bits, op.dims.iter().product::<usize>());
-    let code_at = |i: usize| {
-        let (byte, shift) = (i * bits / 8, i * bits % 8);
-        let pair = [byte, byte + 1].map(|at| bytes.get(at).copied().unwrap_or(0));
-        (((u16::from_le_bytes(pair) >> shift) << (8 - bits)) as u8 as i8) >> (8 - bits)
-    };
+    let count = op.dims.iter().product::<usize>();
     let base = format!("{}/codes", n.node.name);
-    let codes = if bits <= 4 {
-        let nibble = |i: usize| if i < count { code_at(i) as u8 & 15 } else { 0 };
+    let codes = if op.bits <= 4 {
+        let nibble = |i: usize| if i < count { op.code(bytes, i) as u8 & 15 } else { 0 };
         let packed: Vec<u8> = (0..count).step_by(2).map(|i| nibble(i) | nibble(i + 1) << 4).collect();
         w.raw(&base, data_type::INT4, &op.dims, &Data::from_bytes(&packed))
     } else {
-        let codes = integers(DType::I8, (0..count).map(|i| code_at(i).into()));
+        let codes = integers(DType::I8, (0..count).map(|i| op.code(bytes, i).into()));
         let codes = codes.ok_or_else(|| Stop::because("its integers have no type"))?;
         w.initializer(&base, DType::I8, &op.dims, &codes)
     };
     let to = w.make(n.out(), Layout::Plain);
-    w.push("Cast", &[codes], to, vec![int("to", code(DType::I8).into())]);
+    w.push_cast(codes, to, DType::I8);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Recurrent layers that ONNX or ONNX Runtime has operators for; the others are written step by step (`steps.rs`).
 
 use super::super::Stop;
-use super::super::messages::{float, floats, int, text, texts};
+use super::super::messages::{float, floats, int, ints, text, texts};
 use super::super::onnx::{Layout, MICROSOFT, Writer};
 use super::normalize::transposed;
 use super::{MAX_ROWS, NodeView, steps};
@@ -101,10 +101,7 @@ fn bias(w: &mut Writer, n: &NodeView, [directions, rows, _]: [usize; 3]) -> Resu
 /// The inputs behind the weights: bias, lengths, first states, peepholes.
 fn others(w: &mut Writer, n: &NodeView, op: &Recurrent, sizes: [usize; 3]) -> Result<Vec<String>, Stop> {
     let mut all = vec![bias(w, n, sizes)?];
-    all.push(match n.node.input(4) {
-        Some(id) => w.stored(id, Layout::Plain)?,
-        None => String::new(),
-    });
+    all.push(w.optional(n.node.input(4))?);
     all.push(time_first(w, n, op.batch_first, 5)?);
     if op.cell == RecurrentCell::Lstm {
         all.push(time_first(w, n, op.batch_first, 6)?);
@@ -136,7 +133,7 @@ pub(super) fn finish(
     if batch_first {
         for (i, (made, to)) in names.into_iter().enumerate() {
             let perm: &[i64] = if i == 0 { &[2, 0, 1, 3] } else { &[1, 0, 2] };
-            w.push("Transpose", &[made], to, vec![super::ints("perm", perm.iter().copied())]);
+            w.push("Transpose", &[made], to, vec![ints("perm", perm.iter().copied())]);
         }
     }
 }

@@ -14,8 +14,7 @@ pub(super) fn quantized(w: &mut Writer, rows: RowQuant, x: &str) -> [String; 3] 
 }
 
 fn together(w: &mut Writer, x: &str) -> [String; 3] {
-    let scope = w.scope.clone();
-    let [codes, scale, zero] = ["codes", "scale", "zero"].map(|tag| w.fresh(&format!("{scope}/{tag}")));
+    let [codes, scale, zero] = ["codes", "scale", "zero"].map(|tag| w.fresh_local(tag));
     let outputs = vec![codes.clone(), scale.clone(), zero.clone()];
     w.push_many(("", "DynamicQuantizeLinear"), &[x.to_string()], outputs, vec![]);
     [codes, scale, w.cast(&zero, DType::I32)]

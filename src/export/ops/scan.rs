@@ -28,11 +28,8 @@ impl Steps {
         w: &mut Writer,
         step: impl FnOnce(&mut Writer, &[String], &[String]) -> Result<(Vec<String>, Vec<String>), Stop>,
     ) -> Result<Stacked, Stop> {
-        let scope = w.scope.clone();
-        let mut names = |tag: &str, count: usize| -> Vec<String> {
-            (0..count).map(|i| w.fresh(&format!("{scope}/{tag}{i}"))).collect()
-        };
-        let (states, inputs) = (names("state", self.states.len()), names("step", self.inputs.len()));
+        let states = numbered(w, "state", self.states.len());
+        let inputs = numbered(w, "step", self.inputs.len());
         let mut count = 0;
         let graph = w.nested(&[states.clone(), inputs.clone()].concat(), |w| {
             let (next, outputs) = step(w, &states, &inputs)?;
@@ -40,10 +37,7 @@ impl Steps {
             // A body's outputs are values of their own.
             Ok([next, outputs].concat().iter().map(|v| w.calc("Identity", &[v], vec![])).collect())
         })?;
-        let mut names = |tag: &str, count: usize| -> Vec<String> {
-            (0..count).map(|i| w.fresh(&format!("{scope}/{tag}{i}"))).collect()
-        };
-        let (last, outputs) = (names("last", self.states.len()), names("all", count));
+        let (last, outputs) = (numbered(w, "last", self.states.len()), numbered(w, "all", count));
         let direction = i64::from(self.reverse);
         let attributes = vec![
             body("body", graph),
@@ -57,10 +51,14 @@ impl Steps {
     }
 }
 
+/// Names for `count` values.
+fn numbered(w: &mut Writer, tag: &str, count: usize) -> Vec<String> {
+    (0..count).map(|i| w.fresh_local(&format!("{tag}{i}"))).collect()
+}
+
 /// Cuts the last dimension into parts of these sizes.
 pub(super) fn parts(w: &mut Writer, x: &str, sizes: &[usize]) -> Vec<String> {
-    let scope = w.scope.clone();
-    let outputs: Vec<String> = sizes.iter().map(|_| w.fresh(&format!("{scope}/part"))).collect();
+    let outputs: Vec<String> = sizes.iter().map(|_| w.fresh_local("part")).collect();
     let sizes = w.int_vector(&sizes.iter().map(|&s| s as i64).collect::<Vec<_>>());
     w.push_many(("", "Split"), &[x.to_string(), sizes], outputs.clone(), vec![int("axis", -1)]);
     outputs

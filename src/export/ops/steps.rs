@@ -126,7 +126,7 @@ impl Cell<'_> {
         }
         let three = parts(w, &own, &[rows, rows - hidden, hidden]);
         let zeros = Data::from_slice(&vec![0f32; hidden]);
-        let zeros = w.initializer(&format!("{}/rest", w.scope.clone()), DType::F32, &[hidden], &zeros);
+        let zeros = w.initializer(&format!("{}/rest", w.scope), DType::F32, &[hidden], &zeros);
         let gates = w.calc("Concat", &[&three[1], &zeros], vec![int("axis", 0)]);
         Ok([Some(w.calc("Add", &[&three[0], &gates], vec![])), Some(three[2].clone())])
     }

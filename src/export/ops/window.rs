@@ -19,9 +19,8 @@ pub(super) fn pool(w: &mut Writer, n: &NodeView, op: &Pool) -> Result<(), Stop> 
         attributes.push(pair("dilations", op.dilations));
     }
     let (x, y) = (n.input(0)?, n.out());
-    let narrow = n.tensor(0)?.dtype == DType::I16;
-    if op.kind == PoolKind::Max && narrow {
-        // ONNX Runtime finds the greatest of floats, and of bytes.
+    // ONNX Runtime finds the greatest of floats, and of bytes.
+    if op.kind == PoolKind::Max && n.tensor(0)?.dtype == DType::I16 {
         let x = w.real(x, Layout::Nchw)?;
         return w.computed("MaxPool", &[x], attributes, (y, Layout::Nchw), Clamp::NONE);
     }
@@ -82,7 +81,7 @@ fn average_codes(
     let mean = w.calc("Mul", &[&sign, &size], vec![]);
     let code = w.calc("Add", &[&mean, &center], vec![]);
     let to = w.make(n.out(), Layout::Nchw);
-    w.push("Cast", &[code], to, vec![int("to", super::code(DType::U8).into())]);
+    w.push_cast(code, to, DType::U8);
     Ok(())
 }
 

@@ -1,9 +1,7 @@
 //! Constants that are made of others at import: weights in the order that the graph wants.
 
 use super::context::{Context, Stop};
-use crate::graph::{
-    AlignedBytes, DType, Data, Dequantize, Quant, Reshape, Shape, Tensor, TensorId, Transpose,
-};
+use crate::graph::{AlignedBytes, DType, Data, Dequantize, Quant, Shape, Tensor, TensorId, Transpose};
 use std::sync::Arc;
 
 impl Context<'_, '_> {
@@ -58,17 +56,13 @@ impl Context<'_, '_> {
         if let Some(done) = self.reordered(id, tag, dims, perm, shape)? {
             return Ok(done);
         }
-        let seen = self.viewed(&format!("{tag}_seen"), id, dims)?;
+        let lengths = |dims: &[usize]| -> Vec<i64> {
+            dims.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
+        };
+        let seen = self.viewed(&format!("{tag}_seen"), id, &lengths(dims))?;
         let turned =
             self.inner(&format!("{tag}_turned"), Transpose { perm: perm.to_vec() }, &[Some(seen)])?;
-        self.viewed(tag, turned, shape)
-    }
-
-    /// The same elements in another shape.
-    fn viewed(&mut self, tag: &str, id: TensorId, shape: &[usize]) -> Result<TensorId, Stop> {
-        let sizes: Vec<i64> = shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
-        let sizes = self.int_vector(&format!("{tag}_shape"), &sizes)?;
-        self.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
+        self.viewed(tag, turned, &lengths(shape))
     }
 
     /// The floats that a constant of integers stands for.

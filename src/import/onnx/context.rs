@@ -5,7 +5,7 @@ use super::attrs::Attrs;
 use super::external::ExternalData;
 use super::narrow::Narrow;
 use super::proto::{GraphProto, NodeProto};
-use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Quant, Shape, Tensor, TensorId};
+use crate::graph::{Cast, DType, Data, Dim, GraphBuilder, Node, Op, Quant, Reshape, Shape, Tensor, TensorId};
 use std::collections::{HashMap, HashSet};
 
 /// The graph so far, and what ONNX's tensor names mean in it.
@@ -237,6 +237,12 @@ impl<'a> Context<'_, 'a> {
     ) -> Result<TensorId, Stop> {
         let name = format!("{}/{tag}", self.name);
         Ok(self.push(name.clone(), op.into(), inputs, &[name])?[0])
+    }
+
+    /// The same elements in another shape: a 0 keeps a length, one -1 is found out.
+    pub fn viewed(&mut self, tag: &str, id: TensorId, shape: &[i64]) -> Result<TensorId, Stop> {
+        let sizes = self.int_vector(&format!("{tag}_shape"), shape)?;
+        self.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
     }
 
     /// Adds the node that does the work, where others come behind it: it has the ONNX node's name.

@@ -15,6 +15,7 @@ mod graph;
 mod lengths;
 mod narrow;
 mod ops;
+mod outputs;
 pub mod proto;
 mod qoperator;
 mod scan;

@@ -35,7 +35,8 @@ pub(super) const BIAS: &str = "DequantizeLinear(bias)";
 /// Names the mean whose axes are an attribute in every operator set: no file has it.
 pub(super) const MEAN: &str = "ReduceMean(axes)";
 
-/// The nodes without operators on quantized tensors, and without such with a function behind them. Those that can't be taken apart stay, to be refused by name.
+/// The nodes without operators on quantized tensors, and without such with a function behind them. Those that can't be
+/// taken apart stay, to be refused by name.
 pub(super) fn expanded(nodes: &[NodeProto]) -> Cow<'_, [NodeProto]> {
     let stays = |node: &NodeProto| parts(node).is_none() && fused::parts(node, 0).is_none();
     if nodes.iter().all(|node| stays(node) && node.graphs().next().is_none()) {

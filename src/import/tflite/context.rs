@@ -267,12 +267,12 @@ impl<'a> Context<'_, 'a, '_> {
         self.emit(Quantize {}, &[y])
     }
 
-    /// Input `i`, which says sizes, as i64.
-    pub fn sizes(&mut self, i: usize) -> Result<TensorId, Stop> {
+    /// Input `i`, which holds integers, as i64: what the graph wants of sizes and of some indices.
+    pub fn as_i64(&mut self, i: usize) -> Result<TensorId, Stop> {
         let id = self.input(i)?;
         match self.tensor(id).dtype {
             DType::I64 => Ok(id),
-            _ => self.inner(&format!("sizes{i}"), Cast {}, &[id], (DType::I64, None)),
+            _ => self.inner(&format!("i64.{i}"), Cast {}, &[id], (DType::I64, None)),
         }
     }
 

@@ -5,19 +5,19 @@
 //! outputs keep the file's names, element types and quantization, so i8 ones get a `Requantize` at the border.
 //!
 //! # States
-//! Variable tensors (the states of LSTM layers) and resource variables are states of the graph: as in TensorFlow Lite's
-//! interpreter they go on from run to run until they are reset. Variable tensors start from 0.0, resource variables from
-//! what the graph that `CALL_ONCE` names assigns; it is run when the network is imported.
+//! Variable tensors (the states of recurrent layers) and resource variables are states of the graph: as in TensorFlow
+//! Lite's interpreter they go on from run to run until they are reset. Variable tensors start from 0.0, resource
+//! variables from what the graph that `CALL_ONCE` names assigns; it is run when the network is imported.
 //!
 //! # Where answers differ
 //! TensorFlow Lite's reference kernels requantize with a 32-bit multiplier and a shift and round twice, this crate
 //! once (`docs/arithmetic.md`, sections 3 and 10): near ties an output is one step away. So are sums (20-bit fixed
 //! point there), softmax and the other functions (tables of fixed-point approximations there), and `QUANTIZE`
 //! (halves away from zero there). A step that differs early may move later ones. Weights of 8 bits under float
-//! activations, which TensorFlow Lite multiplies with activations quantized on the way, are brought to floats here; those
-//! of LSTM layers stay, and inputs and states are quantized on the way to 255 steps between their least and greatest
-//! value, not to 254 around 0. Integers of 16 bits have TensorFlow Lite's own arithmetic, and its answers (`docs/arithmetic.md`, section
-//! 14), but for `ADD` and `SUB` with the option `pot_scale_int16` and scales that are powers of two, where it rounds once more.
+//! activations, which TensorFlow Lite multiplies with activations quantized on the way, are brought to floats here;
+//! those of LSTM and RNN layers stay, and inputs and states are quantized on the way as they are there (section 8).
+//! Integers of 16 bits have TensorFlow Lite's own arithmetic, and its answers (section 14), but for `ADD` and `SUB` with
+//! the option `pot_scale_int16` and scales that are powers of two, where it rounds once more.
 
 mod border;
 mod codes;

@@ -137,7 +137,7 @@ pub(super) fn plan_transpose(
     };
     let (types, macs) = (types(v)?, shape.macs());
     let stride = v.spacing(oc);
-    let lines = Split { rows: n * oh, stride: ow * stride, macs, cost: macs * types.cost() };
+    let lines = Split { rows: n * oh, stride: ow * stride, macs, cost: macs.saturating_mul(types.cost()) };
     match types {
         Types::Integer => {
             let y = v.affine(v.out())?;
@@ -173,7 +173,8 @@ impl Types {
     fn cost(&self) -> u64 {
         match self {
             Types::Integer | Types::IntegerToFloat | Types::Dynamic => 1,
-            Types::Float | Types::Wide => 4,
+            Types::Float => 4,
+            Types::Wide => q16::COST,
         }
     }
 }

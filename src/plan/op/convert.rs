@@ -105,13 +105,10 @@ pub(super) fn plan_unpack(v: NodeView<'_>, op: &Unpack) -> Result<Planned, PlanE
     if !(1..=8).contains(&bits) {
         return Err(v.unsupported(format!("integers of {bits} bits don't fit i8")));
     }
+    let op = op.clone();
     step(v, format!("unpack-{bits}-bits"), move |x, y| {
         for (i, y) in values_mut::<i8>(y).iter_mut().enumerate() {
-            let (byte, shift) = (i * bits / 8, i * bits % 8);
-            // The input has slack behind it: the next byte can be read.
-            let pair = u16::from_le_bytes([x[byte], x[byte + 1]]) >> shift;
-            // To the top and back: the highest bit is the sign.
-            *y = ((pair << (8 - bits)) as u8 as i8) >> (8 - bits);
+            *y = op.code(x, i);
         }
     })
 }

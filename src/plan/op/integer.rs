@@ -53,7 +53,7 @@ impl<'a> Integer<'a> {
             Some(_) => {
                 let reals = v.floats(2)?;
                 let step = |c: usize| f64::from(x.scale) * f64::from(quant.scale[of(c)]);
-                q.take_apart(v, &reals, products, (step, y_scale))?;
+                q.take_apart(v, &reals, products, step, y_scale)?;
             }
         }
         if q.bias.len() != channels {
@@ -69,12 +69,14 @@ impl<'a> Integer<'a> {
     }
 
     /// Whole steps of the accumulator, as far as it holds them beside its sums, and the rest in steps of the output.
+    /// `step`: what one of a channel's accumulator is.
     fn take_apart(
         &mut self,
         v: NodeView<'_>,
         reals: &[f32],
         products: usize,
-        (step, y_scale): (impl Fn(usize) -> f64, f32),
+        step: impl Fn(usize) -> f64,
+        y_scale: f32,
     ) -> Result<(), PlanError> {
         (self.bias, self.offset) = (vec![], vec![]);
         for (c, (&real, row)) in reals.iter().zip(self.weights.chunks(products.max(1))).enumerate() {

@@ -23,10 +23,11 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
     let window = (kernel[0] * kernel[1]) as u64;
     let cost = (shape.y_len() as u64).saturating_mul(window).saturating_mul(4);
     let xn = shape.x_len();
+    let lines = [n * oh, ow * y_stride * y.dtype.size()];
     match (op.kind, x.dtype, y.dtype) {
         (PoolKind::Max, DType::U8, DType::U8) if x.quant == y.quant => {
             let run = move |rows, x: &[u8], y: &mut [u8]| max_pool::<u8>(isa, &shape, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * y_stride], run)
+            step(v, name, cost, lines, run)
         }
         (PoolKind::Max, DType::U8, DType::U8) => {
             Err(v.unsupported("a maximum keeps its input's scale and zero point; the output has others"))
@@ -35,7 +36,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 max_pool::<f32>(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * y_stride * 4], run)
+            step(v, name, cost, lines, run)
         }
         (PoolKind::Average, DType::U8, DType::U8) => {
             let (xq, yq) = (v.affine(x)?, v.affine(y)?);
@@ -47,7 +48,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_u8(isa, &shape, &average, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * y_stride], run)
+            step(v, name, cost, lines, run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8)
             if x.quant == y.quant && !count_include_pad =>
@@ -55,7 +56,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let centre = if op.kind == PoolKind::AverageSigned { 128 } else { 0 };
             let run =
                 move |rows, x: &[u8], y: &mut [u8]| avg_pool_codes(isa, &shape, centre, &x[..xn], y, rows);
-            step(v, name, cost, [n * oh, ow * y_stride], run)
+            step(v, name, cost, lines, run)
         }
         (PoolKind::AverageUnsigned | PoolKind::AverageSigned, DType::U8, DType::U8) => Err(v.unsupported(
             "a mean of integers keeps its input's scale and zero point, and does not count padding in",
@@ -64,7 +65,7 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 max_pool::<i16>(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * c * 2], run)
+            step(v, name, cost, lines, run)
         }
         // Sums of so many stay within an i32.
         (PoolKind::AverageSigned, DType::I16, DType::I16)
@@ -73,27 +74,29 @@ pub(super) fn plan(p: &Planner<'_>, v: NodeView<'_>, op: &PoolOp) -> Result<Plan
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_i16(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * c * 2], run)
+            step(v, name, cost, lines, run)
         }
         (_, DType::F32, DType::F32) => {
             let run = move |rows, x: &[u8], y: &mut [u8]| {
                 avg_pool_f32(isa, &shape, values(x, xn), values_mut(y), rows)
             };
-            step(v, name, cost, [n * oh, ow * y_stride * 4], run)
+            step(v, name, cost, lines, run)
         }
         _ => Err(v.no_kernel()),
     }
 }
 
-/// The step of a pooling: `run` computes some of the output's rows, of which there are `n * oh`.
+/// The step of a pooling: `run` computes some of the output's lines. `lines`: how many there are, and the bytes from one
+/// to the next.
 fn step(
     v: NodeView<'_>,
     name: String,
     cost: u64,
-    [rows, stride]: [usize; 2],
+    lines: [usize; 2],
     run: impl Fn(Range<usize>, &[u8], &mut [u8]) + Send + Sync + 'static,
 ) -> Result<Planned, PlanError> {
     let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| run(rows, x, y);
+    let [rows, stride] = lines;
     let kernel = RowsCall { name, cost, rows, grain: 1, stride, inputs: [0], run };
     Ok(Planned::step(kernel, &[v.input(0)?], &v.node.outputs))
 }

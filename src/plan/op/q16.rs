@@ -20,6 +20,8 @@ use std::ops::Range;
 const FRACTION: f32 = 1.0 / 32768.0;
 /// Sums of 64 bits stay below this, so that their products with factors do.
 const MOST_SUM: u64 = 1 << 47;
+/// What a multiply-add costs, see [`Kernel::cost`].
+pub(super) const COST: u64 = 8;
 
 /// The scale of a tensor of 16-bit integers.
 pub(super) fn scale(v: NodeView<'_>, t: &Tensor) -> Result<f32, PlanError> {
@@ -60,11 +62,7 @@ fn epilogue(v: NodeView<'_>, products: usize, clamp: Clamp) -> Result<Epilogue, 
         let w = quant.scale[if quant.axis.is_some() { c } else { 0 }];
         f64::from(x) * f64::from(w) / f64::from(y)
     };
-    let factors: Vec<f64> = (0..channels).map(factor).collect();
-    let narrow = |factors: Vec<f64>| {
-        let all: Result<_, PlanError> = factors.into_iter().map(|f| multiplier(v, f)).collect();
-        Ok::<_, PlanError>(Factors::Narrow(all?))
-    };
+    let factors = (0..channels).map(factor);
     let bias = match v.node.input(2) {
         None => vec![0; channels],
         Some(_) => v.ints(2)?,
@@ -78,23 +76,25 @@ fn epilogue(v: NodeView<'_>, products: usize, clamp: Clamp) -> Result<Epilogue, 
         sum.saturating_mul(1 << 15).saturating_add(bias.unsigned_abs())
     };
     let bound = weights.zip(&bias).map(bound).max().unwrap_or(0);
-    let fits = bound <= i32::MAX as u64;
     let bias_type = v.node.input(2).map(|b| v.graph.tensor(b).dtype);
-    let (factors, most) = match bias_type {
+    let sums = match bias_type {
         // Whoever has no bias has no type of sums either: 32 bits, if they suffice.
-        None if linear && fits => {
-            // With one scale the factor comes from f32: that is how it is defined.
-            let single = quant.axis.is_none().then(|| f64::from(x * quant.scale[0]) / f64::from(y));
-            (narrow(single.map_or(factors, |f| vec![f; channels]))?, i32::MAX as u64)
+        None if linear && bound <= i32::MAX as u64 => DType::I32,
+        None => DType::I64,
+        Some(given) => given,
+    };
+    let (factors, most) = match sums {
+        DType::I32 => {
+            // A matrix product with one scale takes its factor from f32: that is how it is defined.
+            let single = linear && quant.axis.is_none();
+            let factor =
+                |f| multiplier(v, if single { f64::from(x * quant.scale[0]) / f64::from(y) } else { f });
+            (Factors::Narrow(factors.map(factor).collect::<Result<_, _>>()?), i32::MAX as u64)
         }
-        Some(DType::I32) if linear && quant.axis.is_none() => {
-            (narrow(vec![f64::from(x * quant.scale[0]) / f64::from(y); channels])?, i32::MAX as u64)
-        }
-        Some(DType::I32) => (narrow(factors)?, i32::MAX as u64),
-        None | Some(DType::I64) if linear => (Factors::Real(factors), MOST_SUM),
-        None | Some(DType::I64) => {
+        DType::I64 if linear => (Factors::Real(factors.collect()), MOST_SUM),
+        DType::I64 => {
             let factor = |f| SumMultiplier::new(f).ok_or_else(|| out_of_range(v, f));
-            (Factors::Wide(factors.into_iter().map(factor).collect::<Result<_, _>>()?), MOST_SUM)
+            (Factors::Wide(factors.map(factor).collect::<Result<_, _>>()?), MOST_SUM)
         }
         _ => return Err(v.no_kernel()),
     };
@@ -120,7 +120,7 @@ pub(super) fn plan_conv(
         Some(depthwise) => Work::Depthwise(depthwise),
         None => Work::Product(Product::conv(p.isa, &shape, epilogue), weights.clone()),
     };
-    step(p, v, work, [shape.rows(), shape.oc], shape.macs(), cost(&shape, 8))
+    step(p, v, work, [shape.rows(), shape.oc], shape.macs(), cost(&shape, COST))
 }
 
 pub(super) fn plan_transposed(
@@ -133,7 +133,7 @@ pub(super) fn plan_transposed(
     let product = Product::transposed(p.isa, shape, epilogue(v, products, clamp)?);
     let work = Work::Product(product, v.constant(1)?.clone());
     let pixels = shape.n * shape.oh * shape.ow;
-    step(p, v, work, [pixels, shape.oc], shape.macs(), shape.macs().saturating_mul(8))
+    step(p, v, work, [pixels, shape.oc], shape.macs(), shape.macs().saturating_mul(COST))
 }
 
 fn step(

@@ -70,7 +70,7 @@ impl Words {
 
 /// Lines whose weights are packed.
 #[inline(always)]
-const fn lines(stride: usize) -> usize {
+const fn packed_lines(stride: usize) -> usize {
     3 - stride
 }
 
@@ -122,8 +122,8 @@ impl Windows {
             return None;
         }
         let words = Words::new(V::TAPS, k);
-        let outer = if words.outer { lines(stride) * phases(stride) * 2 } else { 0 };
-        let part = lines(stride) * words.groups * k + outer;
+        let outer = if words.outer { packed_lines(stride) * phases(stride) * 2 } else { 0 };
+        let part = packed_lines(stride) * words.groups * k + outer;
         let quad = 4 * V::BYTES;
         let tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * (words.groups * stride)) / 4 * 4);
         let columns_len = ((tile - 1) * stride + k) * words.groups * quad;
@@ -151,7 +151,7 @@ impl Windows {
 
     /// Lines of the output that are computed together at most.
     pub fn grain(&self) -> usize {
-        lines(self.stride) * self.pieces(self.c.clamp(1, self.bytes))
+        packed_lines(self.stride) * self.pieces(self.c.clamp(1, self.bytes))
     }
 
     /// Bytes of one of four vectors of words, with its weights.
@@ -169,7 +169,7 @@ impl Windows {
 
     /// A row of the border, a tile's words, and what aligning them may cost.
     pub fn scratch_len(&self) -> usize {
-        self.border_len + self.columns_len + lines(self.stride) * self.outer_len + 64
+        self.border_len + self.columns_len + packed_lines(self.stride) * self.outer_len + 64
     }
 
     /// Lines of a band.
@@ -225,7 +225,7 @@ impl Windows {
 
     /// The taps of a window in weight word `at` of a part; the first `n` of four count.
     fn taps(&self, n: usize, at: usize) -> [Option<usize>; 4] {
-        let (k, lines, phases) = (self.k, lines(self.stride), phases(self.stride));
+        let (k, lines, phases) = (self.k, packed_lines(self.stride), phases(self.stride));
         let columns = lines * self.words.groups * k;
         [0, 1, 2, 3].map(|t| {
             if at >= columns {
@@ -258,7 +258,7 @@ pub(super) unsafe fn run<V: Vectors>(
     let aligned = scratch.as_ptr().align_offset(64).min(64);
     let (border, words) = scratch[aligned..].split_at_mut(windows.border_len);
     border.fill(conv.x_zero_point);
-    let words = words[..windows.columns_len + lines(windows.stride) * windows.outer_len].as_mut_ptr();
+    let words = words[..windows.columns_len + packed_lines(windows.stride) * windows.outer_len].as_mut_ptr();
     let border = border.as_ptr();
     // SAFETY: the caller has the instruction set.
     let call = unsafe { lines::Call::<V> { conv, windows, bounds: V::bounds(conv.out), border, x, words } };

@@ -7,8 +7,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::vectors::Vectors;
-use super::lines as packed_lines;
 use super::lines::{Call, Span, rows};
+use super::packed_lines;
 
 /// Kernel columns.
 const COLUMNS: usize = 3;

@@ -4,7 +4,7 @@
 
 use super::super::vectors::{Vectors, store_four};
 use super::lines::{Call, Span, rows};
-use super::{Words, lines as packed_lines, phases};
+use super::{Words, packed_lines, phases};
 
 /// Computes the lines of `span`, whose first output is at `y`.
 ///

@@ -1,19 +1,11 @@
 //! Normalizations that are made of plain operators.
 
 use super::super::context::{Context, Stop};
-use super::axis;
+use super::{axis, of_one, of_two};
 use crate::graph::{
-    ArgMax, Binary, BinaryKind, Clamp, DType, Pool, PoolKind, Reduce, ReduceKind, Reshape, ShapeOf, TensorId,
-    Unary, UnaryKind, Unsqueeze,
+    ArgMax, BinaryKind, DType, Pool, PoolKind, Reduce, ReduceKind, Reshape, ShapeOf, TensorId, UnaryKind,
+    Unsqueeze,
 };
-
-fn function(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
-}
-
-fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
-}
 
 /// `(x - mean) / sqrt(variance + epsilon)` over these axes.
 fn standardized(cx: &mut Context, x: TensorId, axes: &[usize], epsilon: f32) -> Result<TensorId, Stop> {
@@ -24,7 +16,7 @@ fn standardized(cx: &mut Context, x: TensorId, axes: &[usize], epsilon: f32) -> 
     let variance = cx.inner("variance", reduce(ReduceKind::Mean), &[Some(square)])?;
     let epsilon = cx.scalar("epsilon", epsilon)?;
     let variance = cx.inner("positive", of_two(BinaryKind::Add), &[Some(variance), Some(epsilon)])?;
-    let deviation = cx.inner("deviation", function(UnaryKind::Sqrt), &[Some(variance)])?;
+    let deviation = cx.inner("deviation", of_one(UnaryKind::Sqrt), &[Some(variance)])?;
     cx.inner("standardized", of_two(BinaryKind::Div), &[Some(centred), Some(deviation)])
 }
 
@@ -121,13 +113,13 @@ pub(super) fn lp_norm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let sum = Reduce { kind: ReduceKind::Sum, axes: vec![axis], keep_dims: true };
     let norm = match p {
         1 => {
-            let size = cx.inner("size", function(UnaryKind::Abs), &[Some(x)])?;
+            let size = cx.inner("size", of_one(UnaryKind::Abs), &[Some(x)])?;
             cx.inner("norm", sum, &[Some(size)])?
         }
         2 => {
             let square = cx.inner("square", of_two(BinaryKind::Mul), &[Some(x), Some(x)])?;
             let square = cx.inner("sum", sum, &[Some(square)])?;
-            cx.inner("norm", function(UnaryKind::Sqrt), &[Some(square)])?
+            cx.inner("norm", of_one(UnaryKind::Sqrt), &[Some(square)])?
         }
         other => return Err(Stop::because(format!("attribute 'p' is {other}, it must be 1 or 2"))),
     };

@@ -1,7 +1,9 @@
 //! Operators of ONNX Runtime's own domain, `com.microsoft`, and what they are made of.
 
 use super::super::context::{Context, Stop};
-use super::{axis, elementwise, op, packed, projected_attention, quantization, recurrent, transformer};
+use super::{
+    axis, elementwise, of_one, of_two, op, packed, projected_attention, quantization, recurrent, transformer,
+};
 use crate::graph::*;
 
 /// The domain's name.
@@ -25,14 +27,6 @@ operators! {
     "Attention" => op(1, 2..=6, 2, projected_attention::float),
     "QAttention" => op(1, 5..=9, 2, projected_attention::quantized),
     "MatMulNBits" => op(1, 3..=6, 1, packed::matmul),
-}
-
-pub(super) fn two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
-}
-
-fn one(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
 }
 
 /// Factors of bytes, their scales and zero points, and a bias.
@@ -67,12 +61,12 @@ impl Product {
         let inputs = [Some(self.a), Some(self.b), self.zeros[0], self.zeros[1]];
         let sums = cx.core("sums", IntegerMatMul {}, &inputs)?;
         let reals = cx.cast("reals", sums, DType::F32)?;
-        let scale = cx.inner("scale", two(BinaryKind::Mul), &self.scales.map(Some))?;
-        let scaled = ("scaled", two(BinaryKind::Mul), [Some(reals), Some(scale)]);
+        let scale = cx.inner("scale", of_two(BinaryKind::Mul), &self.scales.map(Some))?;
+        let scaled = ("scaled", of_two(BinaryKind::Mul), [Some(reals), Some(scale)]);
         let Some(bias) = self.bias else { return Ok(scaled) };
         let (tag, op, inputs) = scaled;
         let scaled = cx.inner(tag, op, &inputs)?;
-        Ok(("biased", two(BinaryKind::Add), [Some(scaled), Some(bias)]))
+        Ok(("biased", of_two(BinaryKind::Add), [Some(scaled), Some(bias)]))
     }
 }
 
@@ -121,7 +115,7 @@ fn fused_matmul(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     }
     let product = cx.core("product", MatMul { transpose_b: false }, &inputs)?;
     let alpha = cx.scalar("alpha", alpha)?;
-    cx.last("scaled", two(BinaryKind::Mul), &[Some(product), Some(alpha)])
+    cx.last("scaled", of_two(BinaryKind::Mul), &[Some(product), Some(alpha)])
 }
 
 /// A function of the input plus a bias.
@@ -130,10 +124,10 @@ fn biased(cx: &mut Context, kind: UnaryKind) -> Result<Vec<TensorId>, Stop> {
     let (x, bias) = (cx.input(0)?, cx.optional(1)?);
     cx.need_float(x)?;
     match bias {
-        None => cx.emit(one(kind), &[Some(x)]),
+        None => cx.emit(of_one(kind), &[Some(x)]),
         Some(bias) => {
-            let sum = cx.inner("biased", two(BinaryKind::Add), &[Some(x), Some(bias)])?;
-            cx.emit(one(kind), &[Some(sum)])
+            let sum = cx.inner("biased", of_two(BinaryKind::Add), &[Some(x), Some(bias)])?;
+            cx.emit(of_one(kind), &[Some(sum)])
         }
     }
 }
@@ -146,9 +140,9 @@ fn quick_gelu(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let x = cx.input(0)?;
     cx.need_float(x)?;
     let alpha = cx.scalar("alpha", alpha)?;
-    let scaled = cx.inner("scaled", two(BinaryKind::Mul), &[Some(x), Some(alpha)])?;
-    let gate = cx.inner("gate", one(UnaryKind::Sigmoid), &[Some(scaled)])?;
-    cx.last("gated", two(BinaryKind::Mul), &[Some(x), Some(gate)])
+    let scaled = cx.inner("scaled", of_two(BinaryKind::Mul), &[Some(x), Some(alpha)])?;
+    let gate = cx.inner("gate", of_one(UnaryKind::Sigmoid), &[Some(scaled)])?;
+    cx.last("gated", of_two(BinaryKind::Mul), &[Some(x), Some(gate)])
 }
 
 /// Normalization of input + skip + bias. Inputs: input, skip, gamma, beta (not `rms`), bias. Output 3 is the sum.
@@ -162,9 +156,9 @@ fn skip_norm(cx: &mut Context, rms: bool) -> Result<Vec<TensorId>, Stop> {
     let (x, skip, gamma) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let (beta, bias) = if rms { (None, cx.optional(3)?) } else { (cx.optional(3)?, cx.optional(4)?) };
     cx.need_float(x)?;
-    let mut sum = cx.inner("sum", two(BinaryKind::Add), &[Some(x), Some(skip)])?;
+    let mut sum = cx.inner("sum", of_two(BinaryKind::Add), &[Some(x), Some(skip)])?;
     if let Some(bias) = bias {
-        sum = cx.inner("biased", two(BinaryKind::Add), &[Some(sum), Some(bias)])?;
+        sum = cx.inner("biased", of_two(BinaryKind::Add), &[Some(sum), Some(bias)])?;
     }
     let axis = axis(-1, cx.rank(sum))?;
     let mut outputs = transformer::normalized(cx, LayerNorm { axis, epsilon, rms }, sum, gamma, beta)?;
@@ -196,10 +190,10 @@ fn embed_norm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
             cx.inner("positions", Slice {}, &[Some(position_table), Some(zero), Some(length), Some(first)])?
         }
     };
-    sum = cx.inner("placed", two(BinaryKind::Add), &[Some(sum), Some(place)])?;
+    sum = cx.inner("placed", of_two(BinaryKind::Add), &[Some(sum), Some(place)])?;
     if let (Some(segments), Some(table)) = (segments, segment_table) {
         let kinds = cx.inner("segments", rows, &[Some(table), Some(segments)])?;
-        sum = cx.inner("kinded", two(BinaryKind::Add), &[Some(sum), Some(kinds)])?;
+        sum = cx.inner("kinded", of_two(BinaryKind::Add), &[Some(sum), Some(kinds)])?;
     }
     let axis = axis(-1, cx.rank(sum))?;
     let mut outputs =

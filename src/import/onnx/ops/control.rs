@@ -253,7 +253,8 @@ pub(super) fn scan(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         let len = cx.extent(x, axis).ok_or_else(|| {
             let name = &cx.tensor(x).name;
             Stop::because(format!(
-                "it runs along dimension {axis} of '{name}', whose length is free: give it a length when the model is taken in (--shape NAME=AxB, ImportOptions::shapes)"
+                "it runs along dimension {axis} of '{name}', whose length is free: give it a length when the model is \
+                 taken in (--shape NAME=AxB, ImportOptions::shapes)"
             ))
         })?;
         if *rounds.get_or_insert(len) != len {

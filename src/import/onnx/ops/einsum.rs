@@ -1,9 +1,8 @@
 //! Einstein sums: products of tensors whose dimensions have names, as sums, transposes and matrix products.
 
 use super::super::context::{Context, Stop};
-use crate::graph::{
-    Binary, BinaryKind, Clamp, Linear, MatMul, Reduce, ReduceKind, Reshape, TensorId, Transpose, Unsqueeze,
-};
+use super::of_two;
+use crate::graph::{BinaryKind, Clamp, Linear, MatMul, Reduce, ReduceKind, TensorId, Transpose, Unsqueeze};
 
 /// The name of a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,14 +199,14 @@ fn size(extent: Option<usize>) -> i64 {
     extent.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1)
 }
 
+/// The same elements in another shape, of which one length may be left to find out.
 fn viewed(cx: &mut Context, tag: &str, id: TensorId, sizes: &[i64]) -> Result<TensorId, Stop> {
     if sizes.iter().filter(|&&n| n == -1).count() > 1 {
         return Err(Stop::because(
             "more than one dimension that it joins or takes apart is free: give inputs shapes",
         ));
     }
-    let sizes = cx.int_vector(&format!("{tag}_shape"), sizes)?;
-    cx.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
+    cx.viewed(tag, id, sizes)
 }
 
 /// The tensor as matrices: dimensions of the batch, then two groups that each become one dimension.
@@ -287,6 +286,6 @@ fn elementwise(cx: &mut Context, tag: &str, a: &Term, b: &Term) -> Result<Term, 
         }
         factors.push(Some(id));
     }
-    let op = Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Mul);
     Ok(Term { id: cx.inner(tag, op, &factors)?, labels })
 }

@@ -2,53 +2,53 @@
 
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
+use super::{of_one, of_two};
 use crate::graph::{
     Binary, BinaryKind, Cast, Clamp, DType, Data, Quant, Shape, Tensor, TensorId, Unary, UnaryKind, Where,
 };
 
 /// A function of one value and its parameters; the attributes that hold them, with ONNX's defaults.
 fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Unary, Stop> {
-    let plain = |kind| Unary { kind, alpha: 0.0, beta: 0.0 };
     Ok(match op {
-        "Relu" => plain(UnaryKind::Relu),
-        "LeakyRelu" => Unary { alpha: attrs.float_or("alpha", 0.01)?, ..plain(UnaryKind::LeakyRelu) },
-        "Sigmoid" => plain(UnaryKind::Sigmoid),
+        "Relu" => of_one(UnaryKind::Relu),
+        "LeakyRelu" => Unary { alpha: attrs.float_or("alpha", 0.01)?, ..of_one(UnaryKind::LeakyRelu) },
+        "Sigmoid" => of_one(UnaryKind::Sigmoid),
         "HardSigmoid" => Unary {
             kind: UnaryKind::HardSigmoid,
             alpha: attrs.float_or("alpha", 0.2)?,
             beta: attrs.float_or("beta", 0.5)?,
         },
-        "HardSwish" => plain(UnaryKind::HardSwish),
-        "Tanh" => plain(UnaryKind::Tanh),
-        "Erf" => plain(UnaryKind::Erf),
-        "Elu" => Unary { alpha: attrs.float_or("alpha", 1.0)?, ..plain(UnaryKind::Elu) },
-        "Softplus" => plain(UnaryKind::Softplus),
-        "Exp" => plain(UnaryKind::Exp),
-        "Log" => plain(UnaryKind::Log),
-        "Sqrt" => plain(UnaryKind::Sqrt),
-        "Reciprocal" => plain(UnaryKind::Reciprocal),
-        "Abs" => plain(UnaryKind::Abs),
-        "Neg" => plain(UnaryKind::Neg),
-        "Floor" => plain(UnaryKind::Floor),
-        "Ceil" => plain(UnaryKind::Ceil),
-        "Round" => plain(UnaryKind::Round),
-        "Sign" => plain(UnaryKind::Sign),
-        "Not" | "BitwiseNot" => plain(UnaryKind::Not),
-        "Sin" => plain(UnaryKind::Sin),
-        "Cos" => plain(UnaryKind::Cos),
-        "Tan" => plain(UnaryKind::Tan),
-        "Asin" => plain(UnaryKind::Asin),
-        "Acos" => plain(UnaryKind::Acos),
-        "Atan" => plain(UnaryKind::Atan),
-        "Sinh" => plain(UnaryKind::Sinh),
-        "Cosh" => plain(UnaryKind::Cosh),
-        "Asinh" => plain(UnaryKind::Asinh),
-        "Acosh" => plain(UnaryKind::Acosh),
-        "Atanh" => plain(UnaryKind::Atanh),
-        "Softsign" => plain(UnaryKind::Softsign),
-        "Mish" => plain(UnaryKind::Mish),
+        "HardSwish" => of_one(UnaryKind::HardSwish),
+        "Tanh" => of_one(UnaryKind::Tanh),
+        "Erf" => of_one(UnaryKind::Erf),
+        "Elu" => Unary { alpha: attrs.float_or("alpha", 1.0)?, ..of_one(UnaryKind::Elu) },
+        "Softplus" => of_one(UnaryKind::Softplus),
+        "Exp" => of_one(UnaryKind::Exp),
+        "Log" => of_one(UnaryKind::Log),
+        "Sqrt" => of_one(UnaryKind::Sqrt),
+        "Reciprocal" => of_one(UnaryKind::Reciprocal),
+        "Abs" => of_one(UnaryKind::Abs),
+        "Neg" => of_one(UnaryKind::Neg),
+        "Floor" => of_one(UnaryKind::Floor),
+        "Ceil" => of_one(UnaryKind::Ceil),
+        "Round" => of_one(UnaryKind::Round),
+        "Sign" => of_one(UnaryKind::Sign),
+        "Not" | "BitwiseNot" => of_one(UnaryKind::Not),
+        "Sin" => of_one(UnaryKind::Sin),
+        "Cos" => of_one(UnaryKind::Cos),
+        "Tan" => of_one(UnaryKind::Tan),
+        "Asin" => of_one(UnaryKind::Asin),
+        "Acos" => of_one(UnaryKind::Acos),
+        "Atan" => of_one(UnaryKind::Atan),
+        "Sinh" => of_one(UnaryKind::Sinh),
+        "Cosh" => of_one(UnaryKind::Cosh),
+        "Asinh" => of_one(UnaryKind::Asinh),
+        "Acosh" => of_one(UnaryKind::Acosh),
+        "Atanh" => of_one(UnaryKind::Atanh),
+        "Softsign" => of_one(UnaryKind::Softsign),
+        "Mish" => of_one(UnaryKind::Mish),
         "Swish" => match attrs.float_or("alpha", 1.0)? {
-            1.0 => plain(UnaryKind::Silu),
+            1.0 => of_one(UnaryKind::Silu),
             other => return Err(Stop::because(format!("attribute 'alpha' is {other}: only 1 is supported"))),
         },
         "Selu" => Unary {
@@ -57,11 +57,11 @@ fn unary_of(op: &str, attrs: &mut Attrs) -> Result<Unary, Stop> {
             beta: attrs.float_or("gamma", 1.050_701)?,
         },
         "Celu" => match attrs.float_or("alpha", 1.0)? {
-            alpha if alpha > 0.0 => Unary { alpha, ..plain(UnaryKind::Celu) },
+            alpha if alpha > 0.0 => Unary { alpha, ..of_one(UnaryKind::Celu) },
             other => return Err(Stop::because(format!("attribute 'alpha' is {other}, it must be positive"))),
         },
         "ThresholdedRelu" => {
-            Unary { alpha: attrs.float_or("alpha", 1.0)?, ..plain(UnaryKind::ThresholdedRelu) }
+            Unary { alpha: attrs.float_or("alpha", 1.0)?, ..of_one(UnaryKind::ThresholdedRelu) }
         }
         "Shrink" => Unary {
             kind: UnaryKind::Shrink,
@@ -91,14 +91,14 @@ pub(super) fn gelu(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     };
     attrs.finish()?;
     let x = cx.input(0)?;
-    cx.emit(Unary { kind, alpha: 0.0, beta: 0.0 }, &[Some(x)])
+    cx.emit(of_one(kind), &[Some(x)])
 }
 
 pub(super) fn binary(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let kind = binary_of(&cx.node.op_type)?;
     cx.attrs().finish()?;
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+    cx.emit(of_two(kind), &[Some(a), Some(b)])
 }
 
 fn binary_of(op: &str) -> Result<BinaryKind, Stop> {
@@ -131,7 +131,7 @@ fn unknown() -> Stop {
 pub(super) fn pow(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.attrs().finish()?;
     let (base, exponent) = (cx.input(0)?, cx.input(1)?);
-    let op = Binary { kind: BinaryKind::Pow, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Pow);
     match (cx.dtype(base), cx.dtype(exponent)) {
         (to, from) if to == from => cx.emit(op, &[Some(base), Some(exponent)]),
         // An integer to the power of a fraction is computed in floats.
@@ -153,7 +153,7 @@ pub(super) fn modulo(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let kind = if attrs.flag("fmod", false)? { BinaryKind::Fmod } else { BinaryKind::Mod };
     attrs.finish()?;
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+    cx.emit(of_two(kind), &[Some(a), Some(b)])
 }
 
 pub(super) fn bit_shift(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -165,7 +165,7 @@ pub(super) fn bit_shift(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     };
     attrs.finish()?;
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    cx.emit(Binary { kind, clamp: Clamp::NONE }, &[Some(a), Some(b)])
+    cx.emit(of_two(kind), &[Some(a), Some(b)])
 }
 
 /// Nothing equals what is not a number, not even itself.
@@ -173,9 +173,9 @@ pub(super) fn is_nan(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.attrs().finish()?;
     let x = cx.input(0)?;
     cx.need_float(x)?;
-    let op = Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Equal);
     let number = cx.inner("is_number", op, &[Some(x), Some(x)])?;
-    cx.emit(Unary { kind: UnaryKind::Not, alpha: 0.0, beta: 0.0 }, &[Some(number)])
+    cx.emit(of_one(UnaryKind::Not), &[Some(number)])
 }
 
 pub(super) fn is_inf(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -186,7 +186,7 @@ pub(super) fn is_inf(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.need_float(x)?;
     let (x, bound) = match (negative, positive) {
         (true, true) => {
-            let size = Unary { kind: UnaryKind::Abs, alpha: 0.0, beta: 0.0 };
+            let size = of_one(UnaryKind::Abs);
             (cx.inner("size", size, &[Some(x)])?, f32::INFINITY)
         }
         (true, false) => (x, f32::NEG_INFINITY),
@@ -195,7 +195,7 @@ pub(super) fn is_inf(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         (false, false) => (x, f32::NAN),
     };
     let bound = cx.scalar("bound", bound)?;
-    cx.emit(Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE }, &[Some(x), Some(bound)])
+    cx.emit(of_two(BinaryKind::Equal), &[Some(x), Some(bound)])
 }
 
 /// Any number of inputs, combined from left to right.
@@ -220,17 +220,16 @@ pub(super) fn variadic(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
 pub(super) fn mean(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.attrs().finish()?;
     let inputs = cx.inputs()?;
-    let (Some((&first, others)), op) = (inputs.split_first(), |kind| Binary { kind, clamp: Clamp::NONE })
-    else {
+    let Some((&first, others)) = inputs.split_first() else {
         return Err(Stop::because("it has no inputs"));
     };
     cx.need_float(first)?;
     let mut sum = first;
     for (i, &input) in others.iter().enumerate() {
-        sum = cx.inner(&format!("sum{i}"), op(BinaryKind::Add), &[Some(sum), Some(input)])?;
+        sum = cx.inner(&format!("sum{i}"), of_two(BinaryKind::Add), &[Some(sum), Some(input)])?;
     }
     let count = cx.scalar("count", inputs.len() as f32)?;
-    cx.emit(op(BinaryKind::Div), &[Some(sum), Some(count)])
+    cx.emit(of_two(BinaryKind::Div), &[Some(sum), Some(count)])
 }
 
 pub(super) fn select(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -338,14 +337,13 @@ fn clip_by_tensors(
             return Err(Stop::because(format!("its bound '{}' must be one value", cx.tensor(bound).name)));
         }
     }
-    let op = |kind| Binary { kind, clamp: Clamp::NONE };
     match (min, max) {
         (None, None) => Ok(vec![x]),
-        (Some(min), None) => cx.emit(op(BinaryKind::Max), &[Some(x), Some(min)]),
-        (None, Some(max)) => cx.emit(op(BinaryKind::Min), &[Some(x), Some(max)]),
+        (Some(min), None) => cx.emit(of_two(BinaryKind::Max), &[Some(x), Some(min)]),
+        (None, Some(max)) => cx.emit(of_two(BinaryKind::Min), &[Some(x), Some(max)]),
         (Some(min), Some(max)) => {
-            let above = cx.inner("min", op(BinaryKind::Max), &[Some(x), Some(min)])?;
-            cx.emit(op(BinaryKind::Min), &[Some(above), Some(max)])
+            let above = cx.inner("min", of_two(BinaryKind::Max), &[Some(x), Some(min)])?;
+            cx.emit(of_two(BinaryKind::Min), &[Some(above), Some(max)])
         }
     }
 }

@@ -1,15 +1,11 @@
 //! Elements by index, order, sums that run, and what is made of ranges.
 
 use super::super::context::{Context, Stop};
-use super::{axis, elementwise::to_dtype};
+use super::{axis, elementwise::to_dtype, of_two};
 use crate::graph::{
-    Binary, BinaryKind, Clamp, Concat, CumSum, DType, Data, Gather, GatherElements, GatherRows, Range,
-    Reshape, ScatterElements, ScatterKind, ScatterRows, ShapeOf, TensorId, TopK, Unsqueeze, Where,
+    BinaryKind, Concat, CumSum, DType, Data, Gather, GatherElements, GatherRows, Range, Reshape,
+    ScatterElements, ScatterKind, ScatterRows, ShapeOf, TensorId, TopK, Unsqueeze, Where,
 };
-
-fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
-}
 
 pub(super) fn gather_elements(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();

@@ -1,6 +1,7 @@
 //! Matrix products.
 
 use super::super::context::{Context, Stop};
+use super::of_two;
 use crate::graph::{
     Binary, BinaryKind, Clamp, DType, Data, Linear, MatMul, Op, Squeeze, TensorId, Transpose, Unsqueeze,
 };
@@ -94,10 +95,6 @@ impl Step {
             }
         }
     }
-}
-
-fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
 }
 
 /// A constant matrix `[K, N]` as `[N, K]`.

@@ -49,7 +49,7 @@ mod transformer;
 mod unpool;
 mod volume;
 
-use super::super::node::{axes, axis};
+use super::super::node::{axes, axis, of_one, of_two};
 use super::context::{Context, Stop};
 use crate::graph::TensorId;
 use std::ops::RangeInclusive;

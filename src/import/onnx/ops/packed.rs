@@ -4,7 +4,8 @@
 //! computes, `(q - zero_point) * scale`.
 
 use super::super::context::{Context, Stop};
-use crate::graph::{Binary, BinaryKind, Clamp, DType, Data, Linear, Reshape, Slice, TensorId, Unpack};
+use super::of_two;
+use crate::graph::{BinaryKind, Clamp, DType, Data, Linear, Reshape, Slice, TensorId, Unpack};
 
 /// How the weights `[n, k]` are stored: each row in blocks, each block in whole bytes.
 struct Layout {
@@ -64,15 +65,13 @@ pub(super) fn matmul(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let too_large = || Stop::because("its 'K' and 'N' are too large");
     let rows = layout.all_blocks().ok_or_else(too_large)?;
     let codes = codes(cx, w, &layout, rows)?;
-    let reals = cx.cast("float", codes, DType::F32)?;
-    let two = |kind| Binary { kind, clamp: Clamp::NONE };
-    let mut reals = reals;
+    let mut reals = cx.cast("float", codes, DType::F32)?;
     if let Some(zeros) = zeros {
         let zeros = zero_points(cx, zeros, &layout, rows)?;
-        reals = cx.inner("moved", two(BinaryKind::Sub), &[Some(reals), Some(zeros)])?;
+        reals = cx.inner("moved", of_two(BinaryKind::Sub), &[Some(reals), Some(zeros)])?;
     }
     let scales = column(cx, scales, rows, "scales")?;
-    reals = cx.inner("scaled", two(BinaryKind::Mul), &[Some(reals), Some(scales)])?;
+    reals = cx.inner("scaled", of_two(BinaryKind::Mul), &[Some(reals), Some(scales)])?;
     let padded = layout.blocks.checked_mul(layout.block).ok_or_else(too_large)?;
     let [n, all, k] = [layout.n, padded, layout.k].map(|v| i64::try_from(v).unwrap_or(i64::MAX));
     let shape = cx.int_vector("shape", &[n, all])?;

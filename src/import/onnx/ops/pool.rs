@@ -3,10 +3,8 @@
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use super::super::window::{AutoPad, RawWindow, Window};
-use super::{spatial, unpool, volume};
-use crate::graph::{
-    Binary, BinaryKind, Clamp, Dim, Pool, PoolKind, Reduce, ReduceKind, TensorId, Unary, UnaryKind,
-};
+use super::{of_one, of_two, spatial, unpool, volume};
+use crate::graph::{BinaryKind, Dim, Pool, PoolKind, Reduce, ReduceKind, TensorId, UnaryKind};
 
 pub(super) fn max(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let mut attrs = cx.attrs();
@@ -48,7 +46,7 @@ pub(super) fn lp(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let kernel = raw.kernel_size()?;
     let mean = pool(cx, powers, raw, PoolKind::Average, false, true)?;
     let kernel = cx.scalar("window", kernel)?;
-    let sum = cx.inner("sum", two(BinaryKind::Mul), &[Some(mean[0]), Some(kernel)])?;
+    let sum = cx.inner("sum", of_two(BinaryKind::Mul), &[Some(mean[0]), Some(kernel)])?;
     Ok(vec![p.root(cx, sum)?])
 }
 
@@ -78,15 +76,15 @@ impl Norm {
 
     fn powers(&self, cx: &mut Context, x: TensorId) -> Result<TensorId, Stop> {
         if self.0 == 2.0 {
-            return cx.inner("powers", two(BinaryKind::Mul), &[Some(x), Some(x)]);
+            return cx.inner("powers", of_two(BinaryKind::Mul), &[Some(x), Some(x)]);
         }
-        let size = cx.inner("size", one(UnaryKind::Abs), &[Some(x)])?;
+        let size = cx.inner("size", of_one(UnaryKind::Abs), &[Some(x)])?;
         self.power(cx, "powers", size, self.0)
     }
 
     fn root(&self, cx: &mut Context, sum: TensorId) -> Result<TensorId, Stop> {
         match self.0 == 2.0 {
-            true => cx.inner("root", one(UnaryKind::Sqrt), &[Some(sum)]),
+            true => cx.inner("root", of_one(UnaryKind::Sqrt), &[Some(sum)]),
             false => self.power(cx, "root", sum, 1.0 / self.0),
         }
     }
@@ -96,16 +94,8 @@ impl Norm {
             return Ok(x);
         }
         let exponent = cx.scalar(&format!("{tag}_exponent"), exponent)?;
-        cx.inner(tag, two(BinaryKind::Pow), &[Some(x), Some(exponent)])
+        cx.inner(tag, of_two(BinaryKind::Pow), &[Some(x), Some(exponent)])
     }
-}
-
-fn one(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
-}
-
-fn two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
 }
 
 fn ceil_mode(cx: &Context, attrs: &mut Attrs) -> Result<bool, Stop> {
@@ -184,9 +174,4 @@ fn spatial_axes(cx: &Context, x: TensorId) -> Result<Vec<usize>, Stop> {
         rank @ 3.. => Ok((2..rank).collect()),
         rank => Err(Stop::because(format!("the input has rank {rank}, it must be at least 3: [N, C, ...]"))),
     }
-}
-
-/// The padding of a window over height and width of `x`: top, left, bottom, right.
-pub(super) fn pads(cx: &Context, x: TensorId, window: &Window) -> Result<[usize; 4], Stop> {
-    window.padding(spatial::height_width(cx, x)?)
 }

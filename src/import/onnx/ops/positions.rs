@@ -2,19 +2,13 @@
 
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
-use super::axis;
-use crate::graph::{
-    Binary, BinaryKind, Clamp, DType, Data, Gather, NearestMode, ResizeMode, TensorId, Where,
-};
+use super::{axis, of_two};
+use crate::graph::{BinaryKind, DType, Data, Gather, NearestMode, ResizeMode, TensorId, Where};
 
 /// Where the samples along one axis lie, in lengths of input samples.
 pub(super) struct Samples {
     pub axis: usize,
     pub at: Vec<f32>,
-}
-
-fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
 }
 
 /// `values` along an axis, to be broadcast over the dimensions behind it.

@@ -5,7 +5,8 @@
 
 use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
-use super::contrib::{Product, two};
+use super::contrib::Product;
+use super::of_two;
 use crate::graph::*;
 
 /// What the attributes of both say.
@@ -48,7 +49,7 @@ pub(super) fn float(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     cx.need_float(x)?;
     let mut projected = cx.inner("projected", MatMul { transpose_b: false }, &[Some(x), Some(w)])?;
     if let Some(bias) = bias {
-        projected = cx.inner("biased", two(BinaryKind::Add), &[Some(projected), Some(bias)])?;
+        projected = cx.inner("biased", of_two(BinaryKind::Add), &[Some(projected), Some(bias)])?;
     }
     attend(cx, &heads, projected, mask, past, added)
 }
@@ -100,7 +101,7 @@ fn attend(
     let mask = mask.map(|mask| scores_mask(cx, mask, keys, heads.hidden)).transpose()?;
     let mask = match (mask, added) {
         (Some(mask), Some(added)) => {
-            Some(cx.inner("masked", two(BinaryKind::Add), &[Some(mask), Some(added)])?)
+            Some(cx.inner("masked", of_two(BinaryKind::Add), &[Some(mask), Some(added)])?)
         }
         (one, other) => one.or(other),
     };
@@ -144,8 +145,8 @@ fn with_past(cx: &mut Context, parts: [TensorId; 2], past: Option<TensorId>) -> 
     Ok(made)
 }
 
-/// What is added to scores `[N,heads,S,T]`: 0, or `hidden` where the mask says so. The mask is `[N,T]` or `[N,S,T]`, not
-/// 0 for what is seen, or `[N]`: how many keys are seen. `keys`: T.
+/// What is added to scores `[N,heads,S,T]`: 0, or `hidden` where the mask says so. The mask is `[N,T]` or `[N,S,T]`,
+/// not 0 for what is seen, or `[N]`: how many keys are seen. `keys`: T.
 fn scores_mask(cx: &mut Context, mask: TensorId, keys: TensorId, hidden: f32) -> Result<TensorId, Stop> {
     let seen = match cx.rank(mask) {
         1 => {
@@ -156,7 +157,7 @@ fn scores_mask(cx: &mut Context, mask: TensorId, keys: TensorId, hidden: f32) ->
             let places = cx.inner("places", Range {}, &[Some(zero?), Some(keys), Some(one?)])?;
             let ends = cx.as_i64(mask)?;
             let ends = cx.inner("ends", Unsqueeze { axes: vec![1] }, &[Some(ends)])?;
-            let seen = cx.inner("seen", two(BinaryKind::Less), &[Some(places), Some(ends)])?;
+            let seen = cx.inner("seen", of_two(BinaryKind::Less), &[Some(places), Some(ends)])?;
             cx.inner("seen by all", Unsqueeze { axes: vec![1, 2] }, &[Some(seen)])?
         }
         2 | 3 => {
@@ -167,7 +168,7 @@ fn scores_mask(cx: &mut Context, mask: TensorId, keys: TensorId, hidden: f32) ->
                 other => return Err(Stop::because(format!("its mask is {other}, it must be integers"))),
             };
             let zero = cx.constant("unseen", cx.dtype(mask), &[], zero)?;
-            let seen = cx.inner("seen", two(BinaryKind::Greater), &[Some(mask), Some(zero)])?;
+            let seen = cx.inner("seen", of_two(BinaryKind::Greater), &[Some(mask), Some(zero)])?;
             cx.inner("seen by all", Unsqueeze { axes }, &[Some(seen)])?
         }
         rank => return Err(Stop::because(format!("masks with {rank} dimensions are not supported"))),

@@ -1,15 +1,13 @@
-//! Quantization that no kernel does at once, as functions of floats: scales that are computed, that differ by channels of
-//! an activation or by blocks, integers of 32 bits or of fewer than 8.
+//! Quantization that no kernel does at once, as functions of floats: scales that are computed, that differ by channels
+//! of an activation or by blocks, integers of 32 bits or of fewer than 8.
 //!
 //! `q = clamp(round(x / scale) + zero_point)` and `x = (q - zero_point) * scale`, each step in f32: sums and
 //! differences of integers of 16 bits are exact.
 
 use super::super::context::{Context, Stop};
-use super::axis;
 use super::quantization::Integers;
-use crate::graph::{
-    Binary, BinaryKind, Clamp, DType, Data, Gather, Squeeze, TensorId, Unary, UnaryKind, Unsqueeze,
-};
+use super::{axis, of_one, of_two};
+use crate::graph::{BinaryKind, DType, Data, Gather, Squeeze, TensorId, Unary, UnaryKind, Unsqueeze};
 
 /// A tensor, and what its integers stand for.
 pub(super) struct Reals {
@@ -24,13 +22,13 @@ pub(super) struct Reals {
 
 pub(super) fn quantize(cx: &mut Context, reals: &Reals, to: Integers) -> Result<TensorId, Stop> {
     let (scale, zero) = parameters(cx, reals, to)?;
-    let steps = cx.inner("steps", two(BinaryKind::Div), &[Some(reals.x), Some(scale)])?;
-    let mut whole = cx.inner("whole", one(UnaryKind::Round, [0.0; 2]), &[Some(steps)])?;
+    let steps = cx.inner("steps", of_two(BinaryKind::Div), &[Some(reals.x), Some(scale)])?;
+    let mut whole = cx.inner("whole", of_one(UnaryKind::Round), &[Some(steps)])?;
     if let Some(zero) = zero {
-        whole = cx.inner("moved", two(BinaryKind::Add), &[Some(whole), Some(zero)])?;
+        whole = cx.inner("moved", of_two(BinaryKind::Add), &[Some(whole), Some(zero)])?;
     }
-    let bounds = to.range().map(|bound| bound as f32);
-    let kept = cx.inner("kept", one(UnaryKind::Clip, bounds), &[Some(whole)])?;
+    let [alpha, beta] = to.range().map(|bound| bound as f32);
+    let kept = cx.inner("kept", Unary { kind: UnaryKind::Clip, alpha, beta }, &[Some(whole)])?;
     cx.cast("codes", kept, to.dtype)
 }
 
@@ -41,17 +39,9 @@ pub(super) fn dequantize(cx: &mut Context, reals: &Reals, from: Integers) -> Res
     let (scale, zero) = parameters(cx, reals, from)?;
     let mut x = cx.cast("float", reals.x, DType::F32)?;
     if let Some(zero) = zero {
-        x = cx.inner("moved", two(BinaryKind::Sub), &[Some(x), Some(zero)])?;
+        x = cx.inner("moved", of_two(BinaryKind::Sub), &[Some(x), Some(zero)])?;
     }
-    cx.last("real", two(BinaryKind::Mul), &[Some(x), Some(scale)])
-}
-
-fn one(kind: UnaryKind, [alpha, beta]: [f32; 2]) -> Unary {
-    Unary { kind, alpha, beta }
-}
-
-fn two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
+    cx.last("real", of_two(BinaryKind::Mul), &[Some(x), Some(scale)])
 }
 
 fn is_zero(cx: &Context, zero: TensorId) -> bool {

@@ -3,10 +3,8 @@
 use super::super::context::{Context, Stop};
 use super::super::qoperator::MEAN;
 use super::elementwise::to_dtype;
-use super::{axes, axis};
-use crate::graph::{
-    ArgMax, Binary, BinaryKind, Clamp, DType, Op, Reduce, ReduceKind, TensorId, Unary, UnaryKind,
-};
+use super::{axes, axis, of_one, of_two};
+use crate::graph::{ArgMax, BinaryKind, DType, Op, Reduce, ReduceKind, TensorId, Unary, UnaryKind};
 
 /// The axes of a reduction, and what becomes of them.
 struct Target {
@@ -18,14 +16,6 @@ impl Target {
     fn reduce(&self, kind: ReduceKind) -> Op {
         Reduce { kind, axes: self.axes.clone(), keep_dims: self.keep_dims }.into()
     }
-}
-
-fn function(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
-}
-
-fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
 }
 
 pub(super) fn reduce(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -84,7 +74,7 @@ fn composed(cx: &mut Context, x: TensorId, to: &Target, ends: bool) -> Result<Te
         "ReduceMin" => step(cx, ends, to.reduce(Min), x),
         "ReduceProd" => step(cx, ends, to.reduce(Prod), x),
         "ReduceL1" => {
-            let size = cx.inner("size", function(UnaryKind::Abs), &[Some(x)])?;
+            let size = cx.inner("size", of_one(UnaryKind::Abs), &[Some(x)])?;
             step(cx, ends, to.reduce(Sum), size)
         }
         "ReduceSumSquare" => {
@@ -96,16 +86,16 @@ fn composed(cx: &mut Context, x: TensorId, to: &Target, ends: bool) -> Result<Te
             let square = cx.inner("square", of_two(BinaryKind::Mul), &[Some(x), Some(x)])?;
             let sum = cx.inner("sum", to.reduce(Sum), &[Some(square)])?;
             if own == DType::F32 {
-                return step(cx, ends, function(UnaryKind::Sqrt), sum);
+                return step(cx, ends, of_one(UnaryKind::Sqrt), sum);
             }
             let sum = cx.cast("float", sum, DType::F32)?;
-            let root = cx.inner("root", function(UnaryKind::Sqrt), &[Some(sum)])?;
+            let root = cx.inner("root", of_one(UnaryKind::Sqrt), &[Some(sum)])?;
             cx.cast("whole", root, own)
         }
         "ReduceLogSum" => {
             cx.need_float(x)?;
             let sum = cx.inner("sum", to.reduce(Sum), &[Some(x)])?;
-            step(cx, ends, function(UnaryKind::Log), sum)
+            step(cx, ends, of_one(UnaryKind::Log), sum)
         }
         "ReduceLogSumExp" => log_sum_exp(cx, x, to),
         _ => step(cx, ends, to.reduce(Sum), x),
@@ -125,9 +115,9 @@ fn log_sum_exp(cx: &mut Context, x: TensorId, to: &Target) -> Result<TensorId, S
     let finite = Unary { kind: UnaryKind::Clip, alpha: f32::MIN, beta: f32::MAX };
     let greatest = cx.inner("shift", finite, &[Some(greatest)])?;
     let below = cx.inner("below", of_two(BinaryKind::Sub), &[Some(x), Some(greatest)])?;
-    let share = cx.inner("share", function(UnaryKind::Exp), &[Some(below)])?;
+    let share = cx.inner("share", of_one(UnaryKind::Exp), &[Some(below)])?;
     let sum = cx.inner("sum", kept.reduce(ReduceKind::Sum), &[Some(share)])?;
-    let log = cx.inner("log", function(UnaryKind::Log), &[Some(sum)])?;
+    let log = cx.inner("log", of_one(UnaryKind::Log), &[Some(sum)])?;
     let y = of_two(BinaryKind::Add);
     if to.keep_dims {
         return Ok(cx.emit(y, &[Some(log), Some(greatest)])?[0]);
@@ -156,7 +146,7 @@ pub(super) fn arg_extremum(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     if cx.node.op_type == "ArgMin" {
         // Of integers the bits are turned over: -x - 1, which can't overflow.
         let turned = if cx.dtype(x) == DType::F32 { UnaryKind::Neg } else { UnaryKind::Not };
-        x = cx.inner("turned", function(turned), &[Some(x)])?;
+        x = cx.inner("turned", of_one(turned), &[Some(x)])?;
     }
     cx.emit(ArgMax { axis, keep_dims, select_last }, &[Some(x)])
 }

@@ -4,10 +4,10 @@ use super::super::attrs::Attrs;
 use super::super::context::{Context, Stop};
 use super::positions::{self, Samples};
 use super::spatial::{self, TO_NHWC};
-use super::{axis, elementwise};
+use super::{axis, elementwise, of_two};
 use crate::graph::{
-    Binary, BinaryKind, Clamp, DType, Data, Gather, NearestMode, Op, Quant, Requantize, Resample,
-    ResampleFilter, Resize, ResizeCoord, ResizeMode, Shape, Tensor, TensorId,
+    BinaryKind, DType, Data, Gather, NearestMode, Op, Quant, Requantize, Resample, ResampleFilter, Resize,
+    ResizeCoord, ResizeMode, Shape, Tensor, TensorId,
 };
 
 /// What the output's size is.
@@ -94,7 +94,7 @@ fn reals(cx: &mut Context, x: TensorId) -> Result<TensorId, Stop> {
     let unsigned = cx.state.build.node_as(&name, Requantize {}, &[x], unsigned)?;
     let reals = cx.cast("reals", unsigned, DType::F32)?;
     let offset = cx.scalar("offset", 128.0)?;
-    let op = Binary { kind: BinaryKind::Sub, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Sub);
     cx.inner("signed", op, &[Some(reals), Some(offset)])
 }
 

@@ -34,11 +34,6 @@ fn bins(count: usize, one_sided: bool) -> usize {
     if one_sided { count / 2 + 1 } else { count }
 }
 
-fn viewed(cx: &mut Context, tag: &str, id: TensorId, sizes: &[i64]) -> Result<TensorId, Stop> {
-    let sizes = cx.int_vector(&format!("{tag}_shape"), sizes)?;
-    cx.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
-}
-
 /// Transforms of frames of a real signal `[N, L]` or `[N, L, 1]`, each weighted with a window: a convolution with one
 /// filter for the real and one for the imaginary part of each frequency. Output `[N, frames, frequencies, 2]`.
 pub(super) fn stft(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -155,16 +150,16 @@ pub(super) fn dft(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     // The dimension goes to the parts, both are one row of the product, and it goes back.
     let mut perm: Vec<usize> = (0..rank).filter(|&d| d != at).collect();
     perm.insert(rank - 2, at);
-    let turned = perm.is_sorted();
-    let source = match turned {
+    let in_place = perm.is_sorted();
+    let source = match in_place {
         true => x,
         false => cx.inner("turned", Transpose { perm: perm.clone() }, &[Some(x)])?,
     };
     let width = i64::try_from(len * parts).map_err(|_| Stop::because("its length overflows"))?;
-    let line = viewed(cx, "line", source, &[vec![0; rank - 2], vec![width]].concat())?;
+    let line = cx.viewed("line", source, &[vec![0; rank - 2], vec![width]].concat())?;
     let y = cx.core("transform", Linear { clamp: Clamp::NONE }, &[Some(line), Some(rows), None])?;
-    let y = viewed(cx, "bins", y, &[vec![0; rank - 2], vec![bins as i64, 2]].concat())?;
-    if turned {
+    let y = cx.viewed("bins", y, &[vec![0; rank - 2], vec![bins as i64, 2]].concat())?;
+    if in_place {
         return Ok(vec![y]);
     }
     let mut back = vec![0; rank];

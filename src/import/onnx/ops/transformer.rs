@@ -1,10 +1,8 @@
 //! Normalization over rows.
 
 use super::super::context::{Context, Stop};
-use super::axis;
-use crate::graph::{
-    Binary, BinaryKind, Clamp, LayerNorm, Reduce, ReduceKind, Shape, TensorId, Unary, UnaryKind,
-};
+use super::{axis, of_one, of_two};
+use crate::graph::{BinaryKind, LayerNorm, Reduce, ReduceKind, Shape, TensorId, UnaryKind};
 
 /// The attributes that both normalizations have: axis and epsilon.
 fn attributes(cx: &Context) -> Result<(i64, f32), Stop> {
@@ -64,13 +62,12 @@ pub(super) fn normalized(
     if whole(scale) && bias.is_none_or(whole) {
         return cx.emit(op, &[Some(x), Some(scale), bias]);
     }
-    let two = |kind| Binary { kind, clamp: Clamp::NONE };
     let y = cx.core("normal", op, &[Some(x)])?;
     match bias {
-        None => cx.last("scaled", two(BinaryKind::Mul), &[Some(y), Some(scale)]),
+        None => cx.last("scaled", of_two(BinaryKind::Mul), &[Some(y), Some(scale)]),
         Some(bias) => {
-            let y = cx.inner("scaled", two(BinaryKind::Mul), &[Some(y), Some(scale)])?;
-            cx.last("shifted", two(BinaryKind::Add), &[Some(y), Some(bias)])
+            let y = cx.inner("scaled", of_two(BinaryKind::Mul), &[Some(y), Some(scale)])?;
+            cx.last("shifted", of_two(BinaryKind::Add), &[Some(y), Some(bias)])
         }
     }
 }
@@ -79,14 +76,12 @@ pub(super) fn normalized(
 fn statistics(cx: &mut Context, x: TensorId, axis: usize, epsilon: f32) -> Result<[TensorId; 2], Stop> {
     let axes: Vec<usize> = (axis..cx.rank(x)).collect();
     let mean_over = |axes: &[usize]| Reduce { kind: ReduceKind::Mean, axes: axes.to_vec(), keep_dims: true };
-    let two = |kind| Binary { kind, clamp: Clamp::NONE };
-    let one = |kind| Unary { kind, alpha: 0.0, beta: 0.0 };
     let mean = cx.inner("mean", mean_over(&axes), &[Some(x)])?;
-    let centred = cx.inner("centred", two(BinaryKind::Sub), &[Some(x), Some(mean)])?;
-    let squares = cx.inner("squares", two(BinaryKind::Mul), &[Some(centred), Some(centred)])?;
+    let centred = cx.inner("centred", of_two(BinaryKind::Sub), &[Some(x), Some(mean)])?;
+    let squares = cx.inner("squares", of_two(BinaryKind::Mul), &[Some(centred), Some(centred)])?;
     let variance = cx.inner("variance", mean_over(&axes), &[Some(squares)])?;
     let epsilon = cx.scalar("epsilon", epsilon)?;
-    let raised = cx.inner("raised", two(BinaryKind::Add), &[Some(variance), Some(epsilon)])?;
-    let deviation = cx.inner("deviation", one(UnaryKind::Sqrt), &[Some(raised)])?;
-    Ok([mean, cx.inner("inverse", one(UnaryKind::Reciprocal), &[Some(deviation)])?])
+    let raised = cx.inner("raised", of_two(BinaryKind::Add), &[Some(variance), Some(epsilon)])?;
+    let deviation = cx.inner("deviation", of_one(UnaryKind::Sqrt), &[Some(raised)])?;
+    Ok([mean, cx.inner("inverse", of_one(UnaryKind::Reciprocal), &[Some(deviation)])?])
 }

@@ -2,10 +2,10 @@
 
 use super::super::context::{Context, Stop};
 use super::super::window::{AutoPad, RawWindow, Window};
-use super::pool;
+use super::{of_two, spatial};
 use crate::graph::{
-    ArgMax, Binary, BinaryKind, Clamp, Concat, DType, Data, Fill, Gather, Pad, PadMode, Reshape,
-    ScatterElements, ScatterKind, Slice, TensorId, Unsqueeze,
+    ArgMax, BinaryKind, Concat, DType, Data, Fill, Gather, Pad, PadMode, Reshape, ScatterElements,
+    ScatterKind, Slice, TensorId, Unsqueeze,
 };
 
 /// Images `[N, C, H, W]` whose sizes are known.
@@ -40,7 +40,7 @@ fn room_for(cx: &Context, dims: &[usize]) -> Result<usize, Stop> {
 }
 
 fn sum(cx: &mut Context, tag: &str, a: TensorId, b: TensorId) -> Result<TensorId, Stop> {
-    let op = Binary { kind: BinaryKind::Add, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Add);
     cx.inner(tag, op, &[Some(a), Some(b)])
 }
 
@@ -66,7 +66,7 @@ pub(super) fn places(
         Some(&[_, _, h, w]) => [h, w],
         _ => return Err(Stop::because("the size of its output is not known")),
     };
-    let pads = pool::pads(cx, x, &window)?;
+    let pads = window.padding(spatial::height_width(cx, x)?)?;
     let taps = taps(&window);
     let table = room_for(cx, &[out_h, out_w, taps.len()])?;
     // A window may hang over the end where sizes are rounded up.

@@ -7,7 +7,7 @@ use super::super::context::{Context, Stop};
 use super::super::window::Window;
 use super::conv::{Border, Weights};
 use crate::graph::{
-    Clamp, Concat, Conv, ConvTranspose, Dim, Gather, Pad, PadMode, Pool, Reshape, Slice, TensorId, Transpose,
+    Clamp, Concat, Conv, ConvTranspose, Dim, Gather, Pad, PadMode, Pool, Slice, TensorId, Transpose,
 };
 
 /// `[N, C, D, H, W]` to `[N, D, H, W, C]`.
@@ -45,30 +45,27 @@ impl Volume {
         Volume { id, batch: self.batch, dims: [depth, h, w, c] }
     }
 
+    /// Its elements with these dimensions behind the batch.
     fn seen(&self, cx: &mut Context, tag: &str, dims: &[usize]) -> Result<TensorId, Stop> {
-        let sizes = std::iter::once(Ok(self.batch)).chain(dims.iter().map(|&n| i64::try_from(n)));
-        let sizes =
-            sizes.collect::<Result<Vec<i64>, _>>().map_err(|_| Stop::because("its sizes overflow"))?;
-        viewed(cx, tag, self.id, &sizes)
+        self.seen_as(cx, tag, self.batch, dims)
     }
 
     /// Its slices as images `[N * D, H, W, C]`.
     fn images(&self, cx: &mut Context, tag: &str) -> Result<TensorId, Stop> {
-        let sizes = std::iter::once(Ok(-1)).chain(self.dims[1..].iter().map(|&n| i64::try_from(n)));
+        self.seen_as(cx, tag, -1, &self.dims[1..])
+    }
+
+    fn seen_as(&self, cx: &mut Context, tag: &str, first: i64, dims: &[usize]) -> Result<TensorId, Stop> {
+        let sizes = std::iter::once(Ok(first)).chain(dims.iter().map(|&n| i64::try_from(n)));
         let sizes =
             sizes.collect::<Result<Vec<i64>, _>>().map_err(|_| Stop::because("its sizes overflow"))?;
-        viewed(cx, tag, self.id, &sizes)
+        cx.viewed(tag, self.id, &sizes)
     }
 
     /// The ONNX node's output: `[N, C, D, H, W]`.
     fn finish(&self, cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
         cx.last("ncdhw", Transpose { perm: CHANNELS_FIRST.to_vec() }, &[Some(self.id)])
     }
-}
-
-fn viewed(cx: &mut Context, tag: &str, id: TensorId, sizes: &[i64]) -> Result<TensorId, Stop> {
-    let sizes = cx.int_vector(&format!("{tag}_shape"), sizes)?;
-    cx.inner(tag, Reshape { allow_zero: false }, &[Some(id), Some(sizes)])
 }
 
 /// Height, width and channels of `[_, H, W, C]`.

@@ -1,31 +1,31 @@
 //! Comparisons, choices, and elements picked by indices.
 
-use super::super::super::node::{Stop, axis};
+use super::super::super::node::{Stop, axis, of_one, of_two};
 use super::super::context::Context;
 use crate::graph::{
-    Binary, BinaryKind, Cast, Clamp, DType, Data, Gather, GatherElements, GatherRows, ScatterKind,
-    ScatterRows, TensorId, TopK, Unary, UnaryKind, Unsqueeze, Where,
+    BinaryKind, Cast, DType, Data, Gather, GatherElements, GatherRows, ScatterKind, ScatterRows, TensorId,
+    TopK, Unary, UnaryKind, Unsqueeze, Where,
 };
 
 /// Comparisons: of quantized tensors, of the reals that they stand for.
 pub(in super::super) fn compare(cx: &mut Context, kind: BinaryKind) -> Result<Vec<TensorId>, Stop> {
     let inputs = [cx.real(0)?, cx.real(1)?];
-    cx.emit(Binary { kind, clamp: Clamp::NONE }, &inputs)
+    cx.emit(of_two(kind), &inputs)
 }
 
 pub(in super::super) fn not_equal(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let inputs = [cx.real(0)?, cx.real(1)?];
-    let op = Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Equal);
     let equal = cx.inner("equal", op, &inputs, (DType::Bool, None))?;
     cx.emit(NOT, &[equal])
 }
 
-const NOT: Unary = Unary { kind: UnaryKind::Not, alpha: 0.0, beta: 0.0 };
+const NOT: Unary = of_one(UnaryKind::Not);
 
 /// Of truth values.
 pub(in super::super) fn logical(cx: &mut Context, kind: BinaryKind) -> Result<Vec<TensorId>, Stop> {
     let inputs = cx.inputs()?;
-    cx.emit(Binary { kind, clamp: Clamp::NONE }, &inputs)
+    cx.emit(of_two(kind), &inputs)
 }
 
 pub(in super::super) fn logical_not(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
@@ -54,8 +54,7 @@ pub(in super::super) fn select(cx: &mut Context, by_rows: bool) -> Result<Vec<Te
 fn indices(cx: &mut Context, i: usize) -> Result<TensorId, Stop> {
     let id = cx.input(i)?;
     match cx.tensor(id).dtype {
-        DType::I64 => Ok(id),
-        DType::I32 => cx.inner("i64", Cast {}, &[id], (DType::I64, None)),
+        DType::I32 | DType::I64 => cx.as_i64(i),
         other => Err(Stop::because(format!("its indices are {other}, they must be i32 or i64"))),
     }
 }
@@ -73,7 +72,8 @@ pub(in super::super) fn gather(cx: &mut Context) -> Result<Vec<TensorId>, Stop> 
     let batch_dims = axis(batch.into(), cx.rank(by))?;
     if at != batch_dims {
         return Err(Stop::because(format!(
-            "it gathers along axis {at} behind {batch_dims} batch dimensions: only the first one behind them is supported"
+            "it gathers along axis {at} behind {batch_dims} batch dimensions: only the first one behind them is \
+             supported"
         )));
     }
     let tuples = cx.inner("tuples", Unsqueeze { axes: vec![cx.rank(by)] }, &[by], (DType::I64, None))?;
@@ -139,7 +139,7 @@ pub(in super::super) fn one_hot(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     let all = cx.constant("all", DType::I64, &dims, Data::from_slice(&all))?;
     let by = indices(cx, 0)?;
     let by = cx.inner("spread", Unsqueeze { axes: vec![at] }, &[by], (DType::I64, None))?;
-    let op = Binary { kind: BinaryKind::Equal, clamp: Clamp::NONE };
+    let op = of_two(BinaryKind::Equal);
     let hit = cx.inner("hit", op, &[by, all], (DType::Bool, None))?;
     let (on, off) = (cx.input(2)?, cx.input(3)?);
     cx.emit(Where {}, &[hit, on, off])

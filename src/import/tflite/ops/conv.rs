@@ -4,6 +4,7 @@ use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::weights::{Operands, Order, Weights, take};
 use super::super::window::{Window, is_same, pair};
+use super::dim;
 use crate::graph::{Clamp, Conv, ConvTranspose, Dim, TensorId};
 
 /// `Conv2DOptions`: padding, stride_w, stride_h, fused_activation_function, dilation_w_factor, dilation_h_factor.
@@ -92,5 +93,5 @@ fn output_shape(cx: &Context) -> Result<Vec<i64>, Stop> {
     let Some([h, w]) = cx.out(0)?.dims.get(1..3).and_then(|d| Some([d[0]?, d[1]?])) else {
         return Err(Stop::because("its output shape is computed: convert the model with fixed sizes"));
     };
-    Ok([1, h, w, 1].iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect())
+    Ok([1, h, w, 1].map(dim).to_vec())
 }

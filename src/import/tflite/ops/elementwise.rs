@@ -1,16 +1,8 @@
 //! Functions of the elements of one or two tensors.
 
-use super::super::super::node::Stop;
+use super::super::super::node::{Stop, of_one, of_two};
 use super::super::context::Context;
 use crate::graph::{Binary, BinaryKind, Clamp, DType, TensorId, Unary, UnaryKind};
-
-const fn of_two(kind: BinaryKind) -> Binary {
-    Binary { kind, clamp: Clamp::NONE }
-}
-
-const fn of_one(kind: UnaryKind) -> Unary {
-    Unary { kind, alpha: 0.0, beta: 0.0 }
-}
 
 /// `AddOptions`, `SubOptions`, `MulOptions`, `DivOptions`: fused_activation_function, ...
 pub(in super::super) fn arithmetic(cx: &mut Context, kind: BinaryKind) -> Result<Vec<TensorId>, Stop> {
@@ -32,7 +24,7 @@ fn emit(cx: &mut Context, kind: BinaryKind, clamp: Clamp) -> Result<Vec<TensorId
 
 pub(in super::super) fn unary(cx: &mut Context, kind: UnaryKind) -> Result<Vec<TensorId>, Stop> {
     let x = cx.input(0)?;
-    cx.emit(Unary { kind, alpha: 0.0, beta: 0.0 }, &[x])
+    cx.emit(of_one(kind), &[x])
 }
 
 pub(in super::super) fn clip(cx: &mut Context, min: f32, max: f32) -> Result<Vec<TensorId>, Stop> {

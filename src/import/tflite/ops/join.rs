@@ -2,6 +2,7 @@
 
 use super::super::super::node::{Stop, axis};
 use super::super::context::Context;
+use super::dim;
 use crate::graph::{Concat, DType, Requantize, Split, Squeeze, TensorId, Unsqueeze};
 
 /// `ConcatenationOptions`: axis, fused_activation_function.
@@ -62,7 +63,7 @@ pub(in super::super) fn split_v(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     if let (Some(i), Some(rest), Some(len)) =
         (sizes.iter().position(|&s| s == -1), rest, cx.tensor(x).shape[axis].fixed())
     {
-        sizes[i] = i64::try_from(len).unwrap_or(i64::MAX).saturating_sub(rest);
+        sizes[i] = dim(len).saturating_sub(rest);
     }
     let sizes = sizes.into_iter().map(usize::try_from).collect::<Result<_, _>>();
     let sizes = sizes.map_err(|_| Stop::because("its sizes don't fit its input"))?;

@@ -3,9 +3,9 @@
 use super::super::super::node::Stop;
 use super::super::context::Context;
 use super::super::weights::{Operands, Order, Weights, take};
+use super::dim;
 use crate::graph::{
-    Binary, BinaryKind, Clamp, DType, Dequantize, Dim, Linear, MatMul, Quantize, TensorId, Transpose, Unary,
-    UnaryKind,
+    Binary, BinaryKind, Clamp, DType, Dequantize, Dim, Linear, MatMul, TensorId, Transpose, Unary, UnaryKind,
 };
 
 /// `FullyConnectedOptions`: fused_activation_function, weights_format, keep_num_dims, ...
@@ -27,7 +27,7 @@ pub(in super::super) fn fully_connected(cx: &mut Context) -> Result<Vec<TensorId
     let fits = shape.last() == Some(&Dim::Fixed(k)) && (keeps_dims || shape.rank() == 2);
     if !fits {
         // All that is not one row of products counts as rows.
-        inputs[0] = cx.reshaped("rows", inputs[0], &[-1, i64::try_from(k).unwrap_or(i64::MAX)])?;
+        inputs[0] = cx.reshaped("rows", inputs[0], &[-1, dim(k)])?;
     }
     cx.emit(Linear { clamp }, &inputs)
 }
@@ -72,10 +72,5 @@ pub(in super::super) fn batch_matmul(cx: &mut Context) -> Result<Vec<TensorId>, 
         let perm = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
         a = cx.inner("transposed", Transpose { perm }, &[a], (DType::F32, None))?;
     }
-    let product = MatMul { transpose_b };
-    if cx.template(0)?.quant.is_none() {
-        return cx.emit(product, &[a, b]);
-    }
-    let y = cx.inner("product", product, &[a, b], (DType::F32, None))?;
-    cx.emit(Quantize {}, &[y])
+    cx.emit_real(MatMul { transpose_b }, &[a, b])
 }

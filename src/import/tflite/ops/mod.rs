@@ -17,6 +17,7 @@ mod resize;
 mod shape;
 mod sizes;
 mod slice;
+mod svdf;
 
 use super::super::node::Stop;
 use super::context::Context;
@@ -55,6 +56,11 @@ impl Operator {
         }
         Ok(())
     }
+}
+
+/// An extent as the graph wants it in a shape.
+fn dim(extent: usize) -> i64 {
+    i64::try_from(extent).unwrap_or(i64::MAX)
 }
 
 /// The operator with this name.
@@ -142,7 +148,7 @@ pub(super) fn find(name: &str) -> Option<Operator> {
         "UNIDIRECTIONAL_SEQUENCE_RNN" => op(5..=5, 31, recurrent_simple::sequence),
         "BIDIRECTIONAL_SEQUENCE_RNN" => several(9..=12, 70, recurrent_simple::both),
         "BIDIRECTIONAL_SEQUENCE_LSTM" => several(39..=48, 69, recurrent_simple::both_lstm),
-        "SVDF" => op(5..=5, 6, recurrent_simple::svdf),
+        "SVDF" => op(5..=5, 6, svdf::svdf),
         "NEG" => unary(|cx| elementwise::unary(cx, UnaryKind::Neg)),
         "SQRT" => unary(|cx| elementwise::unary(cx, UnaryKind::Sqrt)),
         "LOG" => unary(|cx| elementwise::unary(cx, UnaryKind::Log)),

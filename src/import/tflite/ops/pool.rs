@@ -1,9 +1,9 @@
 //! Pooling.
 
-use super::super::super::node::Stop;
+use super::super::super::node::{Stop, of_one, of_two};
 use super::super::context::Context;
 use super::super::window::{Window, is_same, pair};
-use crate::graph::{Binary, BinaryKind, Clamp, DType, Pool, PoolKind, TensorId, Unary, UnaryKind};
+use crate::graph::{BinaryKind, Clamp, DType, Pool, PoolKind, TensorId, UnaryKind};
 
 pub(in super::super) fn max(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     pool(cx, PoolKind::Max)
@@ -49,8 +49,8 @@ pub(in super::super) fn l2(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let (op, clamp) = window(cx, PoolKind::Average)?;
     let x = cx.input(0)?;
     let form = (DType::F32, None);
-    let product = Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE };
+    let product = of_two(BinaryKind::Mul);
     let squares = cx.inner("squares", product, &[x, x], form.clone())?;
     let means = cx.inner("means", op, &[squares], form)?;
-    cx.emit_with(Unary { kind: UnaryKind::Sqrt, alpha: 0.0, beta: 0.0 }, &[means], clamp)
+    cx.emit_with(of_one(UnaryKind::Sqrt), &[means], clamp)
 }

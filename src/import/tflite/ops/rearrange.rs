@@ -2,12 +2,8 @@
 
 use super::super::super::node::{Stop, axes};
 use super::super::context::Context;
+use super::dim;
 use crate::graph::{Concat, Expand, Pad, PadMode, Reshape, Slice, TensorId, Tile, Transpose};
-
-/// An extent as a dimension of a `Reshape`.
-fn dim(extent: usize) -> i64 {
-    i64::try_from(extent).unwrap_or(i64::MAX)
-}
 
 /// Height, width and channels of `x`, which must be fixed.
 fn fixed_image(cx: &Context, x: TensorId) -> Result<[usize; 3], Stop> {
@@ -172,30 +168,33 @@ fn symmetric_pad(cx: &mut Context, mut x: TensorId, pads: &[i64]) -> Result<Vec<
                 "what it pads with must be within its input, whose extent must be fixed",
             ));
         };
-        let mut parts = vec![];
-        // Backwards; an end of i64::MIN is beyond the first element.
-        for (tag, start, end) in [
-            ("before", before - 1, i64::MIN),
-            ("after", -1, if after == extent { i64::MIN } else { -1 - after }),
-        ] {
-            let tag = format!("{tag}{axis}");
-            let mut inputs = vec![x];
-            for (what, value) in [("starts", start), ("ends", end), ("axes", dim(axis)), ("steps", -1)] {
-                inputs.push(cx.int_vector(&format!("{tag}.{what}"), &[value])?);
-            }
-            parts.push((tag, inputs));
-        }
+        let last = if after == extent { i64::MIN } else { -1 - after };
         let mut joined = vec![];
-        for ((tag, inputs), count) in parts.iter().zip([before, after]) {
-            if tag.starts_with("after") {
-                joined.push(x);
-            }
-            if count > 0 {
-                joined.push(cx.inner(tag, Slice {}, inputs, form.clone())?);
-            }
+        if before > 0 {
+            joined.push(backwards(cx, &format!("before{axis}"), x, axis, [before - 1, i64::MIN])?);
+        }
+        joined.push(x);
+        if after > 0 {
+            joined.push(backwards(cx, &format!("after{axis}"), x, axis, [-1, last])?);
         }
         x = cx.inner(&format!("padded{axis}"), Concat { axis }, &joined, form.clone())?;
     }
     let perm = (0..cx.rank(x)).collect();
     cx.emit_moved(Transpose { perm }, &[x])
+}
+
+/// The elements along an axis from `start` back to the one behind `end`; i64::MIN is before the first.
+fn backwards(
+    cx: &mut Context,
+    tag: &str,
+    x: TensorId,
+    axis: usize,
+    [start, end]: [i64; 2],
+) -> Result<TensorId, Stop> {
+    let form = (cx.tensor(x).dtype, cx.tensor(x).quant.clone());
+    let mut inputs = vec![x];
+    for (what, value) in [("starts", start), ("ends", end), ("axes", dim(axis)), ("steps", -1)] {
+        inputs.push(cx.int_vector(&format!("{tag}.{what}"), &[value])?);
+    }
+    cx.inner(tag, Slice {}, &inputs, form)
 }

@@ -49,15 +49,29 @@ pub(in super::super) fn lstm(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     if cx.has(PROJECTION) || (LAYER_NORM..LAYER_NORM + 4).any(|i| cx.has(i)) {
         return Err(Stop::because("it projects its states or normalizes its gates"));
     }
-    let batch = cx.tensor(x).shape.get(usize::from(!batch_first)).copied().unwrap_or(Dim::Fixed(1));
-    let cell_clip = if clip > 0.0 { clip } else { f32::INFINITY };
-    let rows = rows(cx, 4)?;
-    let layer = Layer { x, batch_first, cell_clip, peepholes: cx.has(PEEPHOLES + 1), batch, rows };
+    let layer = Layer {
+        x,
+        batch_first,
+        cell_clip: cell_clip(clip),
+        peepholes: cx.has(PEEPHOLES + 1),
+        batch: batch(cx, x, batch_first),
+        rows: rows(cx, 4)?,
+    };
     match (cx.tensor(x).dtype, cx.tensor(x).quant.is_some()) {
         (DType::F32, _) => float(cx, &layer, activation),
         (DType::U8, true) => recurrent_integer::lstm(cx, &layer, activation),
         (other, _) => Err(Stop::because(format!("its input is {other}: floats and i8 are supported"))),
     }
+}
+
+/// The dimension of `x` that is the batch.
+pub(super) fn batch(cx: &Context, x: TensorId, batch_first: bool) -> Dim {
+    cx.tensor(x).shape.get(usize::from(!batch_first)).copied().unwrap_or(Dim::Fixed(1))
+}
+
+/// The option `cell_clip`, infinite where it is 0: there is none.
+pub(super) fn cell_clip(option: f32) -> f32 {
+    if option > 0.0 { option } else { f32::INFINITY }
 }
 
 /// How rows become bytes, by the option `asymmetric_quantize_inputs` in `slot`.

@@ -1,10 +1,10 @@
 //! Operators that look along axes.
 
-use super::super::super::node::{Stop, axes, axis};
+use super::super::super::node::{Stop, axes, axis, of_one, of_two};
 use super::super::context::Context;
 use crate::graph::{
-    ArgMax, Binary, BinaryKind, Cast, Clamp, CumSum, DType, Data, Reduce, ReduceKind, Softmax, TensorId,
-    Unary, UnaryKind,
+    ArgMax, Binary, BinaryKind, Cast, CumSum, DType, Data, Reduce, ReduceKind, Softmax, TensorId, Unary,
+    UnaryKind,
 };
 
 /// `ReducerOptions`: keep_dims. Integers that are not quantized are reduced in 64 bits.
@@ -35,7 +35,7 @@ pub(in super::super) fn softmax(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     let mut x = cx.real(0)?;
     if beta != 1.0 {
         let beta = cx.constant("beta", DType::F32, &[], Data::from_slice(&[beta]))?;
-        let scaled = Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE };
+        let scaled = of_two(BinaryKind::Mul);
         x = cx.inner("scaled", scaled, &[x, beta], (DType::F32, None))?;
     }
     cx.emit_real(op, &[x])
@@ -63,13 +63,13 @@ pub(in super::super) fn l2_normalization(cx: &mut Context) -> Result<Vec<TensorI
     let x = cx.real(0)?;
     let last = cx.rank(x).checked_sub(1).ok_or_else(|| Stop::because("its input is a scalar"))?;
     let form = (DType::F32, None);
-    let product = Binary { kind: BinaryKind::Mul, clamp: Clamp::NONE };
+    let product = of_two(BinaryKind::Mul);
     let squares = cx.inner("squares", product, &[x, x], form.clone())?;
     let sum = Reduce { kind: ReduceKind::Sum, axes: vec![last], keep_dims: true };
     let sum = cx.inner("sum", sum, &[squares], form.clone())?;
     let bounded = Unary { kind: UnaryKind::Clip, alpha: LEAST_NORM, beta: f32::INFINITY };
     let sum = cx.inner("bounded", bounded, &[sum], form.clone())?;
-    let root = cx.inner("root", Unary { kind: UnaryKind::Sqrt, alpha: 0.0, beta: 0.0 }, &[sum], form)?;
+    let root = cx.inner("root", of_one(UnaryKind::Sqrt), &[sum], form)?;
     cx.emit_real(Binary { kind: BinaryKind::Div, clamp }, &[x, root])
 }
 
@@ -77,7 +77,7 @@ pub(in super::super) fn l2_normalization(cx: &mut Context) -> Result<Vec<TensorI
 pub(in super::super) fn arg_min(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
     let x = cx.real(0)?;
     let form = (cx.tensor(x).dtype, None);
-    let negative = cx.inner("negative", Unary { kind: UnaryKind::Neg, alpha: 0.0, beta: 0.0 }, &[x], form)?;
+    let negative = cx.inner("negative", of_one(UnaryKind::Neg), &[x], form)?;
     greatest(cx, negative)
 }
 

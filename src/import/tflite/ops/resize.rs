@@ -2,6 +2,7 @@
 
 use super::super::super::node::Stop;
 use super::super::context::{Context, Options};
+use super::dim;
 use crate::graph::{Concat, DType, NearestMode, Resize, ResizeCoord, ResizeMode, ShapeOf, TensorId};
 
 /// `ResizeBilinearOptions`: two that are no longer used, align_corners, half_pixel_centers.
@@ -39,9 +40,9 @@ fn emit(cx: &mut Context, op: Resize) -> Result<Vec<TensorId>, Stop> {
     let &[h, w] = &size[..] else {
         return Err(Stop::because(format!("its size is {size:?}, it must be height and width")));
     };
-    let c = i64::try_from(c).unwrap_or(i64::MAX);
+    let c = dim(c);
     let sizes = match n.fixed() {
-        Some(n) => cx.int_vector("sizes", &[i64::try_from(n).unwrap_or(i64::MAX), h, w, c])?,
+        Some(n) => cx.int_vector("sizes", &[dim(n), h, w, c])?,
         None => {
             let batch = cx.inner("batch", ShapeOf { start: 0, end: 1 }, &[x], (DType::I64, None))?;
             let rest = cx.int_vector("size", &[h, w, c])?;

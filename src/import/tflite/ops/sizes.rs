@@ -2,6 +2,7 @@
 
 use super::super::super::node::Stop;
 use super::super::context::Context;
+use super::dim;
 use crate::graph::{Cast, DType, Data, Expand, Fill, Op, Range, Reshape, ShapeOf, TensorId};
 
 const SHAPE: ShapeOf = ShapeOf { start: 0, end: i64::MAX };
@@ -28,7 +29,7 @@ pub(in super::super) fn rank(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
 
 /// Inputs: shape, value.
 pub(in super::super) fn fill(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
-    let (shape, value) = (cx.sizes(0)?, cx.input(1)?);
+    let (shape, value) = (cx.as_i64(0)?, cx.input(1)?);
     match cx.tensor(value).data {
         Some(_) => cx.emit(Fill {}, &[shape, value]),
         None => cx.emit(Expand {}, &[value, shape]),
@@ -48,18 +49,10 @@ pub(in super::super) fn zeros_like(cx: &mut Context) -> Result<Vec<TensorId>, St
 
 /// Inputs: start, limit, step.
 pub(in super::super) fn range(cx: &mut Context) -> Result<Vec<TensorId>, Stop> {
-    let info = cx.info(0)?;
-    if info.dtype == DType::F32 {
+    if cx.info(0)?.dtype == DType::F32 {
         return float_range(cx);
     }
-    let mut ends = vec![];
-    for (i, tag) in ["start", "limit", "step"].into_iter().enumerate() {
-        let id = cx.input(i)?;
-        ends.push(match cx.tensor(id).dtype {
-            DType::I64 => id,
-            _ => cx.inner(tag, Cast {}, &[id], (DType::I64, None))?,
-        });
-    }
+    let ends = [cx.as_i64(0)?, cx.as_i64(1)?, cx.as_i64(2)?];
     emit_i64(cx, Range {}, &ends)
 }
 
@@ -86,15 +79,15 @@ pub(in super::super) fn reshape(cx: &mut Context) -> Result<Vec<TensorId>, Stop>
     let x = cx.input(0)?;
     let out = cx.out(0)?.dims;
     let free = out.iter().filter(|d| d.is_none()).count();
-    if cx.has(1) && cx.info(1)?.data.is_none() && (free > 1 || out.is_empty()) {
+    let computed = cx.has(1) && cx.info(1)?.data.is_none();
+    if computed && (free > 1 || out.is_empty()) {
         // What is computed must be known when shapes are bound.
-        let shape = cx.sizes(1)?;
+        let shape = cx.as_i64(1)?;
         return cx.emit_moved(Reshape { allow_zero: true }, &[x, shape]);
     }
-    let computed = cx.has(1) && cx.info(1)?.data.is_none();
     let mut target = match cx.has(1) {
         // Converters compute it of shapes: it is what is declared.
-        _ if computed => out.iter().map(|d| d.map_or(-1, |d| i64::try_from(d).unwrap_or(i64::MAX))).collect(),
+        true if computed => out.iter().map(|d| d.map_or(-1, dim)).collect(),
         true => cx.ints(1, "shape")?,
         false => cx.options.ints(0)?.into_iter().map(i64::from).collect(),
     };
