@@ -36,7 +36,8 @@ use crate::graph::Graph;
 
 /// The names of all operators that can be taken in.
 pub fn operators() -> Vec<&'static str> {
-    codes::NAMES.iter().copied().filter(|name| ops::find(name).is_some()).collect()
+    let taken = |name: &&str| ops::find(name).is_some() || variables::OPERATORS.contains(name);
+    codes::NAMES.iter().copied().filter(taken).collect()
 }
 
 /// Takes a TensorFlow Lite model that is in memory.
