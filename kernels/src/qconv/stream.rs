@@ -5,9 +5,9 @@
 //! fill them. So the sums of two tiles are held at a time, half as many of each, and after every few lines of weights
 //! two rows of the tile before are finished.
 
-use super::layout::{COLUMNS, PANEL_HEADER};
+use super::layout::{COLUMNS, LINE, PANEL_HEADER};
 use super::requantize::{Epilogue, Requantize};
-use super::tile::{Columns16, Tiles, start, step};
+use super::tile::{Columns16, Tiles, ask_ahead, start, step};
 use std::ptr::null;
 
 /// Panels of a tile.
@@ -74,30 +74,30 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS:
         let mut line = t.lines;
         for tap in 0..t.taps {
             let rows = t.rows.tap::<MR>(&t.places[0], tap);
-            line = products::<S, MR>(&mut before, t, &rows, [0, t.quads], line);
+            line = products::<S, MR, true>(&mut before, t, &rows, [0, t.quads], line);
         }
         let mut y = t.places[0].y.add(t.y_offset);
         for (i, place) in t.places.iter().enumerate().skip(1) {
             let mut sums = start::<S, MR, NV>(t, i);
             let mut rows = t.rows.tap::<MR>(place, 0);
-            line = products::<S, MR>(&mut sums, t, &rows, first.quads, t.lines);
+            line = products::<S, MR, false>(&mut sums, t, &rows, first.quads, t.lines);
             finish::<S, MR, 0, OFFSETS>(&before, t, out, y);
             if !ONE {
                 rows = t.rows.tap::<MR>(place, second.tap);
             }
-            line = products::<S, MR>(&mut sums, t, &rows, second.quads, line);
+            line = products::<S, MR, false>(&mut sums, t, &rows, second.quads, line);
             finish::<S, MR, 1, OFFSETS>(&before, t, out, y);
             if !ONE {
                 rows = t.rows.tap::<MR>(place, third.tap);
             }
-            line = products::<S, MR>(&mut sums, t, &rows, third.quads, line);
+            line = products::<S, MR, false>(&mut sums, t, &rows, third.quads, line);
             finish::<S, MR, 2, OFFSETS>(&before, t, out, y);
             if ONE {
-                products::<S, MR>(&mut sums, t, &rows, [third.quads[1], t.quads], line);
+                products::<S, MR, false>(&mut sums, t, &rows, [third.quads[1], t.quads], line);
             }
             for tap in third.tap + 1..t.taps {
                 rows = t.rows.tap::<MR>(place, tap);
-                line = products::<S, MR>(&mut sums, t, &rows, [0, t.quads], line);
+                line = products::<S, MR, false>(&mut sums, t, &rows, [0, t.quads], line);
             }
             (before, y) = (sums, place.y.add(t.y_offset));
         }
@@ -107,12 +107,13 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS:
     }
 }
 
-/// The products of some quads of the rows of a tap, whose weights start at `line`; where the next ones do.
+/// The products of some quads of the rows of a tap, whose weights start at `line`; where the next ones do. `ASK`: weights
+/// [ahead](ask_ahead) are asked for.
 ///
 /// # Safety
 /// As for [`stream`].
 #[inline(always)]
-unsafe fn products<S: Columns16, const MR: usize>(
+unsafe fn products<S: Columns16, const MR: usize, const ASK: bool>(
     sums: &mut [[S::Acc; NV]; MR],
     t: &Tiles<'_>,
     rows: &[*const u8; MR],
@@ -122,6 +123,12 @@ unsafe fn products<S: Columns16, const MR: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         while quad + 2 <= end {
+            if ASK {
+                let next = line.wrapping_add(t.line_step);
+                for line in [line, line.wrapping_add(LINE), next, next.wrapping_add(LINE)] {
+                    ask_ahead(line);
+                }
+            }
             step::<S, MR, NV>(sums, rows, quad, line);
             step::<S, MR, NV>(sums, rows, quad + 1, line.add(t.line_step));
             quad += 2;
