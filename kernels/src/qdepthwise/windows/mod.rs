@@ -36,6 +36,7 @@ pub(super) use tile::tiles;
 use super::QDepthwise;
 use super::vectors::{Vectors, channel_of_word, part_of};
 use crate::{ConvShape, Filter};
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
 /// Bytes of words that are worked on at a time: well within a first-level cache.
@@ -46,6 +47,9 @@ const BAND: usize = 256;
 
 /// Bytes of the image under a band, which go through the first cache for each block.
 const BAND_BYTES: usize = 128 << 10;
+
+/// Packed weights of this size are hardly in near caches when their layer's turn comes; less is not worth asking for.
+const FAR_BYTES: usize = 16 << 10;
 
 /// Bytes in front of a block's words.
 const BLOCK_HEADER: usize = 64;
@@ -264,15 +268,23 @@ pub(super) unsafe fn run<V: Vectors>(
     let call = unsafe { lines::Call::<V> { conv, windows, bounds: V::bounds(conv.out), border, x, words } };
     let line = s.ow * conv.y_stride;
     let band = windows.band(s);
+    let block_bytes = windows.block_bytes();
+    let packed = &packed[..windows.packed_len()];
+    // Each block's weights are asked for while the block before is computed, the first's now.
+    let ahead = if packed.len() < FAR_BYTES { 0 } else { block_bytes };
+    prefetch(&packed[..ahead]);
     let first = rows.start;
     let mut row = first;
     while row < rows.end {
         let (image, oy) = (row / s.oh, row % s.oh);
         let count = band.min(rows.end - row).min(s.oh - oy);
-        let blocks = packed[..windows.packed_len()].chunks_exact(windows.block_bytes());
-        for (c0, packed) in (0..s.c).step_by(V::BYTES).zip(blocks) {
+        let share =
+            if ahead > 0 { (ahead * windows.grain()).div_ceil(count).next_multiple_of(64) } else { 0 };
+        for (b, c0) in (0..s.c).step_by(V::BYTES).enumerate() {
+            let (block, behind) = packed[b * block_bytes..].split_at(block_bytes);
+            let mut next = &behind[..ahead.min(behind.len())];
             let channels = (s.c - c0).min(V::BYTES);
-            let (header, quarters) = packed.split_at(BLOCK_HEADER);
+            let (header, quarters) = block.split_at(BLOCK_HEADER);
             let block = lines::Block {
                 c0,
                 channels,
@@ -294,8 +306,21 @@ pub(super) unsafe fn run<V: Vectors>(
                         _ => lines::compute::<V, 5, 2>(&call, &block, at, y),
                     }
                 };
+                if !next.is_empty() {
+                    let (now, later) = next.split_at(share.min(next.len()));
+                    prefetch(now);
+                    next = later;
+                }
             }
         }
         row += count;
+    }
+}
+
+/// Asks for bytes that will be read soon.
+fn prefetch(bytes: &[u8]) {
+    for line in bytes.chunks(64) {
+        // SAFETY: every x86-64 processor has the instruction, which reads nothing by itself.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
 }
