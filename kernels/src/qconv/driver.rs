@@ -74,13 +74,16 @@ fn streams(ladder: &Ladder, geometry: &Geometry, out: &Epilogue, line: usize) ->
 }
 
 /// How many panels tiles take at once: as many as they can. If these do not fit the first cache and there are rows enough
-/// for high tiles, two: every byte of weights that comes from the second cache then meets twice as many rows.
+/// for high tiles, two: every byte of weights that comes from the second cache then meets twice as many rows. Two as well
+/// where so many panels leave room for a single row and products are few: what each tile costs besides them then tells.
 fn band(ladder: &Ladder, geometry: &Geometry) -> usize {
     const ROOM: usize = 40 << 10;
-    let widest = ladder.rungs.len();
-    let large = steps(geometry).saturating_mul(widest * LINE) > ROOM;
-    match ladder.rungs.get(1) {
-        Some(two) if large && geometry.rows() >= two.tiles.len() => 2,
+    const FEW: usize = 28;
+    let (widest, steps) = (ladder.rungs.len(), steps(geometry));
+    let large = steps.saturating_mul(widest * LINE) > ROOM;
+    match (ladder.rungs.get(1), ladder.rungs.last()) {
+        (Some(two), _) if large && geometry.rows() >= two.tiles.len() => 2,
+        (Some(_), Some(last)) if last.tiles.len() == 1 && steps < FEW && geometry.rows() > 1 => 2,
         _ => widest,
     }
 }

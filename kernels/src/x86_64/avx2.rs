@@ -3,6 +3,10 @@
 //! `a - 128` is split into magnitude and sign, the sign goes over to the weight: `|a - 128| * (sign * w)`.
 //! Two such products reach at most `2 * 128 * 127 = 32512`. What is missing, `128 * sum(w)`, is there from
 //! the start. A weight of -128 cannot change its sign: such weights go through [`avx2_wide`](super::avx2_wide).
+//!
+//! 32 multiply-adds take four operations (`vpsignb`, `vpmaddubsw`, `vpmaddwd`, `vpaddd`), four activations two more
+//! (`vpxor`, `vpabsb`) for all columns of a tile: 4.25 where it is 1x64, 4.5 where it is 2x32. Widening both sides to 16
+//! bits as others do takes four (two `vpmaddwd`, two `vpaddd`) and the conversions.
 
 use super::epilogue::{self, Halves, Terms};
 use crate::qconv::dynamic::Dynamic;
@@ -132,4 +136,6 @@ unsafe fn dot(acc: __m256i, quad: Signed, line: __m256i) -> __m256i {
 ladder!(Avx2, "avx2", "avx2,fma", 1,
     [1: "4" x "16" = 1 2 3 4]
     [2: "2" x "32" = 1 2]
+    [3: "1" x "48" = 1]
+    [4: "1" x "64" = 1]
 );
