@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// read from the second cache and not from memory.
 const CACHED_WEIGHTS: usize = 256 << 10;
 
+/// Inputs of this many bytes stay in the second cache while parts of the weights pass, one after the other.
+const CACHED_INPUTS: usize = 288 << 10;
+
 /// Weights of this many bytes stay in the first cache from one tile to the next.
 const FIRST_CACHE: usize = 25 << 10;
 
@@ -43,6 +46,8 @@ pub(crate) struct Correlation {
     slides: bool,
     /// The most tiles that are made at once.
     tiles: usize,
+    /// Bands of weights are gone through one after the other, each for many tiles.
+    by_bands: bool,
     pub layout: Layout,
     pub x_zero_point: u8,
     pub out: Epilogue,
@@ -108,6 +113,7 @@ impl Correlation {
             streams,
             slides,
             tiles: MOST_TILES,
+            by_bands: false,
             layout,
             x_zero_point,
             out,
@@ -115,7 +121,10 @@ impl Correlation {
         if let Some(ladder) = ladder
             && correlation.layout.bands().count > 1
         {
-            correlation.tiles = correlation.tiles_at_once(correlation.tallest(ladder));
+            let rows = correlation.tallest(ladder);
+            correlation.by_bands = correlation.pass_by_bands(rows);
+            correlation.tiles =
+                if correlation.by_bands { MOST_TILES } else { correlation.tiles_at_once(rows) };
         }
         correlation
     }
@@ -127,6 +136,17 @@ impl Correlation {
         let weights = self.layout.bands().longest() * self.layout.panel_len();
         let fitting = INPUTS / rows.saturating_mul(self.windows.step).max(1);
         if weights > FIRST_CACHE { 1 } else { fitting.clamp(1, MOST_TILES) }
+    }
+
+    /// True for products of many rows where the first cache just holds a band of weights beside the inputs of a tile of so
+    /// many rows: then the inputs, which are less, come from the second cache and not the weights.
+    fn pass_by_bands(&self, rows: usize) -> bool {
+        const ROOM: usize = 46 << 10;
+        const MANY: usize = 8;
+        let weights = self.layout.bands().longest() * self.layout.panel_len();
+        let inputs = rows.saturating_mul(self.windows.step);
+        let holds = weights > FIRST_CACHE && weights.saturating_add(inputs) <= ROOM;
+        holds && self.windows.dense && self.geometry.rows() >= MANY * rows
     }
 
     /// The name of the micro-kernel that runs as part of `operation`.
@@ -271,6 +291,15 @@ impl Correlation {
         unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1), target, (0, columns), &mut sums) };
     }
 
+    /// So many grains of positions in blocks, each of which all `parts` of the weights pass before the next is begun.
+    fn blocks(&self, grains: usize, parts: usize) -> Parts {
+        let inputs = self.geometry.x_len().div_ceil(self.geometry.rows().max(1)).saturating_mul(self.grain());
+        match parts {
+            0 | 1 => Parts::new(grains, 1),
+            _ => Parts::at_most((CACHED_INPUTS / inputs.max(1)).max(1), grains),
+        }
+    }
+
     /// Computes output `positions`, of each group the bands `columns`, with the micro-kernels of `ladder`.
     fn run_tiles(
         &self,
@@ -282,17 +311,25 @@ impl Correlation {
     ) {
         let [oc, channels] = self.windows.group;
         let weights = columns.len() * self.layout.bands().longest() * self.layout.panel_len();
-        let parts = Parts::new(columns.len(), weights.div_ceil(CACHED_WEIGHTS).min(columns.len()));
+        let parts = match self.by_bands {
+            true => columns.len(),
+            false => weights.div_ceil(CACHED_WEIGHTS).min(columns.len()),
+        };
+        let parts = Parts::new(columns.len(), parts);
         // Where there are none, nothing is cleared.
         let mut sums = packed.has_zeros.then_some([0; SUMMED_TILES * MAX_ROWS]);
         let tiles = if packed.has_zeros { self.tiles.min(SUMMED_TILES) } else { self.tiles };
         let cut = Cut { rows: self.tallest(ladder), tiles };
+        let grain = self.grain();
+        let blocks = self.blocks(positions.len().div_ceil(grain), parts.count);
         for group in 0..self.geometry.groups {
             let slice = Slice { group, oc, channels, output: self.out.size() };
-            for part in (0..parts.count).map(|i| parts.range(i)) {
+            for i in 0..blocks.count * parts.count {
+                let [block, part] = [blocks.range(i / parts.count), parts.range(i % parts.count)];
                 let part = columns.start + part.start..columns.start + part.end;
-                let positions = positions.clone();
-                let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, positions, cut);
+                let block = positions.start + block.start * grain..positions.start + block.end * grain;
+                let block = block.start..block.end.min(positions.end);
+                let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, block, cut);
                 while walk.next(source) {
                     let at = (&walk.rows, walk.places(), walk.mr);
                     // SAFETY: `walk` is at tiles of `mr` rows, at most as many as there is room for sums: for every tap

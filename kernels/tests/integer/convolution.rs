@@ -96,6 +96,9 @@ fn products_of_every_depth() {
 fn weights_larger_than_a_cache() {
     let mut random = Random::new(3);
     check(&mut random, ConvShape::linear(9, 1030, 610));
+    // Inputs, too: bands of weights pass blocks of them, one after the other or several at a time.
+    check(&mut random, ConvShape::linear(310, 1000, 70));
+    check(&mut random, ConvShape::linear(130, 2300, 130));
     check(&mut random, shape([1, 5, 5, 70], 500, [3, 3], [1, 1], [1, 1], [1, 1]).unwrap());
 }
 
