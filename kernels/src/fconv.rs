@@ -1,6 +1,6 @@
 //! Float convolution and matrix product over NHWC.
 
-use crate::float::{Panels, Taps, Tile, Variant, cover};
+use crate::float::{Panels, Row, Taps, Tile, Variant, cover};
 use crate::shape::assert_window;
 use crate::{ConvShape, Isa};
 use std::ops::Range;
@@ -123,6 +123,11 @@ impl FConv {
         let s = &self.shape;
         assert!(rows.end <= s.rows(), "no such output pixels");
         let first = rows.start;
+        if rows.len() == 1 && s.is_pointwise() {
+            let (panels, x) = (self.panels(), &x[first * s.c..][..s.c]);
+            let row = Row { x, panels, clamp: self.clamp };
+            return self.variant.run_row(&row, &packed[..panels.len()], 0..panels.count(), y);
+        }
         let mut at = first;
         while at < rows.end {
             let (line, left) = (at / s.ow, at % s.ow);

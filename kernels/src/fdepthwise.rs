@@ -1,20 +1,23 @@
 //! Float depthwise convolution over NHWC.
 
-use crate::float::{Depthwise, Variant};
+use crate::float::{Depthwise, Variant, Windows};
 use crate::shape::assert_window;
 use crate::{ConvShape, Isa};
 use std::ops::Range;
 
 /// A float depthwise convolution with everything decided but the data.
 ///
-/// Every output is one chain of multiply-adds: the bias, then the taps that lie in the image, row by row, left to
-/// right. Between instruction sets results differ where one of them has no fused multiply-add.
+/// Every output is one chain of multiply-adds: the bias, then the taps of the lines that lie in the image, row by row,
+/// left to right; those beside the image count as 0 or not at all. Between instruction sets results differ where one of
+/// them has no fused multiply-add.
 #[derive(Clone, Debug)]
 pub struct FDepthwise {
     variant: Variant,
     shape: ConvShape,
     clamp: [f32; 2],
     y_stride: usize,
+    /// Windows of the usual widths have a driver of their own.
+    windows: Option<Windows>,
 }
 
 impl FDepthwise {
@@ -25,7 +28,9 @@ impl FDepthwise {
         assert!(shape.groups == shape.c && shape.c == shape.oc, "not depthwise");
         assert_window(shape.kernel, shape.strides, shape.dilations);
         assert!(y_stride >= shape.oc, "output pixels overlap");
-        FDepthwise { variant: Variant::new(isa), shape, clamp, y_stride }
+        let variant = Variant::new(isa);
+        let windows = Windows::new(variant, &shape, y_stride);
+        FDepthwise { variant, shape, clamp, y_stride, windows }
     }
 
     /// What runs, for people: operation, vectors.
@@ -51,7 +56,14 @@ impl FDepthwise {
         let packed = &mut packed[..self.packed_len()];
         packed.fill(0.0);
         for (b, packed) in packed.chunks_exact_mut((taps + 1) * lanes).enumerate() {
-            for (i, c) in (b * lanes..self.shape.c).take(lanes).enumerate() {
+            for i in 0..lanes {
+                let c = match &self.windows {
+                    Some(windows) => windows.channel(&self.shape, b, i),
+                    None => b * lanes + i,
+                };
+                if c >= self.shape.c {
+                    break;
+                }
                 packed[i] = if bias.is_empty() { 0.0 } else { bias[c] };
                 for tap in 0..taps {
                     packed[(tap + 1) * lanes + i] = weights[c * taps + tap];
@@ -71,7 +83,11 @@ impl FDepthwise {
     pub fn run(&self, packed: &[f32], x: &[f32], y: &mut [f32], rows: Range<usize>, _scratch: &mut [f32]) {
         assert!(rows.end <= self.shape.n * self.shape.oh, "no such output rows");
         let call = Depthwise { shape: &self.shape, clamp: self.clamp, y_stride: self.y_stride };
-        self.variant.run_depthwise(&call, &packed[..self.packed_len()], x, y, rows);
+        let packed = &packed[..self.packed_len()];
+        match &self.windows {
+            Some(windows) => windows.run(&call, packed, x, y, rows),
+            None => self.variant.run_depthwise(&call, packed, x, y, rows),
+        }
     }
 }
 
@@ -131,24 +147,47 @@ mod tests {
         });
     }
 
+    /// A window over an image of so many lines and columns.
+    fn window(
+        [h, w]: [usize; 2],
+        c: usize,
+        kernel: [usize; 2],
+        [strides, dilations, pad]: [[usize; 2]; 3],
+    ) -> ConvShape {
+        let out =
+            |len: usize, i: usize| (len + 2 * pad[i] - (kernel[i] - 1) * dilations[i] - 1) / strides[i] + 1;
+        let (oh, ow) = (out(h, 0), out(w, 1));
+        let linear = ConvShape::linear(1, c, c);
+        ConvShape { n: 2, h, w, oh, ow, kernel, strides, dilations, pad, groups: c, ..linear }
+    }
+
     #[test]
     fn equals_the_definition() {
-        for c in [2, 7, 8, 9, 15, 16, 17, 24, 33, 48] {
+        for c in [2, 7, 8, 9, 15, 16, 17, 24, 33, 48, 100] {
             for kernel in [[3, 3], [1, 1], [5, 5], [2, 4]] {
-                for (strides, dilations, pad) in [
-                    ([1, 1], [1, 1], [1, 1]),
-                    ([2, 2], [1, 1], [0, 1]),
-                    ([1, 3], [2, 1], [3, 2]),
-                    ([1, 1], [1, 2], [0, 0]),
+                for steps in [
+                    [[1, 1], [1, 1], [1, 1]],
+                    [[2, 2], [1, 1], [0, 1]],
+                    [[1, 3], [2, 1], [3, 2]],
+                    [[1, 1], [1, 2], [0, 0]],
                 ] {
-                    let linear = ConvShape::linear(1, c, c);
-                    let mut s =
-                        ConvShape { n: 2, h: 9, w: 23, kernel, strides, dilations, pad, groups: c, ..linear };
-                    let out = |len: usize, i: usize| {
-                        (len + 2 * pad[i] - (kernel[i] - 1) * dilations[i] - 1) / strides[i] + 1
-                    };
-                    (s.oh, s.ow) = (out(s.h, 0), out(s.w, 1));
-                    check(s, c % 3);
+                    check(window([9, 23], c, kernel, steps), c % 3);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_all_widths() {
+        for c in [4, 8, 16, 20] {
+            for columns in [3, 5] {
+                for w in columns..=columns + 20 {
+                    for stride in [1, 2] {
+                        for pad in 0..columns {
+                            let steps = [[1, stride], [1, 1], [1, pad]];
+                            check(window([4, w], c, [3, columns], steps), 0);
+                        }
+                    }
                 }
             }
         }
@@ -159,5 +198,15 @@ mod tests {
         let linear = ConvShape::linear(1, 9, 9);
         check(ConvShape { kernel: [5, 5], pad: [2, 2], groups: 9, ..linear }, 0);
         check(ConvShape { kernel: [5, 5], pad: [4, 4], oh: 5, ow: 5, groups: 9, ..linear }, 0);
+        // Two pixels of eight channels, or of four, are a vector.
+        for c in [4, 8] {
+            let linear = ConvShape::linear(1, c, c);
+            for w in 1..5 {
+                let shape = ConvShape { kernel: [5, 5], pad: [2, 2], w, ow: w, groups: c, ..linear };
+                check(shape, 0);
+                check(shape, 1);
+                check(ConvShape { pad: [1, 4], ow: w + 4, ..shape }, 0);
+            }
+        }
     }
 }

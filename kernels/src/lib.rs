@@ -22,6 +22,7 @@ pub mod fdepthwise;
 pub mod filter;
 pub mod fixed;
 mod float;
+pub mod frow;
 pub mod index;
 pub mod integer;
 pub mod integer_lstm;

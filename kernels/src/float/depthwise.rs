@@ -12,7 +12,7 @@ const PIXELS: usize = 8;
 
 /// Vectors of channels whose pixels are gone through before those of the next ones: enough to go together where there
 /// is one pixel only, few enough for their weights to stay in the first cache.
-const VECTORS: usize = 4;
+pub(super) const VECTORS: usize = 4;
 
 /// Geometry, clamp and output stride of a call.
 pub(crate) struct Depthwise<'a> {
@@ -30,7 +30,7 @@ struct Window {
 
 /// The taps of an axis that output place `o` finds in the image.
 #[inline(always)]
-fn inside(s: &ConvShape, axis: usize, len: usize, o: usize) -> Range<usize> {
+pub(super) fn inside(s: &ConvShape, axis: usize, len: usize, o: usize) -> Range<usize> {
     let (stride, dilation) = (s.strides[axis], s.dilations[axis]);
     let start = o * stride;
     let first = s.pad[axis].saturating_sub(start).div_ceil(dilation).min(s.kernel[axis]);

@@ -8,20 +8,26 @@
 mod avx;
 mod depthwise;
 mod plain;
+mod row;
 mod tile;
+mod windows;
 
 use crate::Isa;
 use std::ops::Range;
 
 pub(crate) use depthwise::Depthwise;
+pub(crate) use row::Row;
 pub(crate) use tile::{Panels, Taps, Tile, cover};
+pub(crate) use windows::Windows;
 
 /// The float vectors of one instruction set.
 ///
-/// Safety: all functions need the instruction set; pointers are good for one vector (`_part`: `n` elements).
+/// Safety: all functions need the instruction set; pointers are good for one vector (`_part`: for these elements of it).
 pub(crate) trait Floats {
     /// A vector register.
     type Word: Copy;
+    /// Which lanes are loaded.
+    type Mask: Copy;
     /// Elements of a vector.
     const LANES: usize;
     /// Most rows of a tile that is two vectors wide: what the registers hold.
@@ -29,7 +35,12 @@ pub(crate) trait Floats {
     unsafe fn load(from: *const f32) -> Self::Word;
     /// The first `n` elements; the rest is 0.
     unsafe fn load_part(from: *const f32, n: usize) -> Self::Word;
+    /// These lanes and no others.
+    unsafe fn mask(lanes: Range<usize>) -> Self::Mask;
+    /// The elements of some lanes, each in its lane, as if all of the vector were at `from`; the others are 0.
+    unsafe fn load_masked(from: *const f32, lanes: Self::Mask) -> Self::Word;
     unsafe fn store(word: Self::Word, to: *mut f32);
+    /// The first `n` elements.
     unsafe fn store_part(word: Self::Word, to: *mut f32, n: usize);
     unsafe fn splat(v: f32) -> Self::Word;
     /// `a * b + sum`
@@ -92,8 +103,7 @@ impl Variant {
         }
     }
 
-    /// Computes one tile: `tile.rows` pixels (a height that [`cover`] gives for
-    /// [`Variant::rows`]) by `channels` output channels of one panel.
+    /// Computes one tile: `tile.rows` pixels (at most [`Variant::rows`]) by `channels` output channels of one panel.
     #[inline]
     pub(crate) fn run(self, tile: &Tile<'_>, panel: &[f32], channels: usize, y: &mut [f32]) {
         match self {
@@ -101,10 +111,25 @@ impl Variant {
             Variant::Plain => unsafe { tile::run::<plain::Plain>(tile, panel, channels, y) },
             // SAFETY: the variant was made from an `Isa` of this level.
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => unsafe { avx::run_avx2(tile, panel, channels, y) },
+            Variant::Avx2 => unsafe { avx::tile_avx2(tile, panel, channels, y) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512 => unsafe { avx::run_avx512(tile, panel, channels, y) },
+            Variant::Avx512 => unsafe { avx::tile_avx512(tile, panel, channels, y) },
+        }
+    }
+
+    /// Computes some panels of a product of one row; `y` starts at the first channel of the first of them.
+    #[inline]
+    pub(crate) fn run_row(self, row: &Row<'_>, packed: &[f32], panels: Range<usize>, y: &mut [f32]) {
+        match self {
+            // SAFETY: plain code needs no instruction set.
+            Variant::Plain => unsafe { row::run::<plain::Plain>(row, packed, panels, y) },
+            // SAFETY: the variant was made from an `Isa` of this level.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => unsafe { avx::row_avx2(row, packed, panels, y) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512 => unsafe { avx::row_avx512(row, packed, panels, y) },
         }
     }
 

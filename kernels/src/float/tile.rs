@@ -50,6 +50,11 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
+    /// Panels.
+    pub(crate) fn count(&self) -> usize {
+        self.n.div_ceil(2 * self.lanes)
+    }
+
     /// Elements of all panels.
     pub(crate) fn len(&self) -> usize {
         self.n.div_ceil(self.lanes).saturating_mul(self.lanes).saturating_mul(self.k.saturating_add(1))
@@ -84,15 +89,17 @@ impl Panels {
     }
 }
 
-/// Heights that tiles have.
-const HEIGHTS: [usize; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12];
+/// Of the heights up to `max` the one whose tiles cover `count` pixels in the least time, where a tile takes as long as
+/// its pixels and one more.
+pub(crate) fn height(count: usize, max: usize) -> usize {
+    let heights = 1..=max.min(count).max(1);
+    heights.rev().min_by_key(|h| count.div_ceil(*h) * (h + 1)).unwrap_or(1)
+}
 
-/// Heights and starts of the tiles that cover `count` pixels, none higher than `max`. They are as equal as may be;
-/// the last one may overlap the one before and compute the same values again.
+/// Heights and starts of the tiles that cover `count` pixels, none higher than `max`. They are of one height; the last
+/// one may overlap the one before and compute the same values again.
 pub(crate) fn cover(count: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
-    let even = count.div_ceil(count.div_ceil(max).max(1));
-    let fitting = HEIGHTS.into_iter().filter(move |&h| h <= max.min(count));
-    let height = fitting.clone().find(|&h| h >= even).or(fitting.max()).unwrap_or(1);
+    let height = height(count, max);
     (0..count.div_ceil(height)).map(move |i| (height, (i * height).min(count - height)))
 }
 
@@ -116,7 +123,7 @@ pub(crate) unsafe fn run<V: Floats>(tile: &Tile<'_>, panel: &[f32], channels: us
             }
         };
     }
-    choose!(1 2 3 4 5 6 7 8 10 12)
+    choose!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
 }
 
 /// [`run`] for `M` pixels by `N` vectors.
