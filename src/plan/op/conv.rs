@@ -8,6 +8,7 @@ use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
+use ottava_kernels::frow::FRow;
 use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
@@ -58,6 +59,9 @@ pub(super) fn pixels(shape: &ConvShape, stride: usize, cost: u64) -> Split {
     Split { rows: shape.rows(), stride, macs: shape.macs(), cost }
 }
 
+/// What a multiply-add costs whose weight, a float, is read for it alone.
+const READ_COST: u64 = 8;
+
 fn plan_shape(
     p: &Planner<'_>,
     v: NodeView<'_>,
@@ -105,6 +109,11 @@ fn plan_shape(
             if shape.is_depthwise() {
                 let kernel = FDepthwise::new(p.isa, shape, clamp, stride);
                 f.step(p, v, kernel, lines, FDepthwise::pack)
+            } else if shape.rows() == 1 && shape.is_pointwise() {
+                let kernel = FRow::new(p.isa, shape.c, shape.oc, clamp);
+                let cost = macs.saturating_mul(READ_COST);
+                let panels = Split { rows: kernel.panels(), stride: kernel.width(), macs, cost };
+                f.step(p, v, kernel, panels, FRow::pack)
             } else {
                 let kernel = FConv::new(p.isa, shape, clamp, stride);
                 f.step(p, v, kernel, pixels, FConv::pack)

@@ -7,6 +7,7 @@ use crate::run::{Io, Pool, Rows, RunError, Views};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
+use ottava_kernels::frow::FRow;
 use ottava_kernels::{QConv, QConvTranspose, QDepthwise};
 use std::ops::Range;
 
@@ -103,6 +104,7 @@ macro_rules! float {
 float! {
     FConv, FConv::grain;
     FDepthwise, |_| 1;
+    FRow, |_| 1;
     FConvTranspose, |_| 1;
 }
 
