@@ -69,7 +69,12 @@ fn plan_shape(
     clamp: Clamp,
 ) -> Result<Planned, PlanError> {
     let (types, macs) = (types(v)?, shape.macs());
-    let cost = if shape.is_depthwise() { macs.saturating_mul(6) } else { cost(&shape, types.cost()) };
+    let cost = match (shape.is_depthwise(), &types) {
+        // Less than that: but a float tensor that one thread writes alone costs the others as much to fetch.
+        (true, Types::Float) => macs.saturating_mul(10),
+        (true, _) => macs.saturating_mul(6),
+        (false, _) => cost(&shape, types.cost()),
+    };
     let stride = v.spacing(shape.oc);
     let pixels = pixels(&shape, stride, cost);
     let lines = Split { rows: shape.n * shape.oh, stride: shape.ow * stride, macs, cost };
