@@ -165,11 +165,11 @@ impl FConv {
             column_stride: s.dilations[1] * s.c,
             run: if contiguous { kw * cg } else { cg },
         };
-        let panels = self.panels();
+        let (panels, tiles) = (self.panels(), cover(part.columns.len(), self.variant.rows()));
         for (g, packed) in packed.chunks_exact(panels.len().max(1)).take(s.groups).enumerate() {
             for (first, channels, range) in panels.iter() {
                 for line in 0..part.lines.len() {
-                    for (rows, at) in cover(part.columns.len(), self.variant.rows()) {
+                    for (rows, at) in tiles.clone() {
                         let x = &x[line * s.strides[0] * x_line + at * s.strides[1] * s.c + g * cg..];
                         let y = &mut y[(line * s.ow + at) * self.y_stride + g * panels.n + first..];
                         let tile = Tile {

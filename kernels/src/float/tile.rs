@@ -98,7 +98,7 @@ pub(crate) fn height(count: usize, max: usize) -> usize {
 
 /// Heights and starts of the tiles that cover `count` pixels, none higher than `max`. They are of one height; the last
 /// one may overlap the one before and compute the same values again.
-pub(crate) fn cover(count: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn cover(count: usize, max: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let height = height(count, max);
     (0..count.div_ceil(height)).map(move |i| (height, (i * height).min(count - height)))
 }
