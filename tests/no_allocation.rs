@@ -82,8 +82,19 @@ fn run_allocates_nothing() {
     let file = NpzArchive::open(path).unwrap().by_name("enhance/model").unwrap().unwrap().into_vec().unwrap();
     let wide = tflite::from_bytes(&file, &ImportOptions::default()).unwrap();
     check(&Model::from_graph(wide).unwrap());
+    passes_allocate_nothing();
     shapes_that_are_known_allocate_nothing();
     memory_does_not_grow_with_the_number_of_shapes();
+}
+
+fn passes_allocate_nothing() {
+    let mut b = GraphBuilder::new("sum");
+    let x = b.input("x", DType::F32, Shape::fixed(&[5, 100]));
+    let sum = b.node("add", Binary { kind: BinaryKind::Add, clamp: Clamp::NONE }, &[x, x]).unwrap();
+    let model = Model::from_graph(b.finish(&[sum]).unwrap()).unwrap();
+    let mut session = model.session(&SessionOptions { cache_bytes: 1, ..Default::default() }).unwrap();
+    assert_eq!(session.passes(), 5);
+    assert_eq!(allocations(|| OWN_ALLOCATIONS.get(), || session.run().unwrap()), 0);
 }
 
 fn shapes_that_are_known_allocate_nothing() {

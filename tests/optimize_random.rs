@@ -1,4 +1,5 @@
-//! Random networks give the same answers after optimization: layouts that meet in ways nobody thought of.
+//! Random networks give the same answers after optimization, and in passes over a batch: layouts that meet in ways
+//! nobody thought of.
 
 #[path = "common/interpret.rs"]
 mod interpret;
@@ -9,8 +10,11 @@ mod same;
 
 use nets::{binary, clip, conv, noise, transpose, unary};
 use ottava::graph::*;
+use ottava::{Model, SessionOptions, optimize};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use same::optimized;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One node to add: what kind, and numbers that say how.
 type Step = (u8, usize, usize, usize);
@@ -153,23 +157,63 @@ fn reshaped(dims: &[usize], a: usize, b: usize) -> Vec<i64> {
     target
 }
 
+/// The network that these steps make of an input of this shape; `None` where none of them fits.
+fn network(dims: &[usize], steps: Vec<Step>) -> Option<Graph> {
+    let mut net = Net { b: GraphBuilder::new("random"), values: Vec::new(), seed: 7 };
+    let x = net.b.input("x", DType::F32, Shape::fixed(dims));
+    net.values.push(x);
+    for step in steps {
+        let made = net.step(step).filter(|&t| net.dims(t).iter().all(|&d| d > 0));
+        net.values.extend(made);
+    }
+    let last = *net.values.last().unwrap();
+    let middle = net.values[net.values.len() / 2];
+    let outputs = if middle == last || middle == x { vec![last] } else { vec![last, middle] };
+    (last != x).then(|| net.b.finish(&outputs).unwrap())
+}
+
+fn steps(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0u8..21, 0usize..8, 0usize..24, 0usize..24), count)
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(config())]
 
     #[test]
-    fn answers_stay(steps in prop::collection::vec((0u8..21, 0usize..8, 0usize..24, 0usize..24), 3..18)) {
-        let mut net = Net { b: GraphBuilder::new("random"), values: Vec::new(), seed: 7 };
-        let x = net.b.input("x", DType::F32, Shape::fixed(&[2, 4, 3, 6]));
-        net.values.push(x);
-        for step in steps {
-            let made = net.step(step).filter(|&t| net.dims(t).iter().all(|&d| d > 0));
-            net.values.extend(made);
-        }
-        let last = *net.values.last().unwrap();
-        let middle = net.values[net.values.len() / 2];
-        let outputs = if middle == last || middle == x { vec![last] } else { vec![last, middle] };
-        if last != x {
-            optimized(net.b.finish(&outputs).unwrap());
+    fn answers_stay(steps in steps(3..18)) {
+        if let Some(graph) = network(&[2, 4, 3, 6], steps) {
+            optimized(graph);
         }
     }
+}
+
+/// Answers with this cache, and in how many passes.
+fn answers(model: &Model, cache_bytes: usize) -> (Vec<Vec<u8>>, usize) {
+    let mut session = model.session(&SessionOptions { cache_bytes, ..Default::default() }).unwrap();
+    let x = session.input_mut::<f32>(0).unwrap();
+    let values = noise(9, x.len());
+    x.copy_from_slice(&values);
+    session.run().unwrap();
+    let outputs = 0..session.outputs().len();
+    (outputs.map(|i| session.output_bytes(i).unwrap().to_vec()).collect(), session.passes())
+}
+
+#[test]
+fn passes_over_a_batch_give_what_all_of_it_gives() {
+    static CUT: AtomicUsize = AtomicUsize::new(0);
+    let mut runner = TestRunner::new(config());
+    let ran = runner.run(&(steps(1..9), 0usize..12000), |(steps, cache)| {
+        let Some(graph) = network(&[7, 4, 3, 6], steps) else { return Ok(()) };
+        let model = Model::from_graph(optimize::float(graph).unwrap()).unwrap();
+        let (got, passes) = answers(&model, cache);
+        CUT.fetch_add(usize::from(passes > 1), Ordering::Relaxed);
+        prop_assert!(got == answers(&model, usize::MAX).0, "{passes} passes of {:?}", model.graph().nodes);
+        Ok(())
+    });
+    ran.unwrap();
+    assert!(CUT.load(Ordering::Relaxed) > 100, "some of them go in passes");
 }

@@ -82,6 +82,8 @@ struct Report {
     bytes: u64,
     weights_bytes: Option<usize>,
     arena_bytes: Option<usize>,
+    /// How often a run goes through the nodes, with a part of the batch each time.
+    passes: Option<usize>,
     metadata: std::collections::BTreeMap<String, String>,
     /// Why the model can't be planned.
     error: Option<String>,
@@ -120,6 +122,7 @@ fn report(loaded: &Loaded, session: Option<&Session>, error: Option<String>) -> 
         bytes: loaded.file_bytes,
         weights_bytes: session.map(Session::weights_bytes),
         arena_bytes: session.map(Session::arena_bytes),
+        passes: session.map(Session::passes),
         metadata: graph.metadata.iter().cloned().collect(),
         error,
     }
@@ -235,6 +238,9 @@ impl Report {
             ("activations", self.arena_bytes.map_or_else(unknown, |b| show::bytes(b as u64))),
             ("file", show::bytes(self.bytes)),
         ]);
+        if let Some(passes) = self.passes.filter(|passes| *passes > 1) {
+            table.add_row(["passes over the batch", &passes.to_string()]);
+        }
         for (key, value) in &self.metadata {
             table.add_row([show::shorten(key, 32), show::shorten(value, 48)]);
         }

@@ -2,21 +2,25 @@
 //! decides and allocates nothing.
 
 mod arena;
+mod entries;
 mod guard;
 mod op;
 mod parts;
+mod passes;
 mod shared;
 
 use crate::graph::{DType, Data, Graph, GraphError, Node, Op, TensorId};
 use crate::limits::Limits;
 use crate::run::{Io, Operands, Place, Pool, RunError};
 use ottava_kernels::{Isa, SLACK};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+pub(crate) use entries::apart;
 use guard::Guard;
 pub use op::PackedWeights;
 use parts::Part;
+pub(crate) use passes::Passes;
 pub(crate) use shared::{Made, Shared};
 
 /// Why a graph can't be run.
@@ -150,8 +154,63 @@ pub(crate) struct Plan {
     pub parts: HashMap<TensorId, Part>,
     /// Multiply-adds of one run.
     pub macs: u64,
-    /// What the steps cost together that threads share out.
+    /// What the steps of all passes cost together that threads share out.
     pub shared_cost: u64,
+    /// How often a run goes through the steps.
+    pub passes: Passes,
+    /// Operands that lie elsewhere in each pass.
+    moving: Vec<Moving>,
+}
+
+/// An operand that is a part of the caller's inputs or outputs.
+struct Moving {
+    step: usize,
+    operand: Operand,
+    /// Where that of entry 0 starts.
+    first: usize,
+    /// Bytes from one entry to the next.
+    entry: usize,
+}
+
+/// Which operand of a step.
+enum Operand {
+    Input(usize),
+    Output(usize),
+}
+
+impl Plan {
+    /// Goes through all steps, pass by pass. `done` gets each step that was computed.
+    pub fn run(
+        &mut self,
+        arena: &mut [u8],
+        pool: &Pool,
+        mut done: impl FnMut(&Step),
+    ) -> Result<(), RunError> {
+        for pass in 0..self.passes.count() {
+            self.enter(pass);
+            for step in &self.steps {
+                step.run(arena, &self.constants, pool)?;
+                done(step);
+            }
+        }
+        Ok(())
+    }
+
+    /// The caller's inputs and outputs are read and written where they are.
+    fn enter(&mut self, pass: usize) {
+        for Moving { step, operand, first, entry } in &self.moving {
+            let Operands { inputs, outputs, .. } = &mut self.steps[*step].operands;
+            let range = match operand {
+                Operand::Input(i) => match &mut inputs[*i] {
+                    Place::Arena(range) => range,
+                    Place::Constant(_) => continue,
+                },
+                Operand::Output(o) => &mut outputs[*o],
+            };
+            let start = first + self.passes.start(pass) * entry;
+            *range = start..start + range.len();
+        }
+    }
 }
 
 /// Packed weights that a file brought, by the tensor of the canonical weights.
@@ -166,8 +225,8 @@ pub(crate) struct Planner<'a> {
     pub pool: &'a Pool,
 }
 
-/// Lays out the planner's graph, whose dimensions are all bound.
-pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, PlanError> {
+/// Lays out the planner's graph, whose dimensions are all bound: those of a pass.
+pub(crate) fn build(planner: &Planner<'_>, limits: &Limits, passes: Passes) -> Result<Plan, PlanError> {
     let Planner { graph, pool, shared, .. } = *planner;
     check_sizes(graph, limits)?;
     let parts = parts::find(graph);
@@ -191,22 +250,33 @@ pub(crate) fn build(planner: &Planner<'_>, limits: &Limits) -> Result<Plan, Plan
             }
         }
     }
+    let macs = passes.of_all(macs);
     if macs > limits.macs {
         let (what, field) = ("multiply-adds", "macs");
         return Err(PlanError::Limit { what, needs: macs, limit: limits.macs, field });
     }
-    let memory = layout.place(steps.len(), shared, limits)?;
+    let memory = layout.place(steps.len(), shared, limits, passes)?;
+    let mut moving = Vec::new();
     let steps = steps
         .into_iter()
         .enumerate()
         .map(|(i, (node, kernel, inputs, outputs))| {
+            moving.extend(memory.moving(i, &inputs, &outputs));
             let operands = memory.operands(i, &inputs, &outputs);
             let place = |guard: &Guard| (memory.places[&guard.condition].clone(), guard.value);
             Step { node, kernel, operands, guards: guards[node].iter().map(place).collect() }
         })
         .collect();
-    let Memory { arena_len, constants, places, .. } = memory;
-    Ok(Plan { steps, arena_len, constants, places, parts, macs, shared_cost })
+    let Memory { arena_len, constants, mut places, entry, .. } = memory;
+    // What the caller sees is all of it.
+    let ports: HashSet<&TensorId> = graph.inputs.iter().chain(&graph.outputs).collect();
+    for id in ports {
+        if let Some(Place::Arena(range)) = places.get_mut(id) {
+            range.end += passes.behind(entry[id.index()]);
+        }
+    }
+    let shared_cost = passes.of_all(shared_cost);
+    Ok(Plan { steps, arena_len, constants, places, parts, macs, shared_cost, passes, moving })
 }
 
 /// Refuses activations larger than the arena may be, before kernels are made for them: these compute with sizes that
@@ -277,12 +347,22 @@ impl<'a> Layout<'a> {
     }
 
     /// Decides all offsets.
-    fn place(mut self, steps: usize, shared: &Shared, limits: &Limits) -> Result<Memory, PlanError> {
-        for &id in self.graph.inputs.iter().chain(&self.graph.outputs) {
+    fn place(
+        mut self,
+        steps: usize,
+        shared: &Shared,
+        limits: &Limits,
+        passes: Passes,
+    ) -> Result<Memory, PlanError> {
+        // Of what the caller gives and gets all entries are there throughout.
+        let graph = self.graph;
+        let mut entry = vec![0; graph.tensors.len()];
+        for &id in graph.inputs.iter().chain(&graph.outputs) {
             self.touch(0, id);
             self.touch(steps, id);
+            let root = self.root[id.index()];
+            entry[root.index()] = graph.tensor(root).byte_len().map_or(0, |bytes| passes.entry(bytes));
         }
-        let graph = self.graph;
         let too_much = || PlanError::Limit {
             what: "bytes of activations",
             needs: u64::MAX,
@@ -302,6 +382,7 @@ impl<'a> Layout<'a> {
                     constants.push(shared.with_slack(TensorId(i as u32), data));
                 }
                 None => {
+                    let len = len.checked_add(passes.behind(entry[i])).ok_or_else(too_much)?;
                     buffers.push(arena::Buffer { len, first, last });
                     owner.push(i);
                 }
@@ -319,14 +400,15 @@ impl<'a> Layout<'a> {
             return Err(PlanError::Limit { what, needs: arena_len as u64, limit: limits.arena_bytes, field });
         }
         for (b, &i) in owner.iter().enumerate() {
-            home[i] = Some(Place::Arena(at[b]..at[b] + buffers[b].len));
+            home[i] = Some(Place::Arena(at[b]..at[b] + buffers[b].len - passes.behind(entry[i])));
         }
         let places = (0..graph.tensors.len()).filter_map(|i| {
             let (id, home) = (TensorId(i as u32), home[self.root[i].index()].clone()?);
             Some((id, self.parts.get(&id).map_or(home.clone(), |part| within(home, part))))
         });
         let scratch = (tensors..buffers.len()).map(|b| at[b]..at[b] + buffers[b].len).collect();
-        Ok(Memory { places: places.collect(), scratch, arena_len, constants })
+        let entry = self.root.iter().map(|root| entry[root.index()]).collect();
+        Ok(Memory { places: places.collect(), entry, scratch, arena_len, constants })
     }
 }
 
@@ -340,7 +422,10 @@ fn within(whole: Place, part: &Part) -> Place {
 
 /// The layout, decided.
 struct Memory {
+    /// In the first pass.
     places: HashMap<TensorId, Place>,
+    /// Bytes from one entry of the batch to the next, of tensors that are there for all of them; else 0.
+    entry: Vec<usize>,
     scratch: Vec<Range<usize>>,
     arena_len: usize,
     constants: Vec<Data>,
@@ -357,6 +442,19 @@ impl Memory {
             outputs: outputs.iter().map(written).collect(),
             scratch: self.scratch[step].clone(),
         }
+    }
+
+    /// The operands of a step that lie elsewhere in each pass.
+    fn moving(&self, step: usize, inputs: &[TensorId], outputs: &[TensorId]) -> Vec<Moving> {
+        let inputs = inputs.iter().enumerate().map(|(i, id)| (Operand::Input(i), id));
+        let outputs = outputs.iter().enumerate().map(|(o, id)| (Operand::Output(o), id));
+        let moving = inputs.chain(outputs).filter_map(|(operand, id)| match &self.places[id] {
+            Place::Arena(range) if self.entry[id.index()] > 0 => {
+                Some(Moving { step, operand, first: range.start, entry: self.entry[id.index()] })
+            }
+            _ => None,
+        });
+        moving.collect()
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Model, Place, Pool};
 use crate::Result;
 use crate::graph::{DType, Graph, Quant, TensorId, infer};
 use crate::limits::Limits;
-use crate::plan::{self, Plan, Planner};
+use crate::plan::{self, Passes, Plan, Planner};
 use ottava_kernels::Isa;
 
 /// One input or output of a session.
@@ -50,6 +50,7 @@ pub struct StepInfo {
 pub(super) struct Bound {
     /// Of the free dimensions.
     pub lengths: Vec<usize>,
+    /// Of all entries, also where the plan takes fewer at a time.
     pub graph: Graph,
     pub plan: Plan,
     pub inputs: Vec<Port>,
@@ -60,11 +61,16 @@ pub(super) struct Bound {
 
 impl Bound {
     /// Binds, folds and plans. What does not depend on the lengths is taken from the model, where other plans left it.
-    pub fn new(model: &Model, isa: Isa, pool: &Pool, limits: &Limits, lengths: &[usize]) -> Result<Bound> {
+    pub fn new(model: &Model, how: &How<'_>, pool: &Pool, lengths: &[usize]) -> Result<Bound> {
+        let limits = how.limits;
         let graph = infer::bind_lengths(&model.graph, lengths)?;
         let graph = fold(graph, &model.shared, limits)?;
-        let planner = Planner { graph: &graph, isa, packed: &model.packed, shared: &model.shared, pool };
-        let plan = plan::build(&planner, limits)?;
+        let piece = in_passes(model, how, lengths, &graph);
+        let (planned, passes) =
+            piece.as_ref().map_or((&graph, Passes::ONE), |(piece, passes)| (piece, *passes));
+        let (packed, shared) = (&*model.packed, &*model.shared);
+        let planner = Planner { graph: planned, isa: how.isa, packed, shared, pool };
+        let plan = plan::build(&planner, limits, passes)?;
         let inputs = ports(&graph, &plan, graph.caller_inputs())?;
         let outputs = ports(&graph, &plan, graph.caller_outputs())?;
         let fed = ports(&graph, &plan, graph.states.iter().map(|s| graph.inputs[s.input]))?;
@@ -73,6 +79,22 @@ impl Bound {
         let steps = describe(&graph, &plan);
         Ok(Bound { lengths: lengths.to_vec(), graph, plan, inputs, outputs, steps, states })
     }
+}
+
+/// What a session plans by.
+pub(super) struct How<'a> {
+    pub isa: Isa,
+    pub limits: &'a Limits,
+    /// Batches that take more go through in passes.
+    pub cache_bytes: usize,
+}
+
+/// The graph for the entries of one pass, if the batch is to go through in passes, and can.
+fn in_passes(model: &Model, how: &How<'_>, lengths: &[usize], whole: &Graph) -> Option<(Graph, Passes)> {
+    let passes = Passes::new(whole, how.cache_bytes)?;
+    let piece = passes.bind(&model.graph, lengths).ok()?;
+    let piece = fold(piece, &model.shared, how.limits).ok()?;
+    plan::apart(whole, &piece, passes).then_some((piece, passes))
 }
 
 fn ports(graph: &Graph, plan: &Plan, ids: impl Iterator<Item = TensorId>) -> Result<Vec<Port>> {
@@ -102,7 +124,7 @@ fn describe(graph: &Graph, plan: &Plan) -> Vec<StepInfo> {
                 op: node.op.name(),
                 kernel: kernel.map_or("view".to_string(), |k| k.name()),
                 dtype: plan::compute_dtype(graph, node),
-                macs: kernel.map_or(0, |k| k.macs()),
+                macs: kernel.map_or(0, |k| plan.passes.of_all(k.macs())),
                 weight_bytes: kernel.map_or(0, |k| k.weight_bytes()),
                 out_shape: graph.tensor(node.outputs[0]).shape.dims().unwrap_or_default(),
                 output: node.outputs[0],

@@ -3,7 +3,7 @@
 use super::Pool;
 use crate::graph::{AlignedBytes, Data, Graph, Node, TensorId};
 use crate::limits::Limits;
-use crate::plan::{self, Made, PackedStore, Planner, Shared};
+use crate::plan::{self, Made, PackedStore, Passes, Planner, Shared};
 use crate::{Error, Result};
 use ottava_kernels::Isa;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
     let (packed, shared) = (PackedStore::new(), Shared::default());
     let planner = Planner { graph, isa: Isa::best(), packed: &packed, shared: &shared, pool: &Pool::SERIAL };
-    let plan = plan::build(&planner, limits)?;
+    let plan = plan::build(&planner, limits, Passes::ONE)?;
     let mut arena = AlignedBytes::zeroed(plan.arena_len);
     for step in &plan.steps {
         step.run(arena.as_mut(), &plan.constants, &Pool::SERIAL)?;

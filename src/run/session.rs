@@ -1,6 +1,6 @@
 //! One network being run: plans, arena and threads.
 
-use super::bound::{Bound, Port, StepInfo};
+use super::bound::{Bound, How, Port, StepInfo};
 use super::{Model, Place, Pool, RunError};
 use crate::graph::{AlignedBytes, DType, Graph, TensorId, infer};
 use crate::limits::Limits;
@@ -24,13 +24,17 @@ pub struct SessionOptions {
     /// For how many sets of shapes the session keeps plans (at least 1); see [`Session::reshape`]. A plan takes some
     /// kilobytes per node, and constants that depend on the shapes; weights and arena are shared.
     pub plans: usize,
+    /// Bytes of a cache that is near: where a layer's inputs and outputs are more, a batch goes through the network in
+    /// [passes](Session::passes), if its entries have nothing to do with each other. `usize::MAX`: all entries at once.
+    pub cache_bytes: usize,
 }
 
 impl Default for SessionOptions {
-    /// One thread, the best instruction set, default limits, free dimensions 1, plans for 8 sets of shapes.
+    /// One thread, the best instruction set, default limits, free dimensions 1, plans for 8 sets of shapes, a
+    /// cache of 8 MiB.
     fn default() -> SessionOptions {
         let (limits, shapes) = (Limits::default(), Vec::new());
-        SessionOptions { threads: 1, isa: Isa::best(), limits, shapes, plans: 8 }
+        SessionOptions { threads: 1, isa: Isa::best(), limits, shapes, plans: 8, cache_bytes: 8 << 20 }
     }
 }
 
@@ -71,6 +75,7 @@ pub struct Session {
     limits: Limits,
     /// At most so many are kept.
     plans: usize,
+    cache_bytes: usize,
     /// The one that runs first, then the others, the longest unused one last.
     bound: Vec<Bound>,
     /// Room to look shapes up.
@@ -91,6 +96,7 @@ impl Session {
             isa: options.isa,
             limits: options.limits.clone(),
             plans: options.plans.max(1),
+            cache_bytes: options.cache_bytes,
             bound: vec![],
             lengths: vec![],
             arena: AlignedBytes::zeroed(0),
@@ -127,7 +133,7 @@ impl Session {
         let known = self.bound.iter().position(|b| b.lengths == self.lengths);
         let new = match known {
             Some(_) => None,
-            None => Some(Bound::new(&self.model, self.isa, &self.pool, &self.limits, &self.lengths)?),
+            None => Some(self.bind(self.cache_bytes)?),
         };
         if let Some(old) = self.bound.first() {
             old.states.take(self.arena.as_ref(), &mut self.kept);
@@ -135,9 +141,7 @@ impl Session {
         match (known, new) {
             (Some(known), _) => self.bound[..=known].rotate_right(1),
             (None, Some(new)) => {
-                if self.arena.as_ref().len() < new.plan.arena_len {
-                    self.arena = AlignedBytes::zeroed(new.plan.arena_len);
-                }
+                self.make_room(new.plan.arena_len);
                 self.bound.insert(0, new);
             }
             (None, None) => {}
@@ -155,6 +159,12 @@ impl Session {
         }
         self.kept.resize(states.len(), 0);
         Ok(())
+    }
+
+    /// A plan for `lengths`.
+    fn bind(&self, cache_bytes: usize) -> Result<Bound> {
+        let how = How { isa: self.isa, limits: &self.limits, cache_bytes };
+        Bound::new(&self.model, &how, &self.pool, &self.lengths)
     }
 
     /// What runs: a session always has a plan.
@@ -258,10 +268,9 @@ impl Session {
     /// An input holds an index that is out of range. The states are as they were then.
     pub fn run(&mut self) -> Result<()> {
         let Session { bound, arena, pool, .. } = self;
-        let (plan, arena) = (&bound[0].plan, arena.as_mut());
+        let plan = &mut bound[0].plan;
         pool.begin(plan.shared_cost);
-        let mut steps = plan.steps.iter();
-        let ran = steps.try_for_each(|step| step.run(&mut *arena, &plan.constants, pool).map(drop));
+        let ran = plan.run(arena.as_mut(), pool, |_| ());
         pool.end();
         ran?;
         self.advance();
@@ -275,11 +284,13 @@ impl Session {
     }
 
     /// One inference on the caller's thread; after each node `see` gets each of its output tensors with its bytes
-    /// (element type as in the graph). Inputs of the graph come first.
+    /// (element type as in the graph). Inputs of the graph come first. Tensors are whole: a session that goes through
+    /// the batch in [passes](Session::passes) gives that up for these shapes.
     ///
     /// # Errors
-    /// As [`Session::run`].
+    /// As [`Session::run`]; the arena for the whole batch is more than the limits allow.
     pub fn run_observed(&mut self, see: &mut dyn FnMut(TensorId, &[u8])) -> Result<()> {
+        self.give_up_passes()?;
         let Bound { graph, plan, inputs, states, .. } = &self.bound[0];
         let arena = self.arena.as_mut();
         for p in inputs.iter().chain(states.ports()) {
@@ -313,23 +324,48 @@ impl Session {
         Ok(())
     }
 
-    /// One inference; `see` gets the index in [`steps`](Session::steps) of each step that computes something, and how
-    /// long it took.
+    /// Plans the whole batch, if it goes through in passes. Inputs stay what they are.
+    fn give_up_passes(&mut self) -> Result<()> {
+        if self.passes() == 1 {
+            return Ok(());
+        }
+        self.lengths.clone_from(&self.bound[0].lengths);
+        let whole = self.bind(usize::MAX)?;
+        let count = self.inputs().len();
+        let inputs = (0..count).map(|i| Ok(self.input_bytes_mut(i)?.to_vec())).collect::<Result<Vec<_>>>()?;
+        self.make_room(whole.plan.arena_len);
+        self.bound[0] = whole;
+        for (i, bytes) in inputs.iter().enumerate() {
+            self.input_bytes_mut(i)?.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// An arena of this length or more; what is in it may be lost.
+    fn make_room(&mut self, len: usize) {
+        if self.arena.as_ref().len() < len {
+            self.arena = AlignedBytes::zeroed(len);
+        }
+    }
+
+    /// One inference; when it is over `see` gets the index in [`steps`](Session::steps) of each step that computes
+    /// something, and how long it took, in all passes together.
     ///
     /// # Errors
     /// As [`Session::run`].
     pub fn run_timed(&mut self, see: &mut dyn FnMut(usize, Duration)) -> Result<()> {
-        let (plan, arena) = (&self.bound[0].plan, self.arena.as_mut());
-        self.pool.begin(plan.shared_cost);
+        let Session { bound, arena, pool, .. } = self;
+        let Bound { plan, steps, .. } = &mut bound[0];
+        let mut times = vec![Duration::ZERO; steps.len()];
+        pool.begin(plan.shared_cost);
         let mut last = Instant::now();
-        for step in &plan.steps {
-            step.run(arena, &plan.constants, &self.pool)?;
+        plan.run(arena.as_mut(), pool, |step| {
             let now = Instant::now();
-            see(step.node, now - last);
-            // What `see` takes is nobody's time.
-            last = Instant::now();
-        }
-        self.pool.end();
+            times[step.node] += now - last;
+            last = now;
+        })?;
+        pool.end();
+        plan.steps.iter().for_each(|step| see(step.node, times[step.node]));
         self.advance();
         Ok(())
     }
@@ -342,6 +378,12 @@ impl Session {
     /// Weights in the kernels' own order, as a file may store them.
     pub fn packed_weights(&self) -> impl Iterator<Item = &PackedWeights> {
         self.now().plan.steps.iter().filter_map(|s| s.kernel.packed())
+    }
+
+    /// How often a run goes through the steps, with a part of the batch each time: 1 unless the batch is so large that what
+    /// a layer writes would have left the caches before the next one reads it.
+    pub fn passes(&self) -> usize {
+        self.now().plan.passes.count()
     }
 
     /// Multiply-adds of one inference.
