@@ -161,9 +161,15 @@ fn wide_rows_and_batches() {
 #[test]
 fn zero_points_of_weights() {
     let out = Output { zero_point: 100, min: 0, max: 255 };
-    for (c, kernel, strides) in
-        [(2, [3, 3], [1, 1]), (40, [5, 5], [2, 1]), (130, [3, 3], [1, 1]), (200, [4, 2], [2, 2])]
-    {
+    for (c, kernel, strides) in [
+        (2, [3, 3], [1, 1]),
+        (12, [3, 3], [2, 2]),
+        (40, [5, 5], [2, 1]),
+        (130, [3, 3], [1, 1]),
+        (130, [3, 3], [2, 2]),
+        (140, [5, 5], [1, 1]),
+        (200, [4, 2], [2, 2]),
+    ] {
         let s = fit(shape(c, 6, 7, kernel), strides, [1, 1], [1, 1]);
         for (farthest, zero_points) in [(142, [14, -14]), (254, [126, -126]), (255, [127, -128])] {
             let mut d = data(&s, &mut Random::new(c as u64));

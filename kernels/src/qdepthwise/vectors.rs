@@ -37,7 +37,11 @@ pub(crate) trait Vectors: Sized {
     unsafe fn dot(sum: Self::Word, x: Self::Word, w: Self::Word) -> Self::Word;
     unsafe fn bounds(out: Output) -> Self::Bounds;
     /// [`stream`](super::windows::stream), a function for itself: in one with all other loops it would lack registers.
-    unsafe fn stream<const S: usize, const PIECES: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8);
+    unsafe fn stream<const S: usize, const PIECES: usize, const SUMS: u8>(
+        call: &Call<'_, Self>,
+        span: &Span<'_>,
+        y: *mut u8,
+    );
     /// [`tiles`](super::windows::tiles), a function for itself.
     unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8);
     /// Accumulators times multipliers, rounded to integers. `large`: some multiplier is 1 or more (or -1 or less), so
@@ -65,13 +69,13 @@ macro_rules! window_functions {
     ($features:literal) => {
         #[inline(never)]
         #[target_feature(enable = $features)]
-        unsafe fn stream<const S: usize, const PIECES: usize>(
+        unsafe fn stream<const S: usize, const PIECES: usize, const SUMS: u8>(
             call: &$crate::qdepthwise::windows::Call<'_, Self>,
             span: &$crate::qdepthwise::windows::Span<'_>,
             y: *mut u8,
         ) {
             // SAFETY: the trait's contract.
-            unsafe { $crate::qdepthwise::windows::stream::<Self, S, PIECES>(call, span, y) }
+            unsafe { $crate::qdepthwise::windows::stream::<Self, S, PIECES, SUMS>(call, span, y) }
         }
 
         #[inline(never)]

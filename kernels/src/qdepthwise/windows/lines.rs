@@ -3,6 +3,7 @@
 use super::super::QDepthwise;
 use super::super::vectors::Vectors;
 use super::Windows;
+use super::stream::{PARTED, PLAIN, SHIFTED};
 
 /// Most rows of the image under the lines of one piece.
 pub(super) const ROWS: usize = 6;
@@ -56,7 +57,13 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     y: &mut [u8],
 ) -> usize {
     let (conv, s) = (call.conv, &call.conv.shape);
-    let streams = V::STREAMS && K == 3 && block.parts <= 1 && !block.large;
+    let sums = match (block.parts, block.large || conv.offsets) {
+        (0 | 1, false) => PLAIN,
+        (0 | 1, true) => SHIFTED,
+        _ => PARTED,
+    };
+    // Pairs of lines are faster with parts than one by one.
+    let streams = V::STREAMS && K == 3 && (S == 2 || sums != PARTED);
     let each = if S == 1 && !streams && left > block.pieces { 2 } else { 1 };
     let count = left.min(each * block.pieces);
     assert!(y.len() >= ((count * s.ow) - 1) * conv.y_stride + block.channels);
@@ -66,16 +73,33 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     // SAFETY: the caller's promise; the block's weights are there, and `count` lines of the output.
     unsafe {
         if streams {
-            match block.pieces {
-                1 => V::stream::<S, 1>(call, &span, y),
-                2 => V::stream::<S, 2>(call, &span, y),
-                _ => V::stream::<S, 4>(call, &span, y),
+            match sums {
+                PLAIN => stream::<V, S, PLAIN>(call, &span, y),
+                SHIFTED => stream::<V, S, SHIFTED>(call, &span, y),
+                _ => stream::<V, S, PARTED>(call, &span, y),
             }
         } else {
             V::tiles::<K, S>(call, &span, y);
         }
     }
     count
+}
+
+/// Safety: as [`Vectors::stream`].
+#[inline(always)]
+unsafe fn stream<V: Vectors, const S: usize, const SUMS: u8>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    y: *mut u8,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match span.block.pieces {
+            1 => V::stream::<S, 1, SUMS>(call, span, y),
+            2 => V::stream::<S, 2, SUMS>(call, span, y),
+            _ => V::stream::<S, 4, SUMS>(call, span, y),
+        }
+    }
 }
 
 /// Where the rows under the lines of each piece are.

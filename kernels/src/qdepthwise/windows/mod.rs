@@ -1,4 +1,4 @@
-//! Depthwise convolution with windows of 3x3 and 5x5, stride 1 or 2, of filters without offsets.
+//! Depthwise convolution with windows of 3x3 and 5x5, stride 1 or 2.
 //!
 //! Words of columns are made in scratch, tile by tile, for pairs of output lines (stride 1), so that words of four rows
 //! serve both: for 3x3 the rows 0 to 3 under the pair, met by weights `(w0, w1, w2, 0)` for the upper line and
@@ -10,11 +10,22 @@
 //!
 //! Where there are registers for it, 3x3 goes line by line through a stream in registers instead (`stream.rs`).
 //!
-//! What a vector of outputs (64 on AVX-512) costs in instructions, besides loads and stores: to make words 8 (3x3
-//! stream, 16 at stride 2) or 6 (5x5, 20 at stride 2), products 12 or 28, to requantize 19. Four of these can be done at
-//! a time, but only two products: 576 multiply-adds in 10 cycles, 1600 in 16. With 64 channels to a block a 3x3 stream
-//! reaches 13 (28x28x192: 32 % of what products of whole words take), 5x5 reaches 32 (14x14x480: 38 %); tables are in
-//! `docs/performance.md`.
+//! The best mix for 64 outputs on AVX-512, in vector instructions besides loads and stores: to make words 8 for each
+//! quad of them (3x3: a quad for each column; 5x5 at stride 1: one of columns for two lines, and a fourth of one of an
+//! outer row), products 12 or 28, to requantize 19. Of all these four can be done at a time, of products and
+//! multiplications by floats only two.
+//!
+//! | window, stride | words | products | requantize | cycles | multiply-adds a cycle | of what whole words reach |
+//! |---|---|---|---|---|---|---|
+//! | 3x3, 1 | 8 | 12 | 19 | 9.75 | 59 | 46 % |
+//! | 3x3, 2 | 16 | 12 | 19 | 11.75 | 49 | 38 % |
+//! | 5x5, 1 | 6 | 28 | 19 | 16 | 100 | 78 % |
+//! | 5x5, 2 | 20 | 28 | 19 | 16.75 | 96 | 75 % |
+//!
+//! Of that, 3x3 reaches 55 to 74 % at stride 1 and 50 to 65 % at stride 2, 5x5 half and a fourth: its words go through
+//! memory, and making them does not overlap with products. Shares per shape are in `docs/performance.md`.
+//!
+//! Each block's weights are asked for while the block before is computed: in a network they come from far caches.
 //!
 //! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many pairs of
 //! lines.
@@ -22,8 +33,9 @@
 //! Lines go block by block of channels in bands of some hundred pixels, so that weights are read from the first cache.
 //!
 //! Packed, per block: 64 bytes of which the first is the number of its parts and the second says whether some multiplier
-//! is large; then for each of the four vectors of words its bias i32, multiplier f32, and for each part the words for
-//! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`.
+//! is large; then for each of the four vectors of words its bias i32, multiplier f32, for each part the words for
+//! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`, and its offset f32 if
+//! there are any.
 
 mod lines;
 mod stream;
@@ -100,6 +112,8 @@ pub(super) struct Windows {
     parts: usize,
     /// Vectors of weights of one part, in one of four vectors of words.
     part: usize,
+    /// There is a vector of offsets behind them.
+    offsets: bool,
     /// Output pixels of a tile: a multiple of four.
     tile: usize,
     /// Bytes of a tile's columns.
@@ -109,7 +123,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// `None` if the shape's windows are others, or filters have offsets.
+    /// `None` if the shape's windows are others.
     pub fn new<V: Vectors>(conv: &QDepthwise) -> Option<Windows> {
         let s = &conv.shape;
         let ([k, kw], [stride, right]) = (s.kernel, s.strides);
@@ -117,8 +131,7 @@ impl Windows {
         let few = s.c <= 2 && stride == 1;
         // At stride 2 words of two taps are the same for one line as for any window, and tiles of two pixels go further.
         let plain = V::TAPS == 2 && stride == 2 && s.c > V::BYTES;
-        if conv.offsets
-            || !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
+        if !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
             || s.dilations != [1, 1]
             || few
             || plain
@@ -142,6 +155,7 @@ impl Windows {
             bytes: V::BYTES,
             parts,
             part,
+            offsets: conv.offsets,
             tile,
             columns_len,
             outer_len,
@@ -160,6 +174,11 @@ impl Windows {
 
     /// Bytes of one of four vectors of words, with its weights.
     fn quarter(&self) -> usize {
+        self.offsets_at() + if self.offsets { self.bytes } else { 0 }
+    }
+
+    /// Bytes of it in front of its offsets.
+    fn offsets_at(&self) -> usize {
         (2 + self.parts * self.part) * self.bytes
     }
 
@@ -206,6 +225,9 @@ impl Windows {
                 };
                 put(0, conv.folded_bias(filter, c).to_le_bytes());
                 put(1, filter.multiplier[c].to_le_bytes());
+                if conv.offsets {
+                    put(self.offsets_at() / V::BYTES, filter.offset[c].to_le_bytes());
+                }
                 let size = filter.multiplier[c].abs();
                 if size >= 1.0 || size.is_nan() {
                     header[1] = 1;

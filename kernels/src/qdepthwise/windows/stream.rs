@@ -2,7 +2,8 @@
 //!
 //! The words of a column are made once, meet the weights of all three kernel columns in registers, and are forgotten: a
 //! column is the right of one window, the middle of the next and the left of the one after. That takes registers for
-//! twelve words of weights and as many sums, so only instruction sets that have 32 do it.
+//! twelve words of weights and as many sums, so only instruction sets that have 32 do it. Offsets, large multipliers and
+//! further parts of weights are seldom, and have functions of their own: the usual one has no register to spare.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -13,13 +14,24 @@ use super::packed_lines;
 /// Kernel columns.
 const COLUMNS: usize = 3;
 
+/// What sums of a block need: one part of weights, no offsets, and no large multiplier.
+pub(super) const PLAIN: u8 = 0;
+
+/// One part of weights; offsets or large multipliers.
+pub(super) const SHIFTED: u8 = 1;
+
+/// Any number of parts, of which all but the first are read from memory each time.
+pub(super) const PARTED: u8 = 2;
+
 /// Four vectors of words.
 type Four<V> = [<V as Vectors>::Word; 4];
 
 /// What a line of one block of channels is made of: values, so that they need not be read again after each write.
-struct Line<V: Vectors, const PIECES: usize> {
+///
+/// `SUMS` is one of [`PLAIN`], [`SHIFTED`] and [`PARTED`].
+struct Line<V: Vectors, const PIECES: usize, const SUMS: u8> {
     /// Where the bytes of the kernel rows are.
-    sources: [[*const u8; PIECES]; 4],
+    sources: [[*const u8; PIECES]; COLUMNS],
     /// Columns in front of the image, of it, and bytes of one.
     pad: usize,
     width: usize,
@@ -28,8 +40,15 @@ struct Line<V: Vectors, const PIECES: usize> {
     border: Four<V>,
     bias: Four<V>,
     multipliers: Four<V>,
-    /// For each kernel column.
+    /// For each kernel column, those of the first part.
     weights: [Four<V>; COLUMNS],
+    parts: usize,
+    /// The first part in memory, and bytes from one of four vectors to the next and from one part to the next.
+    packed: *const u8,
+    quarter: usize,
+    part: usize,
+    /// 0 if there are none.
+    offsets: Four<V>,
     bounds: V::Bounds,
     y: *mut u8,
     /// Bytes from one output pixel to the next, and from one line to the next.
@@ -42,16 +61,15 @@ struct Line<V: Vectors, const PIECES: usize> {
 
 /// Computes the lines of `span`, one of each piece; the first output is at `y`.
 ///
-/// Safety: the processor has `V`'s instruction set; the block has one part of weights and no large multiplier, and `y`
-/// the lines.
+/// Safety: the processor has `V`'s instruction set; the block's sums need no more than `SUMS`, and `y` has the lines.
 #[inline(always)]
-pub(in super::super) unsafe fn stream<V: Vectors, const S: usize, const PIECES: usize>(
+pub(in super::super) unsafe fn stream<V: Vectors, const S: usize, const PIECES: usize, const SUMS: u8>(
     call: &Call<'_, V>,
     span: &Span<'_>,
     y: *mut u8,
 ) {
     let (conv, s) = (call.conv, &call.conv.shape);
-    let [a, b, c, d, ..] = rows::<V, COLUMNS, S, PIECES>(call, span);
+    let [a, b, c, ..] = rows::<V, COLUMNS, S, PIECES>(call, span);
     let (packed, quarter) = (span.block.quarters.as_ptr(), call.windows.quarter());
     // SAFETY: the caller's promise: a block holds bias, multipliers and the weights of three columns for each vector of
     // words; the border is a vector at least.
@@ -61,8 +79,12 @@ pub(in super::super) unsafe fn stream<V: Vectors, const S: usize, const PIECES: 
         for kx in 0..COLUMNS {
             weights[kx] = vectors::<V>(packed.add((2 + kx * packed_lines(S)) * V::BYTES), quarter);
         }
-        let line = Line::<V, PIECES> {
-            sources: [a, b, c, d],
+        let mut offsets = [V::load([0; 64].as_ptr()); 4];
+        if conv.offsets {
+            offsets = vectors::<V>(packed.add(call.windows.offsets_at()), quarter);
+        }
+        let line = Line::<V, PIECES, SUMS> {
+            sources: [a, b, c],
             pad: s.pad[1],
             width: s.w,
             step: s.c,
@@ -70,6 +92,11 @@ pub(in super::super) unsafe fn stream<V: Vectors, const S: usize, const PIECES: 
             bias,
             multipliers: vectors::<V>(packed.add(V::BYTES), quarter),
             weights,
+            parts: span.block.parts,
+            packed: packed.add(2 * V::BYTES),
+            quarter,
+            part: call.windows.part * V::BYTES,
+            offsets,
             bounds: call.bounds,
             y,
             y_stride: conv.y_stride,
@@ -92,38 +119,56 @@ unsafe fn vectors<V: Vectors>(from: *const u8, step: usize) -> Four<V> {
     }
 }
 
-impl<V: Vectors, const PIECES: usize> Line<V, PIECES> {
+impl<V: Vectors, const PIECES: usize, const SUMS: u8> Line<V, PIECES, SUMS> {
     /// Computes `width` output pixels.
     ///
     /// Safety: as [`stream`].
     #[inline(always)]
     unsafe fn windows<const S: usize>(&self, width: usize) {
-        let [left, middle, right] = self.weights;
+        let [left, middle, right] = [0, 1, 2];
         // SAFETY: the caller's promise.
         unsafe {
             // What the windows at hand have added up: the first lacks its right column, the next two columns.
-            let mut first = dot::<V>(self.bias, self.column(0), left);
+            let mut first = self.dot::<S>(self.bias, self.column(0), left);
             let mut next = self.bias;
             if S == 1 {
                 let words = self.column(1);
-                first = dot::<V>(first, words, middle);
-                next = dot::<V>(self.bias, words, left);
+                first = self.dot::<S>(first, words, middle);
+                next = self.dot::<S>(self.bias, words, left);
             }
             for pixel in 0..width {
                 let at = S * pixel + 2;
                 if S == 2 {
-                    first = dot::<V>(first, self.column(at - 1), middle);
+                    first = self.dot::<S>(first, self.column(at - 1), middle);
                 }
                 let words = self.column(at);
-                let sums = dot::<V>(first, words, right);
+                let sums = self.dot::<S>(first, words, right);
                 if S == 1 {
-                    first = dot::<V>(next, words, middle);
-                    next = dot::<V>(self.bias, words, left);
+                    first = self.dot::<S>(next, words, middle);
+                    next = self.dot::<S>(self.bias, words, left);
                 } else {
-                    first = dot::<V>(self.bias, words, left);
+                    first = self.dot::<S>(self.bias, words, left);
                 }
                 self.finish(sums, pixel);
             }
+        }
+    }
+
+    /// Sums, and the products of a column's words with weights of kernel column `kx`.
+    ///
+    /// Safety: as [`stream`].
+    #[inline(always)]
+    unsafe fn dot<const S: usize>(&self, sums: Four<V>, words: Four<V>, kx: usize) -> Four<V> {
+        // SAFETY: the caller's promise: the block has these parts.
+        unsafe {
+            let mut sums = dot::<V>(sums, words, self.weights[kx]);
+            if SUMS == PARTED {
+                for part in 1..self.parts {
+                    let at = part * self.part + kx * packed_lines(S) * V::BYTES;
+                    sums = dot::<V>(sums, words, vectors::<V>(self.packed.add(at), self.quarter));
+                }
+            }
+            sums
         }
     }
 
@@ -136,15 +181,12 @@ impl<V: Vectors, const PIECES: usize> Line<V, PIECES> {
         if ix >= self.width {
             return self.border;
         }
-        let ([a, b, c, d], offset) = (self.sources, ix * self.step);
+        let ([a, b, c], offset) = (self.sources, ix * self.step);
         // SAFETY: the caller's promise.
         unsafe {
-            V::interleave([
-                V::gather::<PIECES>(a, offset),
-                V::gather::<PIECES>(b, offset),
-                V::gather::<PIECES>(c, offset),
-                V::gather::<PIECES>(d, offset),
-            ])
+            let last = V::gather::<PIECES>(c, offset);
+            // What would be a fourth row has weights of 0.
+            V::interleave([V::gather::<PIECES>(a, offset), V::gather::<PIECES>(b, offset), last, last])
         }
     }
 
@@ -156,7 +198,11 @@ impl<V: Vectors, const PIECES: usize> Line<V, PIECES> {
         // SAFETY: the caller's promise.
         unsafe {
             for v in 0..4 {
-                sums[v] = V::scale(sums[v], self.multipliers[v], false, self.bounds);
+                sums[v] = if SUMS == PLAIN {
+                    V::scale(sums[v], self.multipliers[v], false, self.bounds)
+                } else {
+                    V::scale_and_add(sums[v], self.multipliers[v], self.offsets[v], self.bounds)
+                };
             }
             let [a, b, c, d] = sums;
             let low = V::half(a, b, self.bounds);

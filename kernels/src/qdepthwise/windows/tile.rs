@@ -17,6 +17,12 @@ pub(in super::super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>
     y: *mut u8,
 ) {
     let (conv, s) = (call.conv, &call.conv.shape);
+    let (packed, quarter) = (span.block.quarters.as_ptr(), call.windows.quarter());
+    let (offsets, offsets_step) = if conv.offsets {
+        (packed.wrapping_add(call.windows.offsets_at()), quarter)
+    } else {
+        ([0; 64].as_ptr(), 0)
+    };
     for left in (0..s.ow).step_by(call.windows.tile) {
         let width = call.windows.tile.min(s.ow - left);
         // SAFETY: the caller's promise; scratch has room for a tile's words.
@@ -30,7 +36,10 @@ pub(in super::super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>
         let tile = Tile {
             call,
             span,
-            quarter: call.windows.quarter(),
+            quarter,
+            plain: !span.block.large && !conv.offsets,
+            offsets,
+            offsets_step,
             outer: call.words.wrapping_add(call.windows.columns_len),
             y: y.wrapping_add(left * conv.y_stride),
             width,
@@ -128,6 +137,11 @@ struct Tile<'a, V: Vectors> {
     span: &'a Span<'a>,
     /// Bytes from one of four vectors of words to the next, with its weights.
     quarter: usize,
+    /// No large multiplier and no offsets.
+    plain: bool,
+    /// Offsets of the first of four vectors of words, and how far the next are: 0 if there are none.
+    offsets: *const u8,
+    offsets_step: usize,
     /// The outer words of the first line.
     outer: *const u8,
     y: *mut u8,
@@ -241,8 +255,15 @@ impl<V: Vectors> Tile<'_, V> {
                 }
             }
             let multiplier = V::load(packed.add(V::BYTES));
+            if self.plain {
+                for p in 0..P {
+                    sums[p] = V::scale(sums[p], multiplier, false, self.call.bounds);
+                }
+                return sums;
+            }
+            let offset = V::load(self.offsets.wrapping_add(v * self.offsets_step));
             for p in 0..P {
-                sums[p] = V::scale(sums[p], multiplier, self.span.block.large, self.call.bounds);
+                sums[p] = V::scale_and_add(sums[p], multiplier, offset, self.call.bounds);
             }
             sums
         }
