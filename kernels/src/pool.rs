@@ -71,7 +71,12 @@ impl PoolShape {
     fn window(&self, lines: &Extent, ox: usize) -> Window {
         let x = Extent::new(self, 1, self.w, ox);
         let count = if self.count_include_pad { lines.padded * x.padded } else { lines.taps * x.taps };
-        Window { start: lines.first * self.w + x.first, taps: [lines.taps, x.taps], count }
+        // Whole lines are one run of pixels.
+        let taps = match x.taps == self.w && self.dilations == [1, 1] {
+            true => [1, lines.taps * x.taps],
+            false => [lines.taps, x.taps],
+        };
+        Window { start: lines.first * self.w + x.first, taps, count }
     }
 }
 
@@ -163,10 +168,10 @@ trait Fold<T> {
     fn end(&self, state: Self::State, window: &Window) -> T;
 }
 
-/// Output pixels of few channels that are computed together: what is to be found out about a window costs more than
-/// folding it.
+/// Output pixels that are computed together, if that leaves their states in registers: what is to be found out about a
+/// window costs more than folding it.
 const PIXELS: usize = 4;
-/// Channels that fill a vector: pixels of so many are computed one by one.
+/// Channels that are taken at once. States of more than a byte fill the registers with those of one pixel.
 const WIDE: usize = 64;
 /// Channels that are taken at once where there are fewer.
 const NARROW: usize = 16;
@@ -181,14 +186,18 @@ fn pool<T: Copy, F: Fold<T>>(fold: &F, shape: &PoolShape, x: &[T], y: &mut [T], 
         return;
     }
     assert!(y.len() >= (pixels - 1) * y_stride + c, "the output is too short");
-    let inner = if c < WIDE { shape.inner_columns() } else { 0..0 };
+    let bytes = size_of::<F::State>() == 1;
+    let inner = if bytes || c < WIDE { shape.inner_columns() } else { 0..0 };
     for (row, line) in rows.zip(y.chunks_mut(shape.ow * y_stride)) {
         let lines = shape.lines(row);
         let mut ox = 0;
         while ox < shape.ow {
             let (window, y) = (shape.window(&lines, ox), &mut line[ox * y_stride..]);
             if inner.start <= ox && ox + PIXELS <= inner.end {
-                pool_pixels::<T, F, PIXELS, NARROW>(fold, shape, &window, x, y);
+                match bytes {
+                    true => pool_pixels::<T, F, PIXELS, WIDE>(fold, shape, &window, x, y),
+                    false => pool_pixels::<T, F, PIXELS, NARROW>(fold, shape, &window, x, y),
+                }
                 ox += PIXELS;
             } else {
                 pool_pixels::<T, F, 1, WIDE>(fold, shape, &window, x, y);

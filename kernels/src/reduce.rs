@@ -75,15 +75,17 @@ impl Reduction {
     }
 }
 
-/// Offset of the `i`-th position of dimensions in row-major order.
+/// Offset of the `i`-th position of dimensions in row-major order; there is such a position.
 #[inline(always)]
 fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
+    // What is left for the outermost dimension needs no division, and mostly it is the only one.
+    let Some((&(_, outermost), inner)) = dims.split_first() else { return 0 };
     let mut at = 0;
-    for &(len, stride) in dims.iter().rev() {
+    for &(len, stride) in inner.iter().rev() {
         at += i % len * stride;
         i /= len;
     }
-    at
+    at + i * outermost
 }
 
 /// How values become one: `start`, then `take` each, `join` partial results.
@@ -99,6 +101,28 @@ pub(crate) trait Fold<T: Copy>: Copy {
 const LANES: usize = 16;
 const BLOCK: usize = 64;
 
+/// The first `N` outputs of the channels from `at` on: as many sums as stay in registers over all `runs`.
+#[inline(always)]
+fn fold_channels<T: Copy, F: Fold<T>, const N: usize>(
+    f: F,
+    r: &Reduction,
+    runs: usize,
+    x: &[T],
+    at: usize,
+    y: &mut [T],
+) {
+    let mut sums = [f.start(); N];
+    for run in 0..runs {
+        let at = at + offset(&r.gone, run);
+        for (sum, &x) in sums.iter_mut().zip(&x[at..at + N]) {
+            *sum = f.take(*sum, x);
+        }
+    }
+    for (y, &sum) in y[..N].iter_mut().zip(&sums) {
+        *y = f.finish(sum);
+    }
+}
+
 /// Folds along a reduction. The order is part of the definition: where the innermost dimension stays, terms are
 /// taken in memory order; where it goes, lane `j` of 16 takes elements `j, j + 16, ...` of each run in memory
 /// order, and the lanes are joined in halves at the end.
@@ -108,17 +132,18 @@ pub(crate) fn fold<T: Copy, F: Fold<T>>(f: F, r: &Reduction, x: &[T], y: &mut [T
     if r.inner_stays {
         for (o, y) in y.chunks_exact_mut(r.inner.max(1)).enumerate() {
             let from = offset(&r.kept, o);
-            for (b, y) in y.chunks_mut(BLOCK).enumerate() {
-                let mut sums = [f.start(); BLOCK];
-                for run in 0..runs {
-                    let at = from + offset(&r.gone, run) + b * BLOCK;
-                    for (sum, &x) in sums.iter_mut().zip(&x[at..at + y.len()]) {
-                        *sum = f.take(*sum, x);
-                    }
-                }
-                for (y, &sum) in y.iter_mut().zip(&sums) {
-                    *y = f.finish(sum);
-                }
+            let mut channel = 0;
+            while channel + BLOCK <= r.inner {
+                fold_channels::<T, F, BLOCK>(f, r, runs, x, from + channel, &mut y[channel..]);
+                channel += BLOCK;
+            }
+            while channel + LANES <= r.inner {
+                fold_channels::<T, F, LANES>(f, r, runs, x, from + channel, &mut y[channel..]);
+                channel += LANES;
+            }
+            while channel < r.inner {
+                fold_channels::<T, F, 1>(f, r, runs, x, from + channel, &mut y[channel..]);
+                channel += 1;
             }
         }
     } else {
