@@ -27,9 +27,36 @@ pub fn copy_blocks<T: Copy>(
         y[..blocks * len].copy_from_slice(&x[..blocks * len]);
         return;
     }
+    if blocks > 0 && x_stride >= len && y_stride >= len {
+        // Of a few channels, in vectors: a length that is known leaves nothing to find out about each block.
+        match len {
+            8 => return copy_short::<T, 8>(x, y, blocks, x_stride, y_stride),
+            16 => return copy_short::<T, 16>(x, y, blocks, x_stride, y_stride),
+            32 => return copy_short::<T, 32>(x, y, blocks, x_stride, y_stride),
+            64 => return copy_short::<T, 64>(x, y, blocks, x_stride, y_stride),
+            _ => {}
+        }
+    }
     for i in 0..blocks {
         copy_block(&x[i * x_stride..][..len], &mut y[i * y_stride..][..len]);
     }
+}
+
+/// Copies `blocks` (not 0) blocks of `N` elements, which don't overlap.
+fn copy_short<T: Copy, const N: usize>(
+    x: &[T],
+    y: &mut [T],
+    blocks: usize,
+    x_stride: usize,
+    y_stride: usize,
+) {
+    // The last block need not have room behind it.
+    let (x, x_last) = x.split_at((blocks - 1) * x_stride);
+    let (y, y_last) = y.split_at_mut((blocks - 1) * y_stride);
+    for (x, y) in x.chunks_exact(x_stride).zip(y.chunks_exact_mut(y_stride)) {
+        y[..N].copy_from_slice(&x[..N]);
+    }
+    y_last[..N].copy_from_slice(&x_last[..N]);
 }
 
 /// Copies a block. A call of `memcpy` costs more than a short one takes.
@@ -40,12 +67,13 @@ fn copy_block<T: Copy>(from: &[T], to: &mut [T]) {
         to.copy_from_slice(from);
         return;
     }
-    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<PIECE>(), to.as_chunks_mut::<PIECE>());
-    for (to, from) in to.iter_mut().zip(from) {
+    for (to, from) in to.as_chunks_mut::<PIECE>().0.iter_mut().zip(from.as_chunks::<PIECE>().0) {
         *to = *from;
     }
-    if !from_rest.is_empty() {
-        to_rest.copy_from_slice(from_rest);
+    // What is left is the end of a whole piece, if there is one.
+    match (to.last_chunk_mut::<PIECE>(), from.last_chunk::<PIECE>()) {
+        (Some(to), Some(from)) => *to = *from,
+        _ => to.copy_from_slice(from),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Random;
+use crate::testing::{Random, on_every_isa};
 
 /// The position of element `i` in a dense tensor.
 fn place(dims: &[usize], mut i: usize) -> Vec<usize> {
@@ -44,6 +44,10 @@ fn every_permutation() {
         vec![1, 65, 33],
         vec![2, 3, 1, 5],
         vec![2, 3, 4, 35],
+        // Planes as long as some vectors and a bit more.
+        vec![2, 131],
+        vec![3, 200],
+        vec![4, 259],
         vec![3, 2, 2, 4, 3],
     ] {
         for perm in permutations(dims.len()) {
@@ -52,29 +56,31 @@ fn every_permutation() {
             let bytes: Vec<u8> = x.iter().map(|&v| v as u8).collect();
             let longs: Vec<u64> = x.iter().map(|&v| u64::from(v)).collect();
             let transpose = Transpose::new(&dims, &perm).unwrap();
-            let (mut y, mut y1, mut y8) = (vec![0; x.len()], vec![0; x.len()], vec![0; x.len()]);
             let [rows, row_len] = transpose.rows();
             assert_eq!(rows * row_len, x.len());
-            transpose.run(&x, &mut y, 0..rows);
-            // In two parts.
-            for part in [0..rows / 3, rows / 3..rows] {
-                let range = part.start * row_len..part.end * row_len;
-                transpose.run(&bytes, &mut y1[range.clone()], part.clone());
-                transpose.run(&longs, &mut y8[range], part);
-            }
-            for i in 0..x.len() {
-                let to = place(&out, i);
-                let mut from = vec![0; dims.len()];
-                for (axis, &p) in perm.iter().enumerate() {
-                    from[p] = to[axis];
+            on_every_isa(|isa| {
+                let (mut y, mut y1, mut y8) = (vec![0; x.len()], vec![0; x.len()], vec![0; x.len()]);
+                transpose.run(isa, &x, &mut y, 0..rows);
+                // In two parts.
+                for part in [0..rows / 3, rows / 3..rows] {
+                    let range = part.start * row_len..part.end * row_len;
+                    transpose.run(isa, &bytes, &mut y1[range.clone()], part.clone());
+                    transpose.run(isa, &longs, &mut y8[range], part);
                 }
-                let expected = index(&dims, &from) as u32;
-                assert_eq!(
-                    (y[i], y1[i], y8[i]),
-                    (expected, expected as u8, expected.into()),
-                    "{dims:?} {perm:?}"
-                );
-            }
+                for i in 0..x.len() {
+                    let to = place(&out, i);
+                    let mut from = vec![0; dims.len()];
+                    for (axis, &p) in perm.iter().enumerate() {
+                        from[p] = to[axis];
+                    }
+                    let expected = index(&dims, &from) as u32;
+                    assert_eq!(
+                        (y[i], y1[i], y8[i]),
+                        (expected, expected as u8, expected.into()),
+                        "{isa} {dims:?} {perm:?}"
+                    );
+                }
+            });
         }
     }
     assert!(Transpose::new(&[2, 3], &[0, 0]).is_none());
@@ -160,12 +166,24 @@ fn reflections_of_any_length() {
 
 #[test]
 fn blocks_and_rows() {
-    let x = Random::new(1).bytes(24);
-    let mut y = [0; 40];
-    copy_blocks(&x, &mut y[2..], 4, 6, 6, 10);
-    for i in 0..4 {
-        assert_eq!(y[2 + 10 * i..8 + 10 * i], x[6 * i..6 * i + 6]);
+    // Lengths that have loops of their own, and those around them.
+    for len in [0, 1, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65, 129] {
+        for (x_stride, y_stride) in [(len, len + 4), (len + 3, len), (len, len), (len + 1, 2 * len)] {
+            for blocks in [0, 1, 4] {
+                // The last block has no room behind it.
+                let end = |stride: usize| if blocks == 0 { 0 } else { (blocks - 1) * stride + len };
+                let x = Random::new(1).bytes(end(x_stride));
+                let mut y = vec![77; end(y_stride)];
+                copy_blocks(&x, &mut y, blocks, len, x_stride, y_stride);
+                for (i, &y) in y.iter().enumerate() {
+                    let (block, at) = (i / y_stride, i % y_stride);
+                    let want = if at < len { x[block * x_stride + at] } else { 77 };
+                    assert_eq!(y, want, "{blocks} blocks of {len}, {x_stride} and {y_stride} apart: {i}");
+                }
+            }
+        }
     }
+    let x = Random::new(1).bytes(24);
     let mut y = vec![0; 2 * 4 * 3];
     gather([2, 4, 3], &x, &[3, -4, 1, -1], &mut y).unwrap();
     assert_eq!(y[..12], [&x[9..12], &x[..3], &x[3..6], &x[9..12]].concat());

@@ -1,5 +1,7 @@
 //! Reordering dimensions.
 
+use crate::Isa;
+use crate::multiversion::multiversion;
 use std::ops::Range;
 
 /// A permutation of the dimensions of a dense tensor: output dimension `i` is input dimension `perm[i]`.
@@ -62,28 +64,41 @@ impl Transpose {
     /// Moves the elements of some [`rows`](Self::rows) of the output; `x` is whole, `y` is these rows.
     ///
     /// Panics if a slice is too short or there are not so many rows.
-    pub fn run<T: Copy>(&self, x: &[T], y: &mut [T], rows: Range<usize>) {
-        let [count, row_len] = self.rows();
-        assert!(rows.start <= rows.end && rows.end <= count, "no such rows");
-        let (x, y) = (&x[..self.len()], &mut y[..rows.len() * row_len]);
-        let x = &x[(rows.start * self.dims[0].1).min(x.len())..];
-        let Some((&(inner, stride), outer)) = self.dims.split_last() else { return };
-        if stride == 1 {
-            let inner = if outer.is_empty() { rows.len() } else { inner };
-            for (i, y) in y.chunks_exact_mut(inner.max(1)).enumerate() {
-                y.copy_from_slice(&x[offset(outer, i)..][..inner]);
-            }
-            return;
+    pub fn run<T: Copy>(&self, isa: Isa, x: &[T], y: &mut [T], rows: Range<usize>) {
+        transpose(isa, &self.dims, x, y, rows);
+    }
+}
+
+multiversion! {
+    fn transpose<T: Copy>(
+        dims: &[(usize, usize)], x: &[T], y: &mut [T], rows: Range<usize>,
+    ) => transpose_body
+}
+
+#[inline(always)]
+fn transpose_body<T: Copy>(dims: &[(usize, usize)], x: &[T], y: &mut [T], rows: Range<usize>) {
+    let Some((&(count, step), rest)) = dims.split_first() else { return };
+    assert!(rows.start <= rows.end && rows.end <= count, "no such rows");
+    let row_len: usize = rest.iter().map(|d| d.0).product();
+    let (x, y) = (&x[..count * row_len], &mut y[..rows.len() * row_len]);
+    let x = &x[(rows.start * step).min(x.len())..];
+    let Some((&(inner, stride), outer)) = dims.split_last() else { return };
+    if stride == 1 {
+        let inner = if outer.is_empty() { rows.len() } else { inner };
+        for (i, y) in y.chunks_exact_mut(inner.max(1)).enumerate() {
+            y.copy_from_slice(&x[offset(outer, i)..][..inner]);
         }
-        let Some((&(lines, line_stride), outer)) = outer.split_last() else { return };
-        let lines = if outer.is_empty() { rows.len() } else { lines };
-        for (i, y) in y.chunks_exact_mut((lines * inner).max(1)).enumerate() {
-            matrix(&x[offset(outer, i)..], [lines, inner], [line_stride, stride], y);
-        }
+        return;
+    }
+    let Some((&(lines, line_stride), outer)) = outer.split_last() else { return };
+    let lines = if outer.is_empty() { rows.len() } else { lines };
+    for (i, y) in y.chunks_exact_mut((lines * inner).max(1)).enumerate() {
+        matrix(&x[offset(outer, i)..], [lines, inner], [line_stride, stride], y);
     }
 }
 
 /// Input offset of the `i`-th position of dimensions in row-major order.
+#[inline(always)]
 fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
     let mut at = 0;
     for &(len, stride) in dims.iter().rev() {
@@ -94,6 +109,7 @@ fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
 }
 
 /// `y[r][c] = x[r * strides[0] + c * strides[1]]`, tile by tile.
+#[inline(always)]
 fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y: &mut [T]) {
     match columns {
         // Images of a few planes become pixels.
@@ -121,16 +137,25 @@ fn matrix<T: Copy>(x: &[T], [rows, columns]: [usize; 2], strides: [usize; 2], y:
     }
 }
 
-/// `y[r][c] = x[c][r]` of `N` columns, `stride` apart.
+/// `y[r][c] = x[c][r]` of `N` columns, `stride` apart. By index into slices of known lengths: this the compiler makes
+/// loads, shuffles and whole stores of, twelve times as fast for three planes as elements one by one.
+#[inline(always)]
 fn pixels<T: Copy, const N: usize>(x: &[T], stride: usize, rows: usize, y: &mut [T]) {
-    let planes: [&[T]; N] = std::array::from_fn(|c| &x[c * stride..][..rows]);
-    for (r, y) in y.as_chunks_mut::<N>().0[..rows].iter_mut().enumerate() {
-        *y = std::array::from_fn(|c| planes[c][r]);
+    let mut planes: [&[T]; N] = [&[]; N];
+    for (c, plane) in planes.iter_mut().enumerate() {
+        *plane = &x[c * stride..][..rows];
+    }
+    let y = &mut y.as_chunks_mut::<N>().0[..rows];
+    for r in 0..rows {
+        for c in 0..N {
+            y[r][c] = planes[c][r];
+        }
     }
 }
 
 /// `y[r][c] = x[c][r]` for a whole tile, rows being `x_stride` and `y_stride` apart: no bounds to check inside, so
 /// that it becomes loads, shuffles and whole stores.
+#[inline(always)]
 fn square<T: Copy>(x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
     let mut rows = [[x[0]; TILE]; TILE];
     for (i, row) in rows.iter_mut().enumerate() {

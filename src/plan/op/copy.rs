@@ -1,7 +1,7 @@
 //! Operators that only move elements. They see sizes of elements, not types.
 
 use super::super::parts::blocks;
-use super::super::{PlanError, Planned};
+use super::super::{PlanError, Planned, Planner};
 use super::{Call, ELEMENTS, Kernel, NodeView, RowsCall, moving, values, values_mut};
 use crate::graph::{Concat, DType, Data, Gather, Pad, PadMode, Split, Tensor, Transpose, infer};
 use crate::run::{Io, Pool, Rows, RunError, Views};
@@ -43,7 +43,7 @@ fn call(
     Ok(Planned::step(Call { name, run }, &[v.input(0)?], &v.node.outputs))
 }
 
-pub(super) fn plan_transpose(v: NodeView<'_>, op: &Transpose) -> Result<Planned, PlanError> {
+pub(super) fn plan_transpose(p: &Planner<'_>, v: NodeView<'_>, op: &Transpose) -> Result<Planned, PlanError> {
     let x = v.tensor(0)?;
     same_meaning(v, x, v.out())?;
     let order = copy::Transpose::new(&v.dims(x)?, &op.perm);
@@ -51,14 +51,19 @@ pub(super) fn plan_transpose(v: NodeView<'_>, op: &Transpose) -> Result<Planned,
     if order.is_copy() {
         return Ok(Planned::Alias { from: v.input(0)? });
     }
-    by_size!(x.dtype, transpose_step(v, order))
+    by_size!(x.dtype, transpose_step(p, v, order))
 }
 
-fn transpose_step<T: bytemuck::Pod>(v: NodeView<'_>, order: copy::Transpose) -> Result<Planned, PlanError> {
-    let (name, [rows, row_len]) = (format!("transpose-{}", v.out().dtype), order.rows());
+fn transpose_step<T: bytemuck::Pod>(
+    p: &Planner<'_>,
+    v: NodeView<'_>,
+    order: copy::Transpose,
+) -> Result<Planned, PlanError> {
+    let isa = p.isa;
+    let (name, [rows, row_len]) = (format!("transpose-{} {isa}", v.out().dtype), order.rows());
     let (stride, cost) = (row_len * size_of::<T>(), moving(order.len() * size_of::<T>()).saturating_mul(8));
     let run = move |rows: Range<usize>, [x]: [&[u8]; 1], y: &mut [u8]| {
-        order.run::<T>(values(x, order.len()), values_mut(y), rows);
+        order.run::<T>(isa, values(x, order.len()), values_mut(y), rows);
     };
     let kernel =
         RowsCall { name, cost, rows, grain: ELEMENTS.div_ceil(row_len.max(1)), stride, inputs: [0], run };

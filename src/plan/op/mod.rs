@@ -74,7 +74,7 @@ pub(super) fn plan(
         Op::Pad(op) => copy::plan_pad(v, op),
         Op::Resize(op) => resize::plan(p, v, op),
         Op::Resample(op) => resample::plan(p, v, op),
-        Op::Transpose(op) => copy::plan_transpose(v, op),
+        Op::Transpose(op) => copy::plan_transpose(p, v, op),
         Op::Expand(_) => copy::plan_expand(v, false),
         Op::Tile(_) => copy::plan_expand(v, true),
         Op::Custom(op) => custom::plan(v, op),
