@@ -131,14 +131,16 @@ impl Split {
         y: &mut [u8],
         scratch: &mut [u8],
     ) {
-        if let Some(team) = pool.sharing(self.cost)
-            && let Some(conv) = kernel.by_columns()
-        {
-            return conv.share_columns(team, packed, x, y, scratch);
+        // Alone there is nothing to find out, which tiny products would feel.
+        let Some((team, units)) = pool.sharing(self.cost) else {
+            return kernel.run(packed, x, y, 0..self.rows, scratch);
+        };
+        if let Some(conv) = kernel.by_columns() {
+            return conv.share_columns((team, units), packed, x, y, scratch);
         }
         let (count, grain, stride) = (self.rows, kernel.grain(), self.stride * kernel.output_size());
         let rows = Rows { count, grain, stride, y, scratch_len: scratch_of(kernel), scratch };
-        pool.split(self.cost, rows, &|rows, y, scratch| kernel.run(packed, x, y, rows, scratch));
+        team.split(rows, units, &|rows, y, scratch| kernel.run(packed, x, y, rows, scratch));
     }
 }
 
