@@ -72,7 +72,7 @@ impl Windows {
             5 => 1,
             _ => return None,
         };
-        let apart = s.strides[1] * pixels;
+        let apart = s.strides[1].saturating_mul(pixels);
         // Only the columns at both ends of a tile are looked at whether they are in the image.
         let most = s.kernel[1] - 1;
         let right = ((s.ow - 1) * s.strides[1] + most).saturating_sub(s.pad[1] + s.w - 1);
@@ -88,6 +88,13 @@ impl Windows {
             Variant::Avx512 => drivers!(avx::windows_avx512),
         };
         let width = tile::height(s.ow / pixels, drivers[0][0].len());
+        // Tiles between the first and the last one are not looked at.
+        let tiles = s.ow.div_ceil(width * pixels);
+        let reach = (width - 1) * apart + s.kernel[1] + pixels - 1;
+        let step = width * pixels * s.strides[1];
+        if tiles > 2 && (step < s.pad[1] || (tiles - 2) * step + reach > s.w + s.pad[1]) {
+            return None;
+        }
         Some(Windows { variant, driver: drivers[columns][apart - 1][width - 1] })
     }
 
@@ -136,23 +143,52 @@ pub(super) unsafe fn run<V: Floats, const K: usize, const S: usize, const M: usi
 ) {
     let s = call.shape;
     let width = pixels(s, V::LANES) * M;
-    let vectors = s.c.div_ceil(V::LANES);
+    let (vectors, tiles) = (s.c.div_ceil(V::LANES), s.ow.div_ceil(width));
+    let place = |tile: usize| (tile * width).min(s.ow - width);
+    let column = |tile: usize| (place(tile) * s.strides[1]) as isize - s.pad[1] as isize;
+    // SAFETY: the caller's promise.
+    let [first, last] = unsafe { [masks::<V>(s, column(0)), masks::<V>(s, column(tiles - 1))] };
+    // SAFETY: as above.
+    let whole = unsafe { [V::mask(0..V::LANES); MOST_COLUMNS] };
     for (i, row) in rows.enumerate() {
         let (image, oy) = (row / s.oh, row % s.oh);
         let ky = inside(s, 0, s.h, oy);
         let top = image * s.h + (oy * s.strides[0] + ky.start * s.dilations[0]).saturating_sub(s.pad[0]);
         for some in (0..vectors).step_by(VECTORS) {
-            for tile in 0..s.ow.div_ceil(width) {
-                let ox = (tile * width).min(s.ow - width);
-                let column = (ox * s.strides[1]) as isize - s.pad[1] as isize;
-                let vectors = some..vectors.min(some + VECTORS);
+            for at in 0..tiles {
+                let masks = match at {
+                    0 => &first,
+                    _ if at + 1 == tiles => &last,
+                    _ => &whole,
+                };
+                let (column, vectors) = (column(at), some..vectors.min(some + VECTORS));
                 let tile = Tile { x, line: top, ky: ky.clone(), column, vectors };
-                let y = &mut y[(i * s.ow + ox) * call.y_stride..];
-                // SAFETY: the caller's promise.
-                unsafe { tile.run::<V, K, S, M>(call, packed, y) }
+                let y = &mut y[(i * s.ow + place(at)) * call.y_stride..];
+                let between = at > 0 && at + 1 < tiles;
+                assert!(!between || tile.is_inside::<V, K, S, M>(s));
+                // SAFETY: the caller's promise; the masks are those of the tile's columns.
+                unsafe { tile.run::<V, K, S, M>(call, masks, packed, y) }
             }
         }
     }
+}
+
+/// The lanes that lie in the image, of the vectors at a column and at those behind it.
+///
+/// Safety: the processor has `V`'s instruction set.
+#[inline(always)]
+unsafe fn masks<V: Floats>(s: &ConvShape, column: isize) -> [V::Mask; MOST_COLUMNS] {
+    let pixels = pixels(s, V::LANES);
+    let lane = |pixel: isize| pixel.clamp(0, pixels as isize) as usize * (V::LANES / pixels);
+    // SAFETY: the caller's promise.
+    let mut masks = unsafe { [V::mask(0..0); MOST_COLUMNS] };
+    for j in 0..MOST_COLUMNS {
+        let column = column + j as isize;
+        let first = lane(-column);
+        // SAFETY: the caller's promise.
+        masks[j] = unsafe { V::mask(first..lane(s.w as isize - column).max(first)) };
+    }
+    masks
 }
 
 /// Some vectors that lie side by side in a line, of some channels.
@@ -169,13 +205,22 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
+    /// True if all of its columns are in the image.
+    #[inline(always)]
+    fn is_inside<V: Floats, const K: usize, const S: usize, const M: usize>(&self, s: &ConvShape) -> bool {
+        let columns = (M - 1) * S + K + pixels(s, V::LANES) - 1;
+        self.column >= 0 && self.column + columns as isize <= s.w as isize
+    }
+
     /// `y` starts at the first pixel.
     ///
-    /// Safety: the processor has `V`'s instruction set.
+    /// Safety: the processor has `V`'s instruction set, and `masks` are [those](masks) of the tile's column, or all
+    /// lanes and the tile is inside.
     #[inline(always)]
     unsafe fn run<V: Floats, const K: usize, const S: usize, const M: usize>(
         self,
         call: &Depthwise<'_>,
+        masks: &[V::Mask; MOST_COLUMNS],
         packed: &[f32],
         y: &mut [f32],
     ) {
@@ -199,16 +244,6 @@ impl Tile<'_> {
         // SAFETY: the caller has the instruction set. By the asserts, bias and taps lie in `packed`, whole lines in `x`,
         // of which nothing outside is read, and the outputs in `y`: the last vector of a pixel ends with its channels.
         unsafe {
-            let mut masks = [V::mask(0..V::LANES); MOST_COLUMNS];
-            if self.column < 0 || self.column + (columns + pixels - 1) as isize > s.w as isize {
-                for j in (0..columns).filter(|j| !middle.contains(j)) {
-                    // The pixels of the vector at this column that are in the image.
-                    let lane = |pixel: isize| pixel.clamp(0, pixels as isize) as usize * (V::LANES / pixels);
-                    let column = self.column + j as isize;
-                    let first = lane(-column);
-                    masks[j] = V::mask(first..lane(s.w as isize - column).max(first));
-                }
-            }
             let (min, max) = (V::splat(call.clamp[0]), V::splat(call.clamp[1]));
             for b in self.vectors {
                 let c = first_channel(s, V::LANES, b);
