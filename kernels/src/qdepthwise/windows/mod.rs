@@ -22,8 +22,9 @@
 //! | 5x5, 1 | 6 | 28 | 19 | 16 | 100 | 78 % |
 //! | 5x5, 2 | 20 | 28 | 19 | 16.75 | 96 | 75 % |
 //!
-//! Of that, 3x3 reaches 55 to 74 % at stride 1 and 50 to 65 % at stride 2, 5x5 half and a fourth: its words go through
-//! memory, and making them does not overlap with products. Shares per shape are in `docs/performance.md`.
+//! Of that, 3x3 reaches 49 to 74 % at stride 1 and 44 to 72 % at stride 2 where vectors are full, 5x5 half and a fourth:
+//! its words go through memory, and making them does not overlap with products. Shares per shape are in
+//! `docs/performance.md`.
 //!
 //! Each block's weights are asked for while the block before is computed: in a network they come from far caches.
 //!
