@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::integer::one_of_everything;
+use common::integer::{Net, one_of_everything};
 use common::nets::{binary, conv, doubling, noise, pool, transpose, unary};
 use ottava::graph::*;
 use ottava::{Limits, Model, Session, SessionOptions};
@@ -120,6 +120,30 @@ fn a_batch_that_is_fixed_goes_in_passes_too() {
     assert_eq!((whole.passes(), cut.passes()), (1, 6));
     assert!(answers(&mut whole) == answers(&mut cut));
     assert_eq!(cut.graph(), whole.graph());
+}
+
+#[test]
+fn entries_may_lie_anywhere_in_lines_of_cache() {
+    let mut net = Net::new(3);
+    let x =
+        Tensor::value("x", DType::U8, Shape::fixed(&[5, 7, 9, 3])).with_quant(Quant::per_tensor(0.02, 117));
+    let x = net.b.input_as(x);
+    let wide = net.conv(x, 33, [3, 3], 1, 1);
+    let deep = net.conv(wide, 33, [3, 3], 2, 33);
+    let few = net.conv(deep, 7, [1, 1], 1, 1);
+    let y = net.linear(few, 3);
+    let model = Model::from_graph(net.b.finish(&[y, few]).unwrap()).unwrap();
+    for isa in Isa::available() {
+        let answers = [NONE, ALL].map(|cache| {
+            let mut session = model.session(&SessionOptions { isa, ..cached(cache) }).unwrap();
+            assert_eq!(session.passes(), if cache == ALL { 1 } else { 5 });
+            let x = session.input_mut::<u8>(0).unwrap();
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = (i * 7919 % 251) as u8);
+            answers(&mut session)
+        });
+        assert!(answers[0] == answers[1], "{isa}");
+        assert!(answers[0][1].iter().any(|b| *b != answers[0][1][0]), "{isa}");
+    }
 }
 
 /// A network of one step from x `[6, 4, 8]`.
