@@ -91,6 +91,10 @@ pub(super) fn plan_concat(v: NodeView<'_>, op: &Concat) -> Result<Planned, PlanE
     Ok(Planned::step(concat, &inputs, &v.node.outputs))
 }
 
+/// Bytes of the output that are made of all parts before the next ones: parts that share lines of cache write them while
+/// they are there.
+const PIECE: usize = 16 << 10;
+
 /// Rows of several tensors, one behind the other; what was written in place is not among them.
 struct ConcatStep {
     name: String,
@@ -110,23 +114,20 @@ impl Kernel for ConcatStep {
         moving(2 * self.rows * moved)
     }
     fn run(&self, io: &mut Io<'_>, pool: &Pool) -> Result<(), RunError> {
-        for (i, part) in self.parts.iter().enumerate() {
-            let len = part.len();
-            let Views { inputs: [x], outputs: [y], scratch } = io.views([i], [0]);
-            let rows = Rows { count: self.rows, grain: 1, stride: self.stride, y, scratch_len: 0, scratch };
-            if len > 0 {
-                pool.split(moving(2 * self.rows * len), rows, &|rows, y, _| {
-                    copy::copy_blocks(
-                        &x[rows.start * len..],
-                        &mut y[part.start..],
-                        rows.len(),
-                        len,
-                        len,
-                        self.stride,
-                    );
-                });
+        let (inputs, Views { outputs: [y], scratch, .. }) = io.open([0]);
+        let stride = self.stride;
+        let piece = (PIECE / stride.max(1)).max(1);
+        let rows = Rows { count: self.rows, grain: 1, stride, y, scratch_len: 0, scratch };
+        pool.split(self.cost(), rows, &|rows, y, _| {
+            for first in rows.clone().step_by(piece) {
+                let (count, at) = (piece.min(rows.end - first), (first - rows.start) * stride);
+                for (i, part) in self.parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+                    let (len, x) = (part.len(), inputs.get(i));
+                    let y = &mut y[at + part.start..];
+                    copy::copy_blocks(&x[first * len..], y, count, len, len, stride);
+                }
             }
-        }
+        });
         Ok(())
     }
 }
