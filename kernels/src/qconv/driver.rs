@@ -27,6 +27,9 @@ const CACHED_INPUTS: usize = 288 << 10;
 /// Weights of this many bytes stay in the first cache from one tile to the next.
 const FIRST_CACHE: usize = 25 << 10;
 
+/// How far ahead weights are asked for that may not be in the first cache.
+const AHEAD: usize = 12 << 10;
+
 /// Tiles that are made at once where sums of their inputs are needed.
 const SUMMED_TILES: usize = 4;
 
@@ -288,7 +291,7 @@ impl Correlation {
         let rows = Rows { step: self.windows.step, offsets: self.windows.offsets.as_ptr() };
         let mut sums = packed.has_zeros.then_some([0; SUMMED_TILES * MAX_ROWS]);
         // SAFETY: the row of `x` is there, with slack, and the outputs are.
-        unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1), target, (0, columns), &mut sums) };
+        unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1, 0), target, (0, columns), &mut sums) };
     }
 
     /// So many grains of positions in blocks, each of which all `parts` of the weights pass before the next is begun.
@@ -330,12 +333,15 @@ impl Correlation {
                 let block = positions.start + block.start * grain..positions.start + block.end * grain;
                 let block = block.start..block.end.min(positions.end);
                 let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, block, cut);
+                let mut ahead = AHEAD;
                 while walk.next(source) {
-                    let at = (&walk.rows, walk.places(), walk.mr);
+                    let at = (&walk.rows, walk.places(), walk.mr, ahead);
                     // SAFETY: `walk` is at tiles of `mr` rows, at most as many as there is room for sums: for every tap
                     // there are bytes inside of `x` (3 more are slack), the border or a copy, and there are the outputs
                     // of the group.
                     unsafe { self.run_bands(ladder, packed, at, target, (group, part.clone()), &mut sums) };
+                    // Several tiles at once are made over weights that then stay in the first cache.
+                    ahead = if self.tiles > 1 { 0 } else { AHEAD };
                 }
             }
         }
@@ -351,7 +357,7 @@ impl Correlation {
         &self,
         ladder: &Ladder,
         packed: &Packed<'_>,
-        (rows, places, mr): (&Rows, &[Place], usize),
+        (rows, places, mr, ahead): (&Rows, &[Place], usize, usize),
         target: &Target<'_>,
         (group, columns): (usize, Range<usize>),
         sums: &mut Option<[i32; SUMMED_TILES * MAX_ROWS]>,
@@ -391,6 +397,7 @@ impl Correlation {
             y_step: target.strides[2],
             columns: 0,
             out: &self.out,
+            ahead,
         };
         for band in columns.map(|i| bands.range(i)) {
             let headers = panels.wrapping_add(band.start * layout.panel_len());

@@ -4,10 +4,15 @@
 //! processor's schedulers hold about a hundred vector operations, and those that wait for the last products of a tile
 //! fill them. So the sums of two tiles are held at a time, half as many of each, and after every few lines of weights
 //! two rows of the tile before are finished.
+//!
+//! 6x32 on AVX-512 VNNI (Zen 5: two products, two loads a cycle): a line of each panel and a quad of each row are 8 loads
+//! and 12 products, 6 cycles. To finish a tile takes 72 more vector instructions, of which only the 12 multiplications
+//! by the scales go where products go, 6 cycles: of a tile of 64 input channels products have 94 % at most (86 to 88
+//! measured), of one of 512 99 (95 to 97).
 
 use super::layout::{COLUMNS, LINE, PANEL_HEADER};
 use super::requantize::{Epilogue, Requantize};
-use super::tile::{Columns16, Tiles, ask_ahead, start, step};
+use super::tile::{Columns16, Tiles, ask, start, step};
 use std::ptr::null;
 
 /// Panels of a tile.
@@ -108,7 +113,7 @@ unsafe fn overlap<S: Columns16, const MR: usize, const ONE: bool, const OFFSETS:
 }
 
 /// The products of some quads of the rows of a tap, whose weights start at `line`; where the next ones do. `ASK`: weights
-/// [ahead](ask_ahead) are asked for.
+/// [ahead](Tiles::ahead) are asked for.
 ///
 /// # Safety
 /// As for [`stream`].
@@ -124,9 +129,10 @@ unsafe fn products<S: Columns16, const MR: usize, const ASK: bool>(
     unsafe {
         while quad + 2 <= end {
             if ASK {
-                let next = line.wrapping_add(t.line_step);
-                for line in [line, line.wrapping_add(LINE), next, next.wrapping_add(LINE)] {
-                    ask_ahead(line);
+                let ahead = line.wrapping_add(t.ahead);
+                let next = ahead.wrapping_add(t.line_step);
+                for line in [ahead, ahead.wrapping_add(LINE), next, next.wrapping_add(LINE)] {
+                    ask(line);
                 }
             }
             step::<S, MR, NV>(sums, rows, quad, line);

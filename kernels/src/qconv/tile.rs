@@ -33,6 +33,9 @@ pub(crate) struct Tiles<'a> {
     pub columns: usize,
     /// How they are made.
     pub out: &'a Epilogue,
+    /// From the lines that the first tile multiplies to those that it asks for meanwhile, in bytes: they come from memory
+    /// or the third cache where another layer ran in between, and what the processor fetches by itself is a few lines.
+    pub ahead: usize,
 }
 
 /// Where a tile starts.
@@ -100,19 +103,14 @@ impl Rows {
 /// row of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tiles<'_>);
 
-/// How far ahead of the products the first of several tiles asks for weights, in bytes: they come from memory or the
-/// third cache where another layer ran in between, and what the processor fetches by itself is a few lines.
-const AHEAD: usize = 12 << 10;
-
-/// Asks for the line of weights that lies [`AHEAD`] of `line`; behind the last one lie those of the next layer, or nothing
-/// that matters.
+/// Asks for a line of weights; behind the last one lie those of the next layer, or nothing that matters.
 #[inline(always)]
-pub(crate) fn ask_ahead(line: *const u8) {
+pub(crate) fn ask(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor has the instruction, and whatever the address, it is a hint.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast());
+        _mm_prefetch::<_MM_HINT_T0>(line.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;
@@ -223,16 +221,16 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
         acc[0] = start::<S, MR, NV>(t, index);
         let mut line = t.lines;
         // Where each line is multiplied often enough that asking costs nothing.
-        let ask = const { MR > 4 && NV > 1 } && index == 0;
+        let asks = const { MR > 4 && NV > 1 } && index == 0;
         for tap in 0..t.taps {
             let rows = t.rows.tap::<MR>(place, tap);
             let mut quad = 0;
             while quad + CHAINS <= t.quads {
                 for (chain, acc) in acc.iter_mut().enumerate() {
                     let line = line.add(chain * t.line_step);
-                    if ask {
+                    if asks {
                         for v in 0..NV {
-                            ask_ahead(line.wrapping_add(v * LINE));
+                            ask(line.wrapping_add(t.ahead + v * LINE));
                         }
                     }
                     step::<S, MR, NV>(acc, &rows, quad + chain, line);
