@@ -1,14 +1,15 @@
 //! Integer products and convolutions on every instruction set, beside what the processor can do at most.
 //!
-//! `cargo bench -p ottava-kernels --bench qconv`; the unit of throughput is multiply-adds.
+//! `cargo bench -p ottava-kernels --bench qconv`; the unit of throughput is multiply-adds. Before criterion's figures a
+//! table says what share of that limit each shape reaches, both measured turn by turn; `-- none` shows it alone.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ottava_kernels::isa::Level;
 use ottava_kernels::limit::Limit;
 use ottava_kernels::qconv::QConv;
-use ottava_kernels::{ConvShape, Filter, Isa, Output, SLACK};
+use ottava_kernels::{ConvShape, DynamicQConv, Filter, Isa, Output, SLACK, Source};
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names as they appear in reports, products `m x k x n`.
 const PRODUCTS: [(&str, [usize; 3]); 8] = [
@@ -54,37 +55,107 @@ fn shapes() -> Vec<(&'static str, ConvShape)> {
     products.into_iter().chain(convolutions).collect()
 }
 
+/// Bytes that start with a line of cache, as they do in files and arenas; they live as long as the process.
+fn aligned(len: usize, value: u8) -> &'static mut [u8] {
+    let bytes = vec![value; len + 63].leak();
+    let start = bytes.as_ptr().align_offset(64);
+    &mut bytes[start..][..len]
+}
+
+fn weights(shape: &ConvShape) -> Vec<i8> {
+    (0..shape.oc * shape.k()).map(|i| ((i * 7919 % 255) as u8 as i8).max(-127)).collect()
+}
+
+/// A convolution to bytes with all that a call takes.
+struct Case {
+    conv: QConv,
+    packed: &'static [u8],
+    x: &'static [u8],
+    y: &'static mut [u8],
+    rows: usize,
+    scratch: Vec<u8>,
+}
+
+impl Case {
+    fn new(isa: Isa, shape: ConvShape) -> Case {
+        let conv = QConv::new(isa, shape, 3, Output { zero_point: 3, min: 0, max: 255 }, shape.oc);
+        let packed = aligned(conv.packed_len(), 0);
+        let multiplier = vec![1e-3; shape.oc];
+        let filter = Filter { weights: &weights(&shape), multiplier: &multiplier, ..Filter::default() };
+        conv.pack(&filter, packed);
+        let (x, y) = (aligned(shape.x_len() + SLACK, 77), aligned(shape.y_len(), 0));
+        Case { packed, x, y, rows: shape.rows(), scratch: vec![0; conv.scratch_len()], conv }
+    }
+
+    fn run(&mut self) {
+        let Case { conv, packed, x, y, rows, scratch } = self;
+        conv.run(packed, x, black_box(&mut **y), 0..*rows, scratch);
+    }
+}
+
 fn convolution(c: &mut Criterion) {
     for (name, shape) in shapes() {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(shape.macs()));
         for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Scalar) {
-            let conv = QConv::new(isa, shape, 3, Output { zero_point: 3, min: 0, max: 255 }, shape.oc);
-            let weights: Vec<i8> = (0..shape.oc * shape.k()).map(|i| (i * 7919 % 255) as u8 as i8).collect();
-            let weights: Vec<i8> = weights.into_iter().map(|w| w.max(-127)).collect();
-            let mut packed = vec![0; conv.packed_len()];
-            let multiplier = vec![1e-3; shape.oc];
-            let filter = Filter { weights: &weights, multiplier: &multiplier, ..Filter::default() };
-            conv.pack(&filter, &mut packed);
-            let x = vec![77; shape.x_len() + SLACK];
-            let mut y = vec![0; shape.y_len()];
-            let mut scratch = vec![0; conv.scratch_len()];
-            group.bench_function(BenchmarkId::from_parameter(conv.kernel()), |b| {
-                b.iter(|| conv.run(&packed, &x, black_box(&mut y), 0..shape.rows(), &mut scratch));
-            });
+            let mut case = Case::new(isa, shape);
+            group.bench_function(BenchmarkId::from_parameter(case.conv.kernel()), |b| b.iter(|| case.run()));
         }
         group.finish();
     }
 }
 
-/// Printed beside, not timed by criterion: the rate is what counts.
-fn limit(_: &mut Criterion) {
-    for isa in Isa::available() {
-        if let Some(limit) = Limit::measure(isa, Duration::from_millis(300)) {
-            println!("limit {isa}: {:.1} GMAC/s in registers", limit.int8 / 1e9);
+/// The same products left as they are, in 32 bits: what requantized ones cost more or less.
+fn sums(c: &mut Criterion) {
+    let isa = Isa::best();
+    for (name, [m, k, n]) in [PRODUCTS[0], PRODUCTS[1]] {
+        let shape = ConvShape::linear(m, k, n);
+        let product = DynamicQConv::sums(isa, shape);
+        let packed = aligned(product.packed_len(), 0);
+        let multiplier = vec![1.0; n];
+        let filter = Filter { weights: &weights(&shape), multiplier: &multiplier, ..Filter::default() };
+        product.pack(&filter, &[], packed);
+        let (x, y) = (aligned(shape.x_len() + SLACK, 77), aligned(4 * shape.y_len(), 0));
+        let mut scratch = vec![0; product.scratch_len()];
+        let source = Source { scale: 1.0, zero_point: 3 };
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Elements(shape.macs()));
+        group.bench_function(BenchmarkId::from_parameter(format!("sums {isa}")), |b| {
+            b.iter(|| product.run(packed, x, source, black_box(&mut *y), 0..m, &mut scratch));
+        });
+        group.finish();
+    }
+}
+
+/// Shares of what the processor does in registers, printed and not timed by criterion: the limit is measured between the
+/// turns of each shape, since a shared machine's speed drifts.
+fn shares(_: &mut Criterion) {
+    const TURNS: usize = 60;
+    const TURN: Duration = Duration::from_millis(3);
+    for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Scalar) {
+        for (name, shape) in shapes() {
+            let mut case = Case::new(isa, shape);
+            let (mut rates, mut limit) = (Vec::new(), 0f64);
+            for _ in 0..TURNS {
+                let (start, mut runs) = (Instant::now(), 0);
+                while start.elapsed() < TURN {
+                    case.run();
+                    runs += 1;
+                }
+                rates.push((runs * shape.macs()) as f64 / start.elapsed().as_secs_f64());
+                limit = Limit::measure(isa, TURN).map_or(limit, |l| limit.max(l.int8));
+            }
+            rates.sort_by(f64::total_cmp);
+            let share = |rate: f64| 100.0 * rate / limit;
+            let (best, median) = (share(rates[TURNS - 1]), share(rates[TURNS / 2]));
+            let kernel = case.conv.kernel();
+            println!(
+                "{name:33} {kernel:24} best {best:5.1} %  median {median:5.1} %  of {:.0} GMAC/s",
+                limit / 1e9
+            );
         }
     }
 }
 
-criterion_group!(benches, limit, convolution);
+criterion_group!(benches, shares, convolution, sums);
 criterion_main!(benches);
