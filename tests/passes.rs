@@ -4,6 +4,7 @@ mod common;
 
 use common::integer::{Net, one_of_everything};
 use common::nets::{binary, conv, doubling, noise, pool, transpose, unary};
+use common::session::feed;
 use ottava::graph::*;
 use ottava::{Limits, Model, Session, SessionOptions};
 use ottava_kernels::Isa;
@@ -67,17 +68,14 @@ fn session(model: &Model, batch: usize, options: SessionOptions) -> Session {
     });
     let shapes = shapes.collect();
     let mut session = model.session(&SessionOptions { shapes, ..options }).unwrap();
-    let x = session.input_mut::<f32>(0).unwrap();
-    let values = noise(3, x.len());
-    x.copy_from_slice(&values);
+    feed(&mut session, 0, 3);
     session
 }
 
 /// All outputs, of the second of two runs.
 fn answers(session: &mut Session) -> Vec<Vec<u8>> {
     session.run().unwrap();
-    session.run().unwrap();
-    (0..session.outputs().len()).map(|i| session.output_bytes(i).unwrap().to_vec()).collect()
+    common::session::answers(session)
 }
 
 fn cached(cache_bytes: usize) -> SessionOptions {

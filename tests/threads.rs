@@ -4,34 +4,28 @@ mod common;
 
 use common::integer::{Net, one_of_everything};
 use common::nets::{binary, conv, doubling, noise, pool, transpose, unary};
+use common::session::{answers, feed};
 use ottava::graph::*;
 use ottava::{Model, Session, SessionOptions};
 use ottava_kernels::Isa;
 
 fn session(model: &Model, isa: Isa, threads: usize) -> Session {
     let mut session = model.session(&SessionOptions { isa, threads, ..Default::default() }).unwrap();
-    let x = session.input_mut::<f32>(0).unwrap();
-    let values = noise(3, x.len());
-    x.copy_from_slice(&values);
+    feed(&mut session, 0, 3);
     session
-}
-
-fn outputs(session: &mut Session) -> Vec<Vec<u8>> {
-    session.run().unwrap();
-    (0..session.outputs().len()).map(|i| session.output_bytes(i).unwrap().to_vec()).collect()
 }
 
 /// Runs of any number of threads give the bytes of one.
 fn same_for_any_number(graph: Graph) {
     let model = Model::from_graph(graph).unwrap();
     for isa in Isa::available() {
-        let want = outputs(&mut session(&model, isa, 1));
+        let want = answers(&mut session(&model, isa, 1));
         assert!(want.iter().all(|y| y.iter().any(|&byte| byte != y[0])), "every output has something to say");
         for threads in [2, 3, 7] {
             let mut session = session(&model, isa, threads);
             // Who computes what is another matter in every run.
             for run in 0..5 {
-                assert!(outputs(&mut session) == want, "{isa}, {threads} threads, run {run}");
+                assert!(answers(&mut session) == want, "{isa}, {threads} threads, run {run}");
             }
         }
     }
@@ -142,10 +136,10 @@ fn bytes_are_the_same_for_any_number_of_threads() {
 #[test]
 fn sessions_run_side_by_side_and_inside_of_other_pools() {
     let model = Model::from_graph(one_of_everything(64)).unwrap();
-    let want = outputs(&mut session(&model, Isa::best(), 1));
+    let want = answers(&mut session(&model, Isa::best(), 1));
     let run = || {
         let mut session = session(&model, Isa::best(), 3);
-        (0..20).all(|_| outputs(&mut session) == want)
+        (0..20).all(|_| answers(&mut session) == want)
     };
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
@@ -159,12 +153,12 @@ fn sessions_run_side_by_side_and_inside_of_other_pools() {
 fn a_session_moves_between_threads() {
     let model = Model::from_graph(one_of_everything(64)).unwrap();
     let mut session = session(&model, Isa::best(), 2);
-    let want = outputs(&mut session);
+    let want = answers(&mut session);
     let mut session = std::thread::spawn(move || {
-        outputs(&mut session);
+        answers(&mut session);
         session
     })
     .join()
     .unwrap();
-    assert_eq!(outputs(&mut session), want);
+    assert_eq!(answers(&mut session), want);
 }

@@ -33,6 +33,7 @@ mod math;
 pub mod matmul;
 mod multiversion;
 pub mod pool;
+mod prefetch;
 pub mod q16;
 pub mod qbinary;
 pub mod qconv;

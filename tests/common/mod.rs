@@ -5,6 +5,7 @@ pub mod integer;
 pub mod nets;
 pub mod parts;
 pub mod recurrent;
+pub mod session;
 pub mod shapes;
 #[cfg(feature = "import")]
 pub mod stored;

@@ -30,12 +30,21 @@ struct Window {
 
 /// The taps of an axis that output place `o` finds in the image.
 #[inline(always)]
-pub(super) fn inside(s: &ConvShape, axis: usize, len: usize, o: usize) -> Range<usize> {
+fn inside(s: &ConvShape, axis: usize, len: usize, o: usize) -> Range<usize> {
     let (stride, dilation) = (s.strides[axis], s.dilations[axis]);
     let start = o * stride;
     let first = s.pad[axis].saturating_sub(start).div_ceil(dilation).min(s.kernel[axis]);
     let end = (s.pad[axis] + len).saturating_sub(start).div_ceil(dilation).min(s.kernel[axis]);
     first..end.max(first)
+}
+
+/// The lines of taps that output row `row` of `n * oh` finds in its image, and the line of the input of the first.
+#[inline(always)]
+pub(super) fn lines(s: &ConvShape, row: usize) -> (Range<usize>, usize) {
+    let (image, oy) = (row / s.oh, row % s.oh);
+    let ky = inside(s, 0, s.h, oy);
+    let top = (oy * s.strides[0] + ky.start * s.dilations[0]).saturating_sub(s.pad[0]);
+    (ky, image * s.h + top)
 }
 
 /// Computes output rows `rows` of `n * oh`.
@@ -56,9 +65,7 @@ pub(crate) unsafe fn run<V: Floats>(
     let room = (s.w + s.pad[1]).checked_sub((s.kernel[1] - 1) * s.dilations[1] + 1);
     let end = room.map_or(0, |r| r / s.strides[1] + 1).clamp(start, s.ow);
     for (i, row) in rows.enumerate() {
-        let (image, oy) = (row / s.oh, row % s.oh);
-        let ky = inside(s, 0, s.h, oy);
-        let top = image * s.h + (oy * s.strides[0] + ky.start * s.dilations[0]).saturating_sub(s.pad[0]);
+        let (ky, top) = lines(s, row);
         for (b, packed) in packed.chunks(VECTORS * (taps + 1) * V::LANES).enumerate() {
             let c = b * VECTORS * V::LANES;
             let mut ox = 0;

@@ -6,7 +6,7 @@
 //! every tap.
 #![allow(clippy::needless_range_loop)]
 
-use super::depthwise::{VECTORS, inside};
+use super::depthwise::{VECTORS, lines};
 use super::{Depthwise, Floats, Variant, plain, tile};
 use crate::ConvShape;
 use std::ops::Range;
@@ -151,9 +151,7 @@ pub(super) unsafe fn run<V: Floats, const K: usize, const S: usize, const M: usi
     // SAFETY: as above.
     let whole = unsafe { [V::mask(0..V::LANES); MOST_COLUMNS] };
     for (i, row) in rows.enumerate() {
-        let (image, oy) = (row / s.oh, row % s.oh);
-        let ky = inside(s, 0, s.h, oy);
-        let top = image * s.h + (oy * s.strides[0] + ky.start * s.dilations[0]).saturating_sub(s.pad[0]);
+        let (ky, top) = lines(s, row);
         for some in (0..vectors).step_by(VECTORS) {
             for at in 0..tiles {
                 let masks = match at {

@@ -12,7 +12,8 @@
 
 use super::layout::{COLUMNS, LINE, PANEL_HEADER};
 use super::requantize::{Epilogue, Requantize};
-use super::tile::{Columns16, Tiles, ask, start, step};
+use super::tile::{Columns16, Tiles, start, step};
+use crate::prefetch::prefetch;
 use std::ptr::null;
 
 /// Panels of a tile.
@@ -132,7 +133,7 @@ unsafe fn products<S: Columns16, const MR: usize, const ASK: bool>(
                 let ahead = line.wrapping_add(t.ahead);
                 let next = ahead.wrapping_add(t.line_step);
                 for line in [ahead, ahead.wrapping_add(LINE), next, next.wrapping_add(LINE)] {
-                    ask(line);
+                    prefetch(line);
                 }
             }
             step::<S, MR, NV>(sums, rows, quad, line);

@@ -4,6 +4,7 @@ use super::dynamic::Dynamic;
 use super::layout::{LINE, PANEL_HEADER, QUAD};
 use super::requantize::{Bounds, Epilogue, Requantize};
 use super::row_sums::ByteSums;
+use crate::prefetch::prefetch;
 
 /// What one call of a micro-kernel of `MR` rows and `NV` panels is given: tiles of as many rows over the same panels.
 pub(crate) struct Tiles<'a> {
@@ -102,19 +103,6 @@ impl Rows {
 /// row for `4 * quads` bytes to read (for every tap), the `NV` panels to read, `offsets` and `sums` unless null, every
 /// row of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tiles<'_>);
-
-/// Asks for a line of weights; behind the last one lie those of the next layer, or nothing that matters.
-#[inline(always)]
-pub(crate) fn ask(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every processor has the instruction, and whatever the address, it is a hint.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
-}
 
 /// What 16 sums are scaled with: the header of their panel, and 16 offsets, or null if there are none.
 pub(crate) type Scales = (*const u8, *const f32);
@@ -230,7 +218,8 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     let line = line.add(chain * t.line_step);
                     if asks {
                         for v in 0..NV {
-                            ask(line.wrapping_add(t.ahead + v * LINE));
+                            // Behind the last one lie those of the next layer, or nothing that matters.
+                            prefetch(line.wrapping_add(t.ahead + v * LINE));
                         }
                     }
                     step::<S, MR, NV>(acc, &rows, quad + chain, line);

@@ -70,7 +70,7 @@ fn plan_shape(
 ) -> Result<Planned, PlanError> {
     let (types, macs) = (types(v)?, shape.macs());
     let cost = match (shape.is_depthwise(), &types) {
-        // Less than that: but a float tensor that one thread writes alone costs the others as much to fetch.
+        // They take less, but share out earlier: what one thread alone has written the others fetch from its cache.
         (true, Types::Float) => macs.saturating_mul(10),
         (true, _) => macs.saturating_mul(6),
         (false, _) => cost(&shape, types.cost()),

@@ -48,8 +48,8 @@ pub(super) use tile::tiles;
 
 use super::QDepthwise;
 use super::vectors::{Vectors, channel_of_word, part_of};
+use crate::prefetch::prefetch;
 use crate::{ConvShape, Filter};
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
 /// Bytes of words that are worked on at a time: well within a first-level cache.
@@ -295,7 +295,7 @@ pub(super) unsafe fn run<V: Vectors>(
     let packed = &packed[..windows.packed_len()];
     // Each block's weights are asked for while the block before is computed, the first's now.
     let ahead = if packed.len() < FAR_BYTES { 0 } else { block_bytes };
-    prefetch(&packed[..ahead]);
+    ask(&packed[..ahead]);
     let first = rows.start;
     let mut row = first;
     while row < rows.end {
@@ -331,7 +331,7 @@ pub(super) unsafe fn run<V: Vectors>(
                 };
                 if !next.is_empty() {
                     let (now, later) = next.split_at(share.min(next.len()));
-                    prefetch(now);
+                    ask(now);
                     next = later;
                 }
             }
@@ -341,9 +341,6 @@ pub(super) unsafe fn run<V: Vectors>(
 }
 
 /// Asks for bytes that will be read soon.
-fn prefetch(bytes: &[u8]) {
-    for line in bytes.chunks(64) {
-        // SAFETY: every x86-64 processor has the instruction, which reads nothing by itself.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
+fn ask(bytes: &[u8]) {
+    bytes.chunks(64).for_each(|line| prefetch(line.as_ptr()));
 }
