@@ -38,6 +38,7 @@ pub mod q16;
 pub mod qbinary;
 pub mod qconv;
 pub mod qdepthwise;
+pub mod qrow;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
@@ -59,6 +60,7 @@ pub use filter::Filter;
 pub use isa::Isa;
 pub use qconv::{DynamicQConv, QConv, QConvTranspose, Source};
 pub use qdepthwise::QDepthwise;
+pub use qrow::QRow;
 pub use shape::{ConvShape, ConvTransposeShape, Output};
 
 /// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4

@@ -6,7 +6,7 @@ use super::show;
 use clap::Args;
 use comfy_table::CellAlignment;
 use ottava_kernels::limit::{Limit, read_bandwidth};
-use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise};
+use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise, QRow};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -95,12 +95,12 @@ fn kernels(isa: Isa) -> Vec<(&'static str, &'static str)> {
         ("convolution 3x3", square(64, 3, 28)),
         ("convolution 1x1", square(64, 1, 28)),
         ("first convolution", square(3, 3, 112)),
-        ("linear, one row", ConvShape::linear(1, 256, 64)),
         ("linear, many rows", ConvShape::linear(128, 256, 64)),
     ];
     let out = Output { zero_point: 0, min: 0, max: 255 };
     let mut kernels =
         layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec();
+    kernels.insert(3, ("linear, one row", QRow::new(isa, 256, 64, 0, out).kernel()));
     let depthwise = ConvShape { groups: 64, ..square(64, 3, 28) };
     kernels.push(("depthwise 3x3", QDepthwise::new(isa, depthwise, 0, out, depthwise.oc).kernel()));
     kernels

@@ -2,7 +2,7 @@
 
 use super::geometry::{Geometry, Parts, Span, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
-use super::ladder::{Ladder, Operation, Rung};
+use super::ladder::{Ladder, Operation, Rung, of as ladder};
 use super::layout::{COLUMNS, LINE, Layout, OFFSETS, PANEL_HEADER, Packed, QUAD};
 use super::lines::{self, Lines};
 use super::requantize::Epilogue;
@@ -10,8 +10,6 @@ use super::slide;
 use super::tile::{Place, Rows, Tiles};
 use super::walk::{Cut, MOST_TILES, Slice, Source, Target, Walk};
 use crate::team::Team;
-#[cfg(target_arch = "x86_64")]
-use crate::x86_64::ladder;
 use crate::{Isa, SLACK, scalar};
 use std::cell::Cell;
 use std::ops::Range;
@@ -54,12 +52,6 @@ pub(crate) struct Correlation {
     pub layout: Layout,
     pub x_zero_point: u8,
     pub out: Epilogue,
-}
-
-/// The micro-kernels of an instruction set; none where plain loops run.
-#[cfg(not(target_arch = "x86_64"))]
-fn ladder(_: Isa, _: bool) -> Option<&'static Ladder> {
-    None
 }
 
 /// Lines of 4 input bytes of a whole window.

@@ -2,6 +2,7 @@
 
 use super::row_sums::RowSumsFn;
 use super::tile::TileFn;
+use crate::qrow::bands::RowFn;
 
 /// How many sets of accumulators a tile takes: as few as keep `wanted` sums going at once.
 pub(crate) const fn chains(wanted: usize, mr: usize, nv: usize) -> usize {
@@ -53,6 +54,18 @@ pub(crate) struct Ladder {
     pub slide: Option<&'static Rung>,
     /// Sums of rows, for weights with zero points.
     pub row_sums: RowSumsFn,
+    /// A row times [bands of panels](crate::qrow), and its name.
+    pub row: RowFn,
+    pub row_name: &'static str,
+}
+
+/// The micro-kernels of an instruction set; none where plain loops run.
+#[cfg(target_arch = "x86_64")]
+pub(crate) use crate::x86_64::ladder as of;
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn of(_: crate::Isa, _: bool) -> Option<&'static Ladder> {
+    None
 }
 
 /// Names by [`Operation`].
@@ -70,9 +83,10 @@ macro_rules! names {
 }
 
 /// A [`Ladder`] `LADDER` of the micro-kernels over the operations `$simd`, compiled for `$features`. A tile
-/// keeps at least `$chains` sums of 16 columns going; `streamed` heights overlap with the tile before.
+/// keeps at least `$chains` sums of 16 columns going, a [row](crate::qrow) `$row`, going
+/// through `$wide` panels at once; `streamed` heights overlap with the tile before.
 macro_rules! ladder {
-    ($simd:ty, $isa:literal, $features:literal, $chains:literal,
+    ($simd:ty, $isa:literal, $features:literal, $chains:literal, row $wide:literal x $row:literal,
      $([$nv:literal: $most:literal x $columns:literal = $($mr:literal)+])+
      $(stream $stream:ident $s_most:literal x $s_columns:literal
         = $($plain:literal)+ streamed $($streamed:literal)+)?
@@ -134,6 +148,23 @@ macro_rules! ladder {
             unsafe { $crate::qconv::row_sums::row_sums::<$simd>(rows, taps, sums) }
         }
 
+        /// # Safety
+        /// As for `RowFn`.
+        #[target_feature(enable = $features)]
+        unsafe fn row(b: &$crate::qrow::bands::Bands<'_>) {
+            use $crate::qconv::ladder::chains;
+            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
+            unsafe {
+                $crate::qrow::bands::bands::<
+                    $simd,
+                    $wide,
+                    { chains($row, 1, $wide) },
+                    { chains($row, 1, 2) },
+                    { chains($row, 1, 1) },
+                >(b)
+            }
+        }
+
         /// The kernels of this instruction set.
         pub(crate) static LADDER: $crate::qconv::ladder::Ladder = $crate::qconv::ladder::Ladder {
             rungs: &[$($crate::qconv::ladder::Rung {
@@ -152,6 +183,8 @@ macro_rules! ladder {
                 names: $crate::qconv::ladder::names!($w_most, $w_columns, $isa),
             })?]),
             row_sums,
+            row,
+            row_name: concat!("gemv 1x64 ", $isa),
         };
     };
 }

@@ -48,9 +48,12 @@ pub(crate) const ZEROS: usize = 3 * ROW;
 pub(crate) const OFFSETS: usize = ROW;
 
 const ROW: usize = 4 * COLUMNS;
-const MAGIC: [u8; 8] = *b"8vaK4N16";
+/// What packed weights start with, those of [one row](crate::qrow) as well.
+pub(crate) const MAGIC: [u8; 8] = *b"8vaK4N16";
 const FLAGS: std::ops::Range<usize> = 12..16;
-const FLAG_HAS_MIN: u32 = 1;
+/// Some weight is -128.
+pub(crate) const FLAG_HAS_MIN: u32 = 1;
+/// Some weight zero point is not 0.
 const FLAG_HAS_ZEROS: u32 = 2;
 
 /// How the weights of one convolution are packed.

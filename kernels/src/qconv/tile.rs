@@ -1,7 +1,7 @@
 //! The micro-kernel: a tile of output positions by panels of 16 channels, generic over the instruction set.
 
 use super::dynamic::Dynamic;
-use super::layout::{LINE, PANEL_HEADER, QUAD};
+use super::layout::{LINE, MULTIPLIERS, PANEL_HEADER, QUAD, SUMS, ZEROS};
 use super::requantize::{Bounds, Epilogue, Requantize};
 use super::row_sums::ByteSums;
 use crate::prefetch::prefetch;
@@ -104,7 +104,7 @@ impl Rows {
 /// row of outputs for `columns` to write, and `columns` is more than `16 * (NV - 1)` and at most `16 * NV`.
 pub(crate) type TileFn = unsafe fn(&Tiles<'_>);
 
-/// What 16 sums are scaled with: the header of their panel, and 16 offsets, or null if there are none.
+/// What 16 sums are scaled with: 16 multipliers, and 16 offsets, or null if there are none.
 pub(crate) type Scales = (*const u8, *const f32);
 
 /// An instruction set's operations on 16 columns. All are unsafe because the processor must have it.
@@ -128,10 +128,10 @@ pub(crate) trait Columns16: ByteSums {
 
     /// No products yet.
     unsafe fn zero() -> Self::Acc;
-    /// What all rows start with: the bias of `panel`, and whatever else does not depend on the row.
-    unsafe fn start(panel: *const u8) -> Self::Acc;
-    /// What the zero points of the weights of `panel` take from a row whose input bytes add up to `sum`.
-    unsafe fn zeros(panel: *const u8, sum: i32) -> Self::Acc;
+    /// What all rows start with: the bias, and whatever of the sums of weights does not depend on the row.
+    unsafe fn start(bias: *const u8, sums: *const u8) -> Self::Acc;
+    /// What the weights' zero points (with the other sign) take from a row whose input bytes add up to `sum`.
+    unsafe fn zeros(zeros: *const u8, sum: i32) -> Self::Acc;
     /// Reads 64 bytes.
     unsafe fn line(p: *const u8) -> Self::Line;
     /// Reads 4 bytes.
@@ -143,7 +143,7 @@ pub(crate) trait Columns16: ByteSums {
     /// Brings partial sums together.
     unsafe fn total(acc: Self::Acc) -> Self::Total;
     /// Multiplies and adds offsets: rounded, at most the upper bound, the zero point not yet added.
-    unsafe fn scale(total: Self::Total, panel: Scales, out: &Requantize) -> Self::Scaled;
+    unsafe fn scale(total: Self::Total, scales: Scales, out: &Requantize) -> Self::Scaled;
     /// Adds the zero point and writes `columns` bytes of one row, more than `16 * (NV - 1)` and at most `16 *
     /// NV`.
     unsafe fn write<const NV: usize>(row: [Self::Scaled; NV], out: &Requantize, y: *mut u8, columns: usize);
@@ -177,7 +177,7 @@ pub(crate) trait Columns16: ByteSums {
     }
     /// Multiplies, adds offsets, takes the bounds and writes `columns` reals (1 to 16) to `y`, which need not be
     /// aligned.
-    unsafe fn write_reals(total: Self::Total, panel: Scales, out: &Bounds, y: *mut f32, columns: usize);
+    unsafe fn write_reals(total: Self::Total, scales: Scales, out: &Bounds, y: *mut f32, columns: usize);
     /// What [`Dynamic::apply`] of the columns of `panel` has in common in all rows.
     unsafe fn terms(panel: *const u8, out: &Dynamic) -> Self::Terms;
     /// Writes what [`Dynamic::apply`] makes of `columns` sums (1 to 16), 4 bytes each, to `y`, which need not be
@@ -262,12 +262,12 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
         match t.out {
             Epilogue::Bytes(out) if t.offsets.is_null() => {
                 // Two small loops instead of one: both are unrolled, and no sum ever leaves its register.
-                let first = S::scale(S::total(sums[0][0]), (t.headers, none), out);
+                let first = S::scale(S::total(sums[0][0]), (t.headers.add(MULTIPLIERS), none), out);
                 let mut scaled = [[first; NV]; MR];
                 for (scaled, sums) in scaled.iter_mut().zip(sums) {
                     for (v, (scaled, &sum)) in scaled.iter_mut().zip(sums).enumerate() {
-                        let panel = t.headers.add(v * PANEL_HEADER);
-                        *scaled = S::scale(S::total(sum), (panel, none), out);
+                        let multipliers = t.headers.add(v * PANEL_HEADER + MULTIPLIERS);
+                        *scaled = S::scale(S::total(sum), (multipliers, none), out);
                     }
                 }
                 let mut i = 0;
@@ -285,9 +285,9 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
                 for (i, sums) in sums.iter().enumerate() {
                     let y = y.add(i * t.y_step).cast::<f32>();
                     for (v, &sum) in sums.iter().enumerate() {
-                        let panel = t.headers.add(v * PANEL_HEADER);
+                        let scales = (t.headers.add(v * PANEL_HEADER + MULTIPLIERS), none);
                         let columns = (t.columns - 16 * v).min(16);
-                        S::write_reals(S::total(sum), (panel, none), out, y.add(16 * v), columns);
+                        S::write_reals(S::total(sum), scales, out, y.add(16 * v), columns);
                     }
                 }
             }
@@ -321,13 +321,13 @@ unsafe fn by_panel<S: Columns16, const MR: usize>(t: &Tiles<'_>, v: usize, sums:
         let y = y.add(16 * v * t.out.size());
         match t.out {
             Epilogue::Bytes(out) => {
-                let scales = (panel, t.offsets.add(16 * v));
+                let scales = (panel.add(MULTIPLIERS), t.offsets.add(16 * v));
                 for (i, &sum) in sums.iter().enumerate() {
                     S::write([S::scale(S::total(sum), scales, out)], out, y.add(i * t.y_step), columns);
                 }
             }
             Epilogue::Reals(out) => {
-                let scales = (panel, t.offsets.add(16 * v));
+                let scales = (panel.add(MULTIPLIERS), t.offsets.add(16 * v));
                 for (i, &sum) in sums.iter().enumerate() {
                     S::write_reals(S::total(sum), scales, out, y.add(i * t.y_step).cast(), columns);
                 }
@@ -353,16 +353,18 @@ pub(crate) unsafe fn start<S: Columns16, const MR: usize, const NV: usize>(
 ) -> [[S::Acc; NV]; MR] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut start = [S::start(t.headers); NV];
+        let mut start = [S::start(t.headers, t.headers.add(SUMS)); NV];
         for (v, start) in start.iter_mut().enumerate().skip(1) {
-            *start = S::start(t.headers.add(v * PANEL_HEADER));
+            let panel = t.headers.add(v * PANEL_HEADER);
+            *start = S::start(panel, panel.add(SUMS));
         }
         let mut acc = [start; MR];
         if !t.sums.is_null() {
             let sums = t.sums.add(index * MR);
             for (i, acc) in acc.iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::add(*acc, S::zeros(t.headers.add(v * PANEL_HEADER), *sums.add(i)));
+                    let zeros = t.headers.add(v * PANEL_HEADER + ZEROS);
+                    *acc = S::add(*acc, S::zeros(zeros, *sums.add(i)));
                 }
             }
         }

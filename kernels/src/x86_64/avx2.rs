@@ -11,7 +11,6 @@
 use super::epilogue::{self, Halves, Terms};
 use crate::qconv::dynamic::Dynamic;
 use crate::qconv::ladder::ladder;
-use crate::qconv::layout::SUMS;
 use crate::qconv::requantize::{Bounds, Requantize};
 use crate::qconv::tile::{Columns16, Scales};
 use std::arch::x86_64::*;
@@ -41,19 +40,19 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8) -> Halves {
+    unsafe fn start(bias: *const u8, sums: *const u8) -> Halves {
         // SAFETY: as above.
         unsafe {
-            let sums = epilogue::load(panel.add(SUMS));
+            let sums = epilogue::load(sums);
             let missing = [_mm256_slli_epi32::<7>(sums[0]), _mm256_slli_epi32::<7>(sums[1])];
-            Self::add(epilogue::load(panel), missing)
+            Self::add(epilogue::load(bias), missing)
         }
     }
 
     #[inline(always)]
-    unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
+    unsafe fn zeros(zeros: *const u8, sum: i32) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::zeros(panel, sum) }
+        unsafe { epilogue::zeros(zeros, sum) }
     }
 
     #[inline(always)]
@@ -90,9 +89,9 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
+    unsafe fn scale(total: Halves, scales: Scales, out: &Requantize) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::scale(total, panel, out) }
+        unsafe { epilogue::scale(total, scales, out) }
     }
 
     #[inline(always)]
@@ -102,9 +101,9 @@ impl Columns16 for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: Halves, scales: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
-        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+        unsafe { epilogue::write_reals(total, scales, out, y, columns) }
     }
 
     #[inline(always)]
@@ -133,7 +132,7 @@ unsafe fn dot(acc: __m256i, quad: Signed, line: __m256i) -> __m256i {
 
 // 8 accumulators: constants and what `dot` is in the middle of take the rest of 16 registers. Its chain is
 // one addition of one cycle, which needs no more sums at once.
-ladder!(Avx2, "avx2", "avx2,fma", 1,
+ladder!(Avx2, "avx2", "avx2,fma", 1, row 4 x 1,
     [1: "4" x "16" = 1 2 3 4]
     [2: "2" x "32" = 1 2]
     [3: "1" x "48" = 1]

@@ -28,15 +28,15 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8) -> [__m256i; 4] {
+    unsafe fn start(bias: *const u8, _sums: *const u8) -> [__m256i; 4] {
         // SAFETY: as above.
-        unsafe { spread(epilogue::load(panel)) }
+        unsafe { spread(epilogue::load(bias)) }
     }
 
     #[inline(always)]
-    unsafe fn zeros(panel: *const u8, sum: i32) -> [__m256i; 4] {
+    unsafe fn zeros(zeros: *const u8, sum: i32) -> [__m256i; 4] {
         // SAFETY: as above.
-        unsafe { spread(epilogue::zeros(panel, sum)) }
+        unsafe { spread(epilogue::zeros(zeros, sum)) }
     }
 
     #[inline(always)]
@@ -96,9 +96,9 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
+    unsafe fn scale(total: Halves, scales: Scales, out: &Requantize) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::scale(total, panel, out) }
+        unsafe { epilogue::scale(total, scales, out) }
     }
 
     #[inline(always)]
@@ -108,9 +108,9 @@ impl Columns16 for Avx2Wide {
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: Halves, scales: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
-        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+        unsafe { epilogue::write_reals(total, scales, out, y, columns) }
     }
 
     #[inline(always)]
@@ -143,6 +143,6 @@ unsafe fn spread([low, high]: Halves) -> [__m256i; 4] {
     }
 }
 
-ladder!(Avx2Wide, "avx2", "avx2,fma", 1,
+ladder!(Avx2Wide, "avx2", "avx2,fma", 1, row 2 x 1,
     [1: "2" x "16" = 1 2]
 );

@@ -35,15 +35,15 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8) -> __m512i {
+    unsafe fn start(bias: *const u8, _sums: *const u8) -> __m512i {
         // SAFETY: as above.
-        unsafe { _mm512_loadu_si512(panel.cast()) }
+        unsafe { _mm512_loadu_si512(bias.cast()) }
     }
 
     #[inline(always)]
-    unsafe fn zeros(panel: *const u8, sum: i32) -> __m512i {
+    unsafe fn zeros(zeros: *const u8, sum: i32) -> __m512i {
         // SAFETY: as above.
-        unsafe { _mm512_mullo_epi32(_mm512_loadu_si512(panel.add(ZEROS).cast()), _mm512_set1_epi32(sum)) }
+        unsafe { _mm512_mullo_epi32(_mm512_loadu_si512(zeros.cast()), _mm512_set1_epi32(sum)) }
     }
 
     #[inline(always)]
@@ -76,16 +76,16 @@ impl Columns16 for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: __m512i, panel: Scales, out: &Requantize) -> __m512i {
+    unsafe fn scale(total: __m512i, scales: Scales, out: &Requantize) -> __m512i {
         // SAFETY: as above. What is too low for an i32 becomes the lowest i32.
-        unsafe { _mm512_cvtps_epi32(reals(total, panel, out.high)) }
+        unsafe { _mm512_cvtps_epi32(reals(total, scales, out.high)) }
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: __m512i, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: __m512i, scales: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
         unsafe {
-            let real = _mm512_max_ps(reals(total, panel, out.max), _mm512_set1_ps(out.min));
+            let real = _mm512_max_ps(reals(total, scales, out.max), _mm512_set1_ps(out.min));
             _mm512_mask_storeu_ps(y, u16::MAX >> (16 - columns), real);
         }
     }
@@ -196,16 +196,16 @@ unsafe fn narrow(q: [__m512i; 4], out: &Requantize) -> __m512i {
     }
 }
 
-/// Sums as reals times the multipliers of `panel` plus `offsets` if there are any, at most `high`. The operand order
+/// Sums as reals times the multipliers plus `offsets` if there are any, at most `high`. The operand order
 /// makes a NaN the bound.
 ///
 /// # Safety
-/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX-512.
+/// The multipliers and the offsets, unless null, can be read; the processor has AVX-512.
 #[inline(always)]
-unsafe fn reals(total: __m512i, (panel, offsets): Scales, high: f32) -> __m512 {
+unsafe fn reals(total: __m512i, (multipliers, offsets): Scales, high: f32) -> __m512 {
     // SAFETY: the caller's promise.
     unsafe {
-        let multiplier = _mm512_loadu_ps(panel.add(MULTIPLIERS).cast());
+        let multiplier = _mm512_loadu_ps(multipliers.cast());
         let real = _mm512_mul_ps(_mm512_cvtepi32_ps(total), multiplier);
         let real = match offsets.is_null() {
             true => real,
@@ -217,7 +217,7 @@ unsafe fn reals(total: __m512i, (panel, offsets): Scales, high: f32) -> __m512 {
 
 // 24 accumulators leave room for the lines of weights and the activations; 8 hide the latency of 4 cycles
 // twice. A stream holds the sums of two tiles at a time.
-ladder!(Avx512Vnni, "avx512vnni", "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", 8,
+ladder!(Avx512Vnni, "avx512vnni", "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", 8, row 4 x 16,
     [1: "16" x "16" = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
     [2: "12" x "32" = 1 2 3 4 5 6 7 8 9 10 11 12]
     [3: "8" x "48" = 1 2 3 4 5 6 7 8]

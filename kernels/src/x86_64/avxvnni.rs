@@ -25,15 +25,15 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn start(panel: *const u8) -> Halves {
+    unsafe fn start(bias: *const u8, _sums: *const u8) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::load(panel) }
+        unsafe { epilogue::load(bias) }
     }
 
     #[inline(always)]
-    unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
+    unsafe fn zeros(zeros: *const u8, sum: i32) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::zeros(panel, sum) }
+        unsafe { epilogue::zeros(zeros, sum) }
     }
 
     #[inline(always)]
@@ -68,9 +68,9 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
+    unsafe fn scale(total: Halves, scales: Scales, out: &Requantize) -> Halves {
         // SAFETY: as above.
-        unsafe { epilogue::scale(total, panel, out) }
+        unsafe { epilogue::scale(total, scales, out) }
     }
 
     #[inline(always)]
@@ -80,9 +80,9 @@ impl Columns16 for AvxVnni {
     }
 
     #[inline(always)]
-    unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
+    unsafe fn write_reals(total: Halves, scales: Scales, out: &Bounds, y: *mut f32, columns: usize) {
         // SAFETY: as above.
-        unsafe { epilogue::write_reals(total, panel, out, y, columns) }
+        unsafe { epilogue::write_reals(total, scales, out, y, columns) }
     }
 
     #[inline(always)]
@@ -99,6 +99,6 @@ impl Columns16 for AvxVnni {
 }
 
 // 12 accumulators, two halves of a line and the activations: wider tiles would not fit 16 registers.
-ladder!(AvxVnni, "avxvnni", "avx2,fma,avxvnni", 4,
+ladder!(AvxVnni, "avxvnni", "avx2,fma,avxvnni", 4, row 4 x 4,
     [1: "6" x "16" = 1 2 3 4 5 6]
 );

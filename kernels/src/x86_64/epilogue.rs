@@ -19,29 +19,29 @@ pub(super) unsafe fn load(p: *const u8) -> Halves {
     unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
 }
 
-/// What the zero points of the weights of `panel` take from a row whose input bytes add up to `sum`.
+/// What the weights' zero points (with the other sign) take from a row whose input bytes add up to `sum`.
 ///
 /// # Safety
-/// The header of `panel` can be read; the processor has AVX2.
+/// They can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn zeros(panel: *const u8, sum: i32) -> Halves {
+pub(super) unsafe fn zeros(zeros: *const u8, sum: i32) -> Halves {
     // SAFETY: the caller's promise.
     unsafe {
-        let ([low, high], sum) = (load(panel.add(ZEROS)), _mm256_set1_epi32(sum));
+        let ([low, high], sum) = (load(zeros), _mm256_set1_epi32(sum));
         [_mm256_mullo_epi32(low, sum), _mm256_mullo_epi32(high, sum)]
     }
 }
 
-/// Sums as reals times the multipliers of `panel` plus `offsets` if there are any, at most `high`. The operand order
+/// Sums as reals times the multipliers plus `offsets` if there are any, at most `high`. The operand order
 /// makes a NaN the bound.
 ///
 /// # Safety
-/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX2.
+/// The multipliers and the offsets, unless null, can be read; the processor has AVX2.
 #[inline(always)]
-unsafe fn reals(total: Halves, (panel, offsets): Scales, high: f32) -> [__m256; 2] {
+unsafe fn reals(total: Halves, (multipliers, offsets): Scales, high: f32) -> [__m256; 2] {
     // SAFETY: the caller's promise.
     unsafe {
-        let multiplier = load(panel.add(MULTIPLIERS));
+        let multiplier = load(multipliers);
         let mut reals = [_mm256_setzero_ps(); 2];
         for (half, to) in reals.iter_mut().enumerate() {
             let real = _mm256_mul_ps(_mm256_cvtepi32_ps(total[half]), _mm256_castsi256_ps(multiplier[half]));
@@ -58,12 +58,12 @@ unsafe fn reals(total: Halves, (panel, offsets): Scales, high: f32) -> [__m256; 
 /// Scales: rounded, at most the upper bound, the zero point not yet added.
 ///
 /// # Safety
-/// The header of `panel` and the offsets, unless null, can be read; the processor has AVX2.
+/// The multipliers and the offsets, unless null, can be read; the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Halves {
+pub(super) unsafe fn scale(total: Halves, scales: Scales, out: &Requantize) -> Halves {
     // SAFETY: the caller's promise. What is too low for an i32 becomes the lowest i32.
     unsafe {
-        let [low, high] = reals(total, panel, out.high);
+        let [low, high] = reals(total, scales, out.high);
         [_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)]
     }
 }
@@ -71,13 +71,13 @@ pub(super) unsafe fn scale(total: Halves, panel: Scales, out: &Requantize) -> Ha
 /// Scales, takes the bounds and writes `columns` reals.
 ///
 /// # Safety
-/// The header of `panel` and the offsets, unless null, can be read, `columns` reals at `y` can be written; the
+/// The multipliers and the offsets, unless null, can be read, `columns` reals at `y` can be written; the
 /// processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn write_reals(total: Halves, panel: Scales, out: &Bounds, y: *mut f32, columns: usize) {
+pub(super) unsafe fn write_reals(total: Halves, scales: Scales, out: &Bounds, y: *mut f32, columns: usize) {
     // SAFETY: the caller's promise; a short row goes through a buffer of its own.
     unsafe {
-        let [low, high] = reals(total, panel, out.max).map(|v| _mm256_max_ps(v, _mm256_set1_ps(out.min)));
+        let [low, high] = reals(total, scales, out.max).map(|v| _mm256_max_ps(v, _mm256_set1_ps(out.min)));
         store([_mm256_castps_si256(low), _mm256_castps_si256(high)], y.cast(), columns);
     }
 }

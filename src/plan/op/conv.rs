@@ -9,7 +9,7 @@ use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::frow::FRow;
-use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise};
+use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise, QRow};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
     let shape = window_shape(v, op.strides, op.pads, op.dilations, op.groups)?;
@@ -78,6 +78,7 @@ fn plan_shape(
     let stride = v.spacing(shape.oc);
     let pixels = pixels(&shape, stride, cost);
     let lines = Split { rows: shape.n * shape.oh, stride: shape.ow * stride, macs, cost };
+    let one_row = shape.rows() == 1 && shape.is_pointwise();
     match types {
         Types::Dynamic => dynamic::plan_product(p, v, shape, clamp, pixels),
         Types::Wide => q16::plan_conv(p, v, shape, clamp),
@@ -93,6 +94,9 @@ fn plan_shape(
                     kernel = kernel.with_offsets();
                 }
                 q.step(p, v, kernel, lines, QDepthwise::pack)
+            } else if one_row {
+                let kernel = QRow::new(p.isa, shape.c, shape.oc, q.x_zero, out);
+                q.row_step(p, v, kernel, pixels)
             } else {
                 let kernel = QConv::new(p.isa, shape, q.x_zero, out, stride);
                 let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
@@ -103,8 +107,12 @@ fn plan_shape(
             if shape.is_depthwise() {
                 return Err(v.no_kernel());
             }
-            let q = Integer::of(v, shape.k(), 1.0)?;
-            let kernel = QConv::to_f32(p.isa, shape, q.x_zero, [clamp.min, clamp.max]);
+            let (q, clamp) = (Integer::of(v, shape.k(), 1.0)?, [clamp.min, clamp.max]);
+            if one_row {
+                let kernel = QRow::to_f32(p.isa, shape.c, shape.oc, q.x_zero, clamp);
+                return q.row_step(p, v, kernel, pixels);
+            }
+            let kernel = QConv::to_f32(p.isa, shape, q.x_zero, clamp);
             let kernel = if q.has_offsets() { kernel.with_offsets() } else { kernel };
             q.step(p, v, kernel, pixels, QConv::pack)
         }
@@ -114,7 +122,7 @@ fn plan_shape(
             if shape.is_depthwise() {
                 let kernel = FDepthwise::new(p.isa, shape, clamp, stride);
                 f.step(p, v, kernel, lines, FDepthwise::pack)
-            } else if shape.rows() == 1 && shape.is_pointwise() {
+            } else if one_row {
                 let kernel = FRow::new(p.isa, shape.c, shape.oc, clamp);
                 let cost = macs.saturating_mul(READ_COST);
                 let panels = Split { rows: kernel.panels(), stride: kernel.width(), macs, cost };

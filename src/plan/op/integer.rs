@@ -7,7 +7,7 @@ use super::super::{PlanError, Planned, Planner};
 use super::weights::{Split, WeightStep, Weighted};
 use super::{NodeView, ratio};
 use crate::graph::{DType, TensorId};
-use ottava_kernels::Filter;
+use ottava_kernels::{Filter, QRow};
 
 /// Weights, bias and multipliers of an integer node, as the graph has them.
 pub(super) struct Integer<'a> {
@@ -131,6 +131,20 @@ impl<'a> Integer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The step of a product of one row, of which threads take output channels. `split`: that of its pixel.
+    pub fn row_step(
+        self,
+        p: &Planner<'_>,
+        v: NodeView<'_>,
+        kernel: QRow,
+        split: Split,
+    ) -> Result<Planned, PlanError> {
+        let kernel = if self.has_offsets() { kernel.with_offsets() } else { kernel };
+        let kernel = if self.zero_points.is_empty() { kernel } else { kernel.with_zero_points() };
+        let split = Split { rows: kernel.units(), stride: kernel.width(), ..split };
+        self.step(p, v, kernel, split, QRow::pack)
     }
 
     pub fn step<K: Weighted>(
