@@ -61,6 +61,7 @@ pub use isa::Isa;
 pub use qconv::{DynamicQConv, QConv, QConvTranspose, Source};
 pub use qdepthwise::QDepthwise;
 pub use qrow::QRow;
+pub use qrow::sparse::QSparseRow;
 pub use shape::{ConvShape, ConvTransposeShape, Output};
 
 /// Readable bytes that every u8 activation slice must have behind its last element: kernels read in groups of 4

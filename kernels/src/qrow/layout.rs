@@ -1,8 +1,7 @@
 //! The packed weights of one row: what a product reads lies in the order in which it is read.
 //!
 //! ```text
-//! header 64 bytes | band | band | ...                                   (all little endian)
-//! header: magic "8vaK4N16" | layout id u32 | flags u32 | k u32 | n u32 | x zero point u32 | zeros
+//! header | band | band | ...                                            (all little endian)
 //! band:   biases of its panels | sums | zero points | first lines of its panels | second lines | ...
 //!         | multipliers | offsets
 //! line:   16 output channels x 4 successive inputs, i8
@@ -18,8 +17,9 @@
 //! layouts are 0x300, with 1 added if there are offsets, 2 if there are zero points, 4 if there are sums (for instruction
 //! sets that multiply signed by signed and read activations as `a - 128`). Flag 1: some weight is -128.
 
+use super::header::Header;
 use crate::Filter;
-use crate::qconv::layout::{COLUMNS, FLAG_HAS_MIN, HEADER, LINE, MAGIC, QUAD};
+use crate::qconv::layout::{COLUMNS, FLAG_HAS_MIN, HEADER, LINE, QUAD};
 
 /// The most panels of a band.
 pub(crate) const BAND: usize = 4;
@@ -61,8 +61,9 @@ impl Numbers {
 /// How the weights of one product are packed.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// What packed bytes start with, flags 0.
-    header: [u64; HEADER / 8],
+    /// Names the layout.
+    pub id: u32,
+    header: Header,
     pub k: usize,
     pub n: usize,
     x_zero_point: u8,
@@ -71,9 +72,6 @@ pub(super) struct Layout {
     pub panel_len: usize,
     pub packed_len: usize,
 }
-
-/// Which of the 8-byte words of a header has the flags, and where in it they are.
-const FLAGS: (usize, u32) = (1, 32);
 
 impl Layout {
     /// Panics if the packed weights would not fit memory.
@@ -86,26 +84,15 @@ impl Layout {
         let Some((panel_len, packed_len)) = lens.filter(|(_, len)| isize::try_from(*len).is_ok()) else {
             panic!("weights too large: {n} x {k}");
         };
-        let mut layout = Layout { header: [0; 8], k, n, x_zero_point, numbers, panel_len, packed_len };
-        let words32 = [layout.id(), 0, k as u32, n as u32, x_zero_point.into()];
-        let mut header = [0; HEADER];
-        header[..8].copy_from_slice(&MAGIC);
-        for (to, word) in header[8..].chunks_exact_mut(4).zip(words32) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        layout.header = words(&header);
-        layout
+        let Numbers { offsets, zeros, sums } = numbers;
+        let id = 0x300 + u32::from(offsets) + 2 * u32::from(zeros) + 4 * u32::from(sums);
+        let header = Header::new(id, [k, n], x_zero_point);
+        Layout { id, header, k, n, x_zero_point, numbers, panel_len, packed_len }
     }
 
     /// The same layout with other numbers.
     pub fn with(&self, numbers: Numbers) -> Layout {
         Layout::new(self.k, self.n, self.x_zero_point, numbers)
-    }
-
-    /// Names the layout.
-    pub fn id(&self) -> u32 {
-        let Numbers { offsets, zeros, sums } = self.numbers;
-        0x300 + u32::from(offsets) + 2 * u32::from(zeros) + 4 * u32::from(sums)
     }
 
     /// Panels of 16 output channels.
@@ -115,14 +102,8 @@ impl Layout {
 
     /// Whether some weight may be -128; `None` if packed bytes are of another layout, shape or length.
     pub fn has_min(&self, packed: &[u8]) -> Option<bool> {
-        let mut header = words(packed.first_chunk()?);
-        let (word, shift) = FLAGS;
-        let flags = (header[word] >> shift) as u32;
-        header[word] &= u64::from(u32::MAX);
-        // Not by a call, which would take longer.
-        let differ = header.iter().zip(&self.header).fold(0, |differ, (a, b)| differ | (a ^ b));
-        let fits = packed.len() >= self.packed_len && differ == 0;
-        (fits && flags & !FLAG_HAS_MIN == 0).then_some(flags != 0)
+        let flags = self.header.flags(packed).filter(|flags| flags & !FLAG_HAS_MIN == 0)?;
+        (packed.len() >= self.packed_len).then_some(flags != 0)
     }
 
     /// Packs weights `[n][k]`. Panics if a slice has another length (zero points and biases may be none).
@@ -144,11 +125,7 @@ impl Layout {
         );
         assert_eq!(packed.len(), self.packed_len, "packed has room for the weights");
         packed.fill(0);
-        for (to, word) in packed.chunks_exact_mut(8).zip(self.header) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        let flags = u32::from(weights.contains(&i8::MIN)) * FLAG_HAS_MIN;
-        put(packed, 12, flags.to_le_bytes());
+        self.header.write(u32::from(weights.contains(&i8::MIN)) * FLAG_HAS_MIN, packed);
         for channel in 0..n {
             let place = self.place(channel);
             let weights = &weights[channel * k..][..k];
@@ -214,11 +191,7 @@ pub(super) struct Place {
     pub offset: usize,
 }
 
-fn words(header: &[u8; HEADER]) -> [u64; HEADER / 8] {
-    let (words, _) = header.as_chunks::<8>();
-    std::array::from_fn(|i| u64::from_le_bytes(words[i]))
-}
-
-fn put(bytes: &mut [u8], at: usize, word: [u8; 4]) {
+/// Writes a number.
+pub(super) fn put(bytes: &mut [u8], at: usize, word: [u8; 4]) {
     bytes[at..][..4].copy_from_slice(&word);
 }

@@ -5,7 +5,9 @@
 //! in which they are read ([`layout`]).
 
 pub(crate) mod bands;
+mod header;
 mod layout;
+pub(crate) mod sparse;
 #[cfg(test)]
 mod tests;
 
@@ -78,7 +80,7 @@ impl QRow {
 
     /// Names the packed layout: packed bytes of equal layout and shape are interchangeable.
     pub fn layout(&self) -> u32 {
-        self.layout.id()
+        self.layout.id
     }
 
     /// Bytes of the packed weights (a multiple of 64).

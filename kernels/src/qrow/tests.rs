@@ -1,3 +1,4 @@
+use super::sparse::QSparseRow;
 use super::*;
 use crate::testing::{Random, on_every_isa};
 use crate::{ConvShape, QConv};
@@ -143,6 +144,55 @@ fn units_can_be_computed_apart() {
             });
         }
     }
+}
+
+#[test]
+fn sparse_rows_are_what_convolutions_are() {
+    let mut random = Random::new(4);
+    for n in [0, 1, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 191, 192, 193, 300] {
+        for k in [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 64, 100, 130] {
+            // From no inputs that are 0 to all.
+            for rare in 0..4 {
+                let mut case = Case::new([k, n], rare & 1, &mut random);
+                case.x_zero_point = 0;
+                for x in &mut case.x[..k] {
+                    *x = if random.bits() % 3 < u32::from(rare) { 0 } else { *x };
+                }
+                let expected = case.expected(Some(OUT));
+                on_every_isa(|isa| {
+                    let row = QSparseRow::new(isa, k, n, OUT);
+                    let mut packed = vec![0xaa; row.packed_len()];
+                    row.pack(&case.filter(), &mut packed);
+                    for at_once in 1..=row.units().max(1) {
+                        let (mut y, mut scratch) = (vec![0x55; n + 3], vec![0xaa; row.scratch_len()]);
+                        for from in (0..row.units()).step_by(at_once) {
+                            let to = row.units().min(from + at_once);
+                            row.run(&packed, &case.x, &mut y[from * row.width()..], from..to, &mut scratch);
+                        }
+                        assert!(y[..n] == expected, "{isa} {k} x {n}, {at_once} units at once");
+                        assert_eq!(y[n..], [0x55; 3], "{isa}: nothing behind the outputs is written");
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_sparse_weights_fit_no_other_product() {
+    let case = Case::new([10, 70], 0, &mut Random::new(5));
+    on_every_isa(|isa| {
+        let row = QSparseRow::new(isa, 10, 70, OUT);
+        let mut packed = vec![0; row.packed_len()];
+        row.pack(&case.filter(), &mut packed);
+        assert!(row.accepts(&packed) && !row.accepts(&packed[..packed.len() - 1]), "{isa}");
+        assert!(!QSparseRow::new(isa, 11, 70, OUT).accepts(&packed), "{isa}");
+        assert!(!QSparseRow::new(isa, 10, 71, OUT).accepts(&packed), "{isa}");
+        assert!(!QRow::new(isa, 10, 70, 0, OUT).accepts(&packed), "{isa}");
+        packed[12] = 1;
+        assert!(!row.accepts(&packed), "{isa}: a flag that there is not");
+        assert_eq!(row.kernel().contains("avx512vnni"), isa.level() == Level::Avx512Vnni);
+    });
 }
 
 #[test]

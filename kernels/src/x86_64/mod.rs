@@ -6,6 +6,7 @@ mod avx512vnni;
 mod avxvnni;
 mod byte_sums;
 mod epilogue;
+pub(crate) mod sparse;
 
 use crate::Isa;
 use crate::isa::Level;

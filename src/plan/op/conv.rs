@@ -4,12 +4,12 @@ use super::super::{PlanError, Planned, Planner};
 use super::integer::Integer;
 use super::weights::{Split, WeightStep, Weighted};
 use super::{NodeView, dynamic, q16};
-use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, TensorId};
+use crate::graph::{Clamp, Conv, ConvTranspose, DType, Linear, Op, TensorId};
 use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::frow::FRow;
-use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise, QRow};
+use ottava_kernels::{ConvShape, ConvTransposeShape, QConv, QConvTranspose, QDepthwise, QRow, QSparseRow};
 
 pub(super) fn plan_conv(p: &Planner<'_>, v: NodeView<'_>, op: &Conv) -> Result<Planned, PlanError> {
     let shape = window_shape(v, op.strides, op.pads, op.dilations, op.groups)?;
@@ -54,6 +54,18 @@ pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
     (shape.rows() as u64).saturating_mul(outputs.saturating_mul(each).saturating_add(1000))
 }
 
+/// True if an input whose zero point is 0 may be zero for a good part, so that a row's weights need not all be read, and
+/// reading them takes time: a product has made it, whose negative sums became zero (what is a mean of some pixels seldom
+/// is), and the first cache does not hold the network's weights from run to run.
+fn mostly_zeros(v: NodeView<'_>) -> Result<bool, PlanError> {
+    const FIRST_CACHE: usize = 48 << 10;
+    let x = v.input(0)?;
+    let maker = v.graph.nodes.iter().find(|node| node.outputs.contains(&x));
+    let weights: usize =
+        v.graph.tensors.iter().filter_map(|t| t.data.as_ref()).map(|data| data.bytes().len()).sum();
+    Ok(weights > FIRST_CACHE && maker.is_some_and(|node| matches!(node.op, Op::Linear(_))))
+}
+
 /// Threads take output pixels, which start so many elements apart.
 pub(super) fn pixels(shape: &ConvShape, stride: usize, cost: u64) -> Split {
     Split { rows: shape.rows(), stride, macs: shape.macs(), cost }
@@ -95,7 +107,13 @@ fn plan_shape(
                 }
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else if one_row {
-                let kernel = QRow::new(p.isa, shape.c, shape.oc, q.x_zero, out);
+                let (k, n) = (shape.c, shape.oc);
+                if q.has_plain_weights() && QSparseRow::pays(p.isa, k, n) && mostly_zeros(v)? {
+                    let kernel = QSparseRow::new(p.isa, k, n, out);
+                    let units = Split { rows: kernel.units(), stride: kernel.width(), ..pixels };
+                    return q.step(p, v, kernel, units, QSparseRow::pack);
+                }
+                let kernel = QRow::new(p.isa, k, n, q.x_zero, out);
                 q.row_step(p, v, kernel, pixels)
             } else {
                 let kernel = QConv::new(p.isa, shape, q.x_zero, out, stride);

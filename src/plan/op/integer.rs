@@ -63,6 +63,11 @@ impl<'a> Integer<'a> {
         Ok(q)
     }
 
+    /// True if inputs and weights are what they are, and biases whole steps: all zero points are 0, and there are no offsets.
+    pub fn has_plain_weights(&self) -> bool {
+        self.x_zero == 0 && self.zero_points.is_empty() && !self.has_offsets()
+    }
+
     /// True if the kernel must take offsets.
     pub fn has_offsets(&self) -> bool {
         !self.offset.is_empty()

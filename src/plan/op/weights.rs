@@ -8,7 +8,7 @@ use ottava_kernels::fconv::FConv;
 use ottava_kernels::fconv_transpose::FConvTranspose;
 use ottava_kernels::fdepthwise::FDepthwise;
 use ottava_kernels::frow::FRow;
-use ottava_kernels::{QConv, QConvTranspose, QDepthwise, QRow};
+use ottava_kernels::{QConv, QConvTranspose, QDepthwise, QRow, QSparseRow};
 use std::ops::Range;
 
 /// What the step needs of a kernel. `Q*` kernels write u8, `F*` kernels f32; both are seen as bytes here.
@@ -69,6 +69,7 @@ integer! {
     QDepthwise, |_| 1, QDepthwise::grain, {}
     QConvTranspose, |_| 1, |_| 1, {}
     QRow, QRow::output_size, |_| 1, {}
+    QSparseRow, |_| 1, |_| 1, {}
 }
 
 macro_rules! float {
