@@ -140,7 +140,9 @@ impl Io<'_> {
             let (x, y) = self.pair(input, &self.operands.outputs[*o]);
             let mut y = Some(y);
             let outputs = std::array::from_fn(|_| y.take().unwrap_or_default());
-            return Views { inputs: [x; I], outputs, scratch: &mut [] };
+            // Aligned: a kernel may see numbers in it.
+            let scratch = bytemuck::cast_slice_mut::<u64, u8>(&mut []);
+            return Views { inputs: [x; I], outputs, scratch };
         }
         let (all, Views { outputs, scratch, .. }) = self.open(outputs);
         let mut read: [&[u8]; I] = [&[]; I];
