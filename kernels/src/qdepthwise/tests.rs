@@ -155,6 +155,23 @@ fn wide_rows_and_batches() {
             check(s, 3, w as u64);
         }
     }
+    // Lines of several bands.
+    check(fit(shape(80, 27, 300, [5, 5]), [2, 2], [1, 1], [1, 2]), 0, 27);
+}
+
+/// Where windows of 5x5 start at stride 2: within patches, and outside of the image.
+#[test]
+fn borders_of_patches() {
+    for c in [16, 40, 65] {
+        for pad in [[0, 0], [1, 1], [1, 2], [2, 1], [3, 4], [5, 3], [7, 8]] {
+            for (h, w) in [(1, 1), (2, 3), (5, 8), (9, 14)] {
+                let s = fit(shape(c, h, w, [5, 5]), [2, 2], [1, 1], pad);
+                if s.oh > 0 && s.ow > 0 {
+                    check(s, 1, (h + w) as u64);
+                }
+            }
+        }
+    }
 }
 
 /// Wide weights on a few channels, with every number of parts.
@@ -165,6 +182,7 @@ fn zero_points_of_weights() {
         (2, [3, 3], [1, 1]),
         (12, [3, 3], [2, 2]),
         (40, [5, 5], [2, 1]),
+        (80, [5, 5], [2, 2]),
         (130, [3, 3], [1, 1]),
         (130, [3, 3], [2, 2]),
         (140, [5, 5], [1, 1]),
@@ -227,6 +245,7 @@ fn image_smaller_than_kernel() {
     for c in [8, 32, 65] {
         check(fit(shape(c, 1, 1, [3, 3]), [1, 1], [1, 1], [1, 1]), 0, 1);
         check(fit(shape(c, 2, 1, [5, 5]), [1, 1], [1, 1], [2, 3]), 0, 2);
+        check(fit(shape(c, 1, 2, [5, 5]), [2, 2], [1, 1], [3, 2]), 0, 2);
         // The output asks for more on the right and below than the padding on the left and above.
         let mut s = fit(shape(c, 3, 3, [3, 3]), [1, 1], [1, 1], [0, 0]);
         (s.oh, s.ow) = (3, 4);

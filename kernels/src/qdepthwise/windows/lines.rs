@@ -2,8 +2,8 @@
 
 use super::super::QDepthwise;
 use super::super::vectors::Vectors;
-use super::Windows;
 use super::stream::{PARTED, PLAIN, SHIFTED};
+use super::{Windows, in_patches};
 
 /// Most rows of the image under the lines of one piece.
 pub(super) const ROWS: usize = 6;
@@ -16,7 +16,7 @@ pub(crate) struct Call<'a, V: Vectors> {
     /// What lies beside the image: as many bytes as a row, and a vector.
     pub border: *const u8,
     pub x: &'a [u8],
-    /// Room for a tile's columns, then for the outer words of each line.
+    /// Room for a tile's words, then for the outer words of each line.
     pub words: *mut u8,
 }
 
@@ -64,7 +64,13 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     };
     // Pairs of lines are faster with parts than one by one.
     let streams = V::STREAMS && K == 3 && (S == 2 || sums != PARTED);
-    let each = if S == 1 && !streams && left > block.pieces { 2 } else { 1 };
+    let each = if in_patches(K, S) {
+        left.div_ceil(block.pieces)
+    } else if S == 1 && !streams && left > block.pieces {
+        2
+    } else {
+        1
+    };
     let count = left.min(each * block.pieces);
     assert!(y.len() >= ((count * s.ow) - 1) * conv.y_stride + block.channels);
     assert!(block.quarters.len() >= 4 * call.windows.quarter() && block.channels <= V::BYTES / block.pieces);

@@ -5,14 +5,18 @@
 //! `(0, w0, w1, w2)` for the lower; for 5x5 the rows 1 to 4, met by `(w1, w2, w3, w4)` and `(w0, w1, w2, w3)`. What 5x5
 //! then lacks is one outer row for each line (0 and 5). Its words hold four columns: a window's five columns lie in two
 //! of them, wherever it starts, and meet the weights of that phase. So 25 taps are seven words, where columns of rows
-//! alone would take ten. Lines at stride 2 are computed one by one, with the words of the upper line. Words of two taps
-//! (AVX2) hold all rows of a pair.
+//! alone would take ten. 3x3 at stride 2 goes line by line, with the words of the upper line. Words of two taps (AVX2)
+//! hold all rows of a pair.
+//!
+//! 5x5 at stride 2 has words of patches of 2x2 instead (AVX2: of 1x2), of which nine lie under each window. No other
+//! words are made for an output than one quad, as each serves all windows that it is part of: those of the last rows are
+//! kept (`patches.rs`).
 //!
 //! Where there are registers for it, 3x3 goes line by line through a stream in registers instead (`stream.rs`).
 //!
 //! The best mix for 64 outputs on AVX-512, in vector instructions besides loads and stores: to make words 8 for each
 //! quad of them (3x3: a quad for each column; 5x5 at stride 1: one of columns for two lines, and a fourth of one of an
-//! outer row), products 12 or 28, to requantize 19. Of all these four can be done at a time, of products and
+//! outer row; at stride 2: one patch), products 12, 28 or 36, to requantize 19. Of all these four can be done at a time, of products and
 //! multiplications by floats only two.
 //!
 //! | window, stride | words | products | requantize | cycles | multiply-adds a cycle | of what whole words reach |
@@ -20,10 +24,10 @@
 //! | 3x3, 1 | 8 | 12 | 19 | 9.75 | 59 | 46 % |
 //! | 3x3, 2 | 16 | 12 | 19 | 11.75 | 49 | 38 % |
 //! | 5x5, 1 | 6 | 28 | 19 | 16 | 100 | 78 % |
-//! | 5x5, 2 | 20 | 28 | 19 | 16.75 | 96 | 75 % |
+//! | 5x5, 2 | 8 | 36 | 19 | 20 | 80 | 62 % |
 //!
-//! Of that, 3x3 reaches 49 to 74 % at stride 1 and 44 to 72 % at stride 2 where vectors are full, 5x5 half and a fourth:
-//! its words go through memory, and making them does not overlap with products. Shares per shape are in
+//! Of that, 3x3 reaches 49 to 74 % at stride 1 and 44 to 72 % at stride 2 where vectors are full, 5x5 less than half: its
+//! words go through memory, and making them does not overlap with products. Shares per shape are in
 //! `docs/performance.md`.
 //!
 //! Each block's weights are asked for while the block before is computed: in a network they come from far caches.
@@ -35,25 +39,30 @@
 //!
 //! Packed, per block: 64 bytes of which the first is the number of its parts and the second says whether some multiplier
 //! is large; then for each of the four vectors of words its bias i32, multiplier f32, for each part the words for
-//! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`, and its offset f32 if
-//! there are any.
+//! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`, or those for patches
+//! `[row of patches][3]`, and its offset f32 if there are any.
 
+mod columns;
 mod lines;
+mod patches;
 mod stream;
 mod tile;
 
 pub(super) use lines::{Call, Span};
 pub(super) use stream::stream;
-pub(super) use tile::tiles;
 
 use super::QDepthwise;
 use super::vectors::{Vectors, channel_of_word, part_of};
 use crate::prefetch::prefetch;
 use crate::{ConvShape, Filter};
+use patches::{ACROSS, down, patch_rows};
 use std::ops::Range;
 
 /// Bytes of words that are worked on at a time: well within a first-level cache.
 const TILE_BYTES: usize = 24 << 10;
+
+/// As much for the words of patches, all of which are read for each line.
+const PATCH_BYTES: usize = 28 << 10;
 
 /// Output pixels of a band, for which a block's weights are read from a far cache once.
 const BAND: usize = 256;
@@ -61,27 +70,36 @@ const BAND: usize = 256;
 /// Bytes of the image under a band, which go through the first cache for each block.
 const BAND_BYTES: usize = 128 << 10;
 
+/// The same where words are in patches: at the head of each band several rows of them are made for a line.
+const PATCHES_BAND_BYTES: usize = 512 << 10;
+
 /// Packed weights of this size are hardly in near caches when their layer's turn comes; less is not worth asking for.
 const FAR_BYTES: usize = 16 << 10;
 
 /// Bytes in front of a block's words.
 const BLOCK_HEADER: usize = 64;
 
-/// How rows of a window become words.
+/// Words hold patches instead of columns.
+#[inline(always)]
+const fn in_patches(k: usize, stride: usize) -> bool {
+    k == 5 && stride == 2
+}
+
+/// How rows of a window become words of columns.
 #[derive(Clone, Copy)]
-struct Words {
+struct ColumnWords {
     /// Words of a column.
     groups: usize,
     /// Each line has an outer row: its words hold four columns.
     outer: bool,
 }
 
-impl Words {
+impl ColumnWords {
     /// For words of `taps` bytes and windows `k` high.
     #[inline(always)]
-    const fn new(taps: usize, k: usize) -> Words {
+    const fn new(taps: usize, k: usize) -> ColumnWords {
         let outer = taps == 4 && k == 5;
-        Words { groups: if outer { 1 } else { (k + 1).div_ceil(taps) }, outer }
+        ColumnWords { groups: if outer { 1 } else { (k + 1).div_ceil(taps) }, outer }
     }
 }
 
@@ -91,11 +109,8 @@ const fn packed_lines(stride: usize) -> usize {
     3 - stride
 }
 
-/// Places, modulo four columns, where windows start.
-#[inline(always)]
-const fn phases(stride: usize) -> usize {
-    4 / stride
-}
+/// Places within a word of four columns where windows start.
+const PHASES: usize = 4;
 
 /// Sizes that follow from a shape.
 pub(super) struct Windows {
@@ -106,7 +121,8 @@ pub(super) struct Windows {
     /// Height and width of a window.
     k: usize,
     stride: usize,
-    words: Words,
+    /// Bytes of a word that count.
+    taps: usize,
     /// Bytes of a vector.
     bytes: usize,
     /// The most parts that a weight has.
@@ -117,8 +133,8 @@ pub(super) struct Windows {
     offsets: bool,
     /// Output pixels of a tile: a multiple of four.
     tile: usize,
-    /// Bytes of a tile's columns.
-    columns_len: usize,
+    /// Bytes of a tile's words, outer ones apart.
+    words_len: usize,
     /// Bytes of one line's outer words in a tile.
     outer_len: usize,
 }
@@ -130,8 +146,8 @@ impl Windows {
         let ([k, kw], [stride, right]) = (s.kernel, s.strides);
         // One or two channels go further with neighbouring pixels in a vector.
         let few = s.c <= 2 && stride == 1;
-        // At stride 2 words of two taps are the same for one line as for any window, and tiles of two pixels go further.
-        let plain = V::TAPS == 2 && stride == 2 && s.c > V::BYTES;
+        // At stride 2 columns of two taps are the same for one line as for any window, and tiles of two pixels go further.
+        let plain = V::TAPS == 2 && k == 3 && stride == 2 && s.c > V::BYTES;
         if !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
             || s.dilations != [1, 1]
             || few
@@ -139,33 +155,42 @@ impl Windows {
         {
             return None;
         }
-        let words = Words::new(V::TAPS, k);
-        let outer = if words.outer { packed_lines(stride) * phases(stride) * 2 } else { 0 };
-        let part = packed_lines(stride) * words.groups * k + outer;
         let quad = 4 * V::BYTES;
-        let tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * (words.groups * stride)) / 4 * 4);
-        let columns_len = ((tile - 1) * stride + k) * words.groups * quad;
-        let outer_len = if words.outer { ((tile - 1) * stride / 4 + 2) * quad } else { 0 };
+        let (part, tile, words_len, outer_len);
+        if in_patches(k, stride) {
+            let row = (PATCH_BYTES / (quad * down(V::TAPS)) - (ACROSS - 1)) / 4 * 4;
+            part = down(V::TAPS) * ACROSS;
+            tile = s.ow.max(1).next_multiple_of(4).min(row);
+            words_len = (tile + ACROSS - 1) * down(V::TAPS) * quad;
+            outer_len = 0;
+        } else {
+            let words = ColumnWords::new(V::TAPS, k);
+            let outer = if words.outer { packed_lines(stride) * PHASES * 2 } else { 0 };
+            part = packed_lines(stride) * words.groups * k + outer;
+            tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * (words.groups * stride)) / 4 * 4);
+            words_len = ((tile - 1) * stride + k) * words.groups * quad;
+            outer_len = if words.outer { ((tile - 1) / PHASES + 2) * quad } else { 0 };
+        }
         let parts = if V::WIDE_WEIGHTS { 1 } else { conv.parts };
         Some(Windows {
             c: s.c,
             border_len: (s.w * s.c + V::BYTES).next_multiple_of(64),
             k,
             stride,
-            words,
+            taps: V::TAPS,
             bytes: V::BYTES,
             parts,
             part,
             offsets: conv.offsets,
             tile,
-            columns_len,
+            words_len,
             outer_len,
         })
     }
 
-    /// Which of the packed layouts: the one for pairs of lines, or for lines at stride 2.
+    /// Which of the packed layouts: the one for pairs of lines, for lines at stride 2, or for patches.
     pub fn form(&self) -> u32 {
-        1 + self.stride as u32
+        if in_patches(self.k, self.stride) { 4 } else { 1 + self.stride as u32 }
     }
 
     /// Lines of the output that are computed together at most.
@@ -193,11 +218,14 @@ impl Windows {
 
     /// A row of the border, a tile's words, and what aligning them may cost.
     pub fn scratch_len(&self) -> usize {
-        self.border_len + self.columns_len + packed_lines(self.stride) * self.outer_len + 64
+        self.border_len + self.words_len + packed_lines(self.stride) * self.outer_len + 64
     }
 
     /// Lines of a band.
     fn band(&self, s: &ConvShape) -> usize {
+        if in_patches(self.k, self.stride) {
+            return 1 + PATCHES_BAND_BYTES / (self.stride * s.w * s.c).max(1);
+        }
         let most = 1 + BAND_BYTES / (self.stride * s.w * s.c).max(1);
         (BAND / s.ow).clamp(1, most).next_multiple_of(self.grain())
     }
@@ -234,7 +262,7 @@ impl Windows {
                     header[1] = 1;
                 }
                 for at in 0..self.part {
-                    let mut left = self.taps(V::TAPS, at).map(|tap| match tap {
+                    let mut left = self.taps(at).map(|tap| match tap {
                         Some(tap) => conv.weight(filter, c, tap),
                         None => 0,
                     });
@@ -250,19 +278,26 @@ impl Windows {
         }
     }
 
-    /// The taps of a window in weight word `at` of a part; the first `n` of four count.
-    fn taps(&self, n: usize, at: usize) -> [Option<usize>; 4] {
-        let (k, lines, phases) = (self.k, packed_lines(self.stride), phases(self.stride));
-        let columns = lines * self.words.groups * k;
+    /// The taps of a window in weight word `at` of a part.
+    fn taps(&self, at: usize) -> [Option<usize>; 4] {
+        let (n, k, stride) = (self.taps, self.k, self.stride);
+        if in_patches(k, stride) {
+            return [0, 1, 2, 3].map(|t| {
+                let (ky, kx) = (at / ACROSS * patch_rows(n) + t / 2, at % ACROSS * 2 + t % 2);
+                (t < n && ky < k && kx < k).then_some(ky * k + kx)
+            });
+        }
+        let (lines, words) = (packed_lines(stride), ColumnWords::new(n, k));
+        let columns = lines * words.groups * k;
         [0, 1, 2, 3].map(|t| {
             if at >= columns {
                 let (line, phase, half) =
-                    ((at - columns) / (2 * phases), (at - columns) / 2 % phases, (at - columns) % 2);
-                let kx = (4 * half + t).checked_sub(phase * self.stride).filter(|&kx| kx < k)?;
+                    ((at - columns) / (2 * PHASES), (at - columns) / 2 % PHASES, (at - columns) % 2);
+                let kx = (4 * half + t).checked_sub(phase).filter(|&kx| kx < k)?;
                 return Some(if line == 0 { kx } else { (k - 1) * k + kx });
             }
             let (group, kx, line) = (at / (k * lines), at / lines % k, at % lines);
-            let first = usize::from(self.words.outer);
+            let first = usize::from(words.outer);
             let ky = (first + group * n + t).checked_sub(line).filter(|&ky| t < n && ky < k)?;
             Some(ky * k + kx)
         })
@@ -285,7 +320,7 @@ pub(super) unsafe fn run<V: Vectors>(
     let aligned = scratch.as_ptr().align_offset(64).min(64);
     let (border, words) = scratch[aligned..].split_at_mut(windows.border_len);
     border.fill(conv.x_zero_point);
-    let words = words[..windows.columns_len + packed_lines(windows.stride) * windows.outer_len].as_mut_ptr();
+    let words = words[..windows.words_len + packed_lines(windows.stride) * windows.outer_len].as_mut_ptr();
     let border = border.as_ptr();
     // SAFETY: the caller has the instruction set.
     let call = unsafe { lines::Call::<V> { conv, windows, bounds: V::bounds(conv.out), border, x, words } };
@@ -301,8 +336,8 @@ pub(super) unsafe fn run<V: Vectors>(
     while row < rows.end {
         let (image, oy) = (row / s.oh, row % s.oh);
         let count = band.min(rows.end - row).min(s.oh - oy);
-        let share =
-            if ahead > 0 { (ahead * windows.grain()).div_ceil(count).next_multiple_of(64) } else { 0 };
+        let at_once = if in_patches(windows.k, windows.stride) { count } else { windows.grain() };
+        let share = (ahead * at_once).div_ceil(count).next_multiple_of(64);
         for (b, c0) in (0..s.c).step_by(V::BYTES).enumerate() {
             let (block, behind) = packed[b * block_bytes..].split_at(block_bytes);
             let mut next = &behind[..ahead.min(behind.len())];
@@ -318,6 +353,9 @@ pub(super) unsafe fn run<V: Vectors>(
             };
             let mut done = 0;
             while done < count {
+                let (now, later) = next.split_at(share.min(next.len()));
+                ask(now);
+                next = later;
                 let y = &mut y[(row - first + done) * line + c0..];
                 let at = [image, oy + done, count - done];
                 // SAFETY: the caller's promise.
@@ -329,14 +367,29 @@ pub(super) unsafe fn run<V: Vectors>(
                         _ => lines::compute::<V, 5, 2>(&call, &block, at, y),
                     }
                 };
-                if !next.is_empty() {
-                    let (now, later) = next.split_at(share.min(next.len()));
-                    ask(now);
-                    next = later;
-                }
             }
         }
         row += count;
+    }
+}
+
+/// Lines of one block of channels, by words in scratch.
+///
+/// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
+/// has them.
+#[inline(always)]
+pub(super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    y: *mut u8,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if in_patches(K, S) {
+            patches::patches::<V>(call, span, y);
+        } else {
+            columns::columns::<V, K, S>(call, span, y);
+        }
     }
 }
 

@@ -1,138 +1,28 @@
-//! Lines of one block of channels, tile by tile: words into scratch, then products.
+//! Products of words with weights, some pixels at a time, requantized and written.
 
 #![allow(clippy::needless_range_loop)]
 
-use super::super::vectors::{Vectors, store_four};
-use super::lines::{Call, Span, rows};
-use super::{Words, packed_lines, phases};
+use super::super::vectors::Vectors;
+use super::lines::{Call, Span};
 
-/// Computes the lines of `span`, whose first output is at `y`.
-///
-/// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
-/// has them.
-#[inline(always)]
-pub(in super::super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>(
-    call: &Call<'_, V>,
-    span: &Span<'_>,
-    y: *mut u8,
-) {
-    let (conv, s) = (call.conv, &call.conv.shape);
-    let (packed, quarter) = (span.block.quarters.as_ptr(), call.windows.quarter());
-    let (offsets, offsets_step) = if conv.offsets {
-        (packed.wrapping_add(call.windows.offsets_at()), quarter)
-    } else {
-        ([0; 64].as_ptr(), 0)
-    };
-    for left in (0..s.ow).step_by(call.windows.tile) {
-        let width = call.windows.tile.min(s.ow - left);
-        // SAFETY: the caller's promise; scratch has room for a tile's words.
-        unsafe {
-            match span.block.pieces {
-                1 => fill::<V, K, S, 1>(call, span, left, width),
-                2 => fill::<V, K, S, 2>(call, span, left, width),
-                _ => fill::<V, K, S, 4>(call, span, left, width),
-            }
-        }
-        let tile = Tile {
-            call,
-            span,
-            quarter,
-            plain: !span.block.large && !conv.offsets,
-            offsets,
-            offsets_step,
-            outer: call.words.wrapping_add(call.windows.columns_len),
-            y: y.wrapping_add(left * conv.y_stride),
-            width,
-        };
-        // Line by line, although a pair's weights meet the same words: sums of both would not fit the registers.
-        for l in 0..span.each {
-            let mut pixel = 0;
-            while width - pixel > 2 {
-                // SAFETY: the words of these pixels have just been made (behind `width` any bytes do, and are in scratch),
-                // `y` has the lines, and the caller has the instruction set.
-                unsafe { tile.pixels::<K, S, 4>(l, pixel) };
-                pixel = width.min(pixel + 4);
-            }
-            if pixel < width {
-                // SAFETY: as above.
-                unsafe { tile.pixels::<K, S, 2>(l, pixel) };
-            }
-        }
-    }
-}
-
-/// Makes the words that `width` output pixels from `left` on need.
-///
-/// Safety: as [`tiles`]; `call.words` has room for them.
-#[inline(always)]
-unsafe fn fill<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
-    call: &Call<'_, V>,
-    span: &Span<'_>,
-    left: usize,
-    width: usize,
-) {
-    let s = &call.conv.shape;
-    let (pad, step) = (s.pad[1], s.c);
-    let rows = rows::<V, K, S, PIECES>(call, span);
-    let words = Words::new(V::TAPS, K);
-    // Columns are counted from the left edge of the padding.
-    let (first, count) = (left * S, (width - 1) * S + K);
-    let before = pad.clamp(first, first + count) - first;
-    let inside = (pad + s.w).clamp(first + before, first + count) - first - before;
-    let (quad, quads) = (4 * V::BYTES, (width - 1) * S / 4 + 2);
-    debug_assert!(count * words.groups * quad <= call.windows.columns_len);
-    // SAFETY: the caller's promise.
-    unsafe {
-        let border = V::interleave([V::load(call.border); 4]);
-        for group in 0..words.groups {
-            let base = usize::from(words.outer) + group * V::TAPS;
-            let sources = [0, 1, 2, 3].map(|t| rows[base + t % V::TAPS]);
-            let mut to = call.words.add(group * quad);
-            for _ in 0..before {
-                store_four::<V>(border, to);
-                to = to.wrapping_add(words.groups * quad);
-            }
-            let mut offset = (first + before).wrapping_sub(pad).wrapping_mul(step);
-            for _ in 0..inside {
-                let mut bytes = [V::load(call.border); 4];
-                for t in 0..V::TAPS {
-                    bytes[t] = V::gather::<PIECES>(sources[t], offset);
-                }
-                store_four::<V>(V::interleave(bytes), to);
-                offset = offset.wrapping_add(step);
-                to = to.wrapping_add(words.groups * quad);
-            }
-            for _ in before + inside..count {
-                store_four::<V>(border, to);
-                to = to.wrapping_add(words.groups * quad);
-            }
-        }
-    }
-    if !words.outer {
-        return;
-    }
-    debug_assert!(quads * quad <= call.windows.outer_len);
-    for line in 0..span.each {
-        let source = rows[line * K];
-        // SAFETY: the caller's promise.
-        unsafe {
-            let outer = call.words.add(call.windows.columns_len + line * call.windows.outer_len);
-            for at in 0..quads {
-                let mut bytes = [V::load(call.border); 4];
-                for t in 0..4 {
-                    let ix = (first + 4 * at + t).wrapping_sub(pad);
-                    if ix < s.w {
-                        bytes[t] = V::gather::<PIECES>(source, ix * step);
-                    }
-                }
-                store_four::<V>(V::interleave(bytes), outer.add(at * quad));
-            }
-        }
-    }
+/// Words of the input that windows read, in scratch.
+pub(super) trait Words<V: Vectors> {
+    /// Adds the products of line `l`'s windows from `pixel` on, whose first part of weights is at `weights`, in vector `v`
+    /// of four of the words.
+    ///
+    /// Safety: the processor has `V`'s instruction set; the words of these pixels are made, and the weights are there.
+    unsafe fn add<const S: usize, const P: usize>(
+        &self,
+        sums: [V::Word; P],
+        l: usize,
+        pixel: usize,
+        v: usize,
+        weights: *const u8,
+    ) -> [V::Word; P];
 }
 
 /// A tile whose words are made.
-struct Tile<'a, V: Vectors> {
+pub(super) struct Tile<'a, V: Vectors, W: Words<V>> {
     call: &'a Call<'a, V>,
     span: &'a Span<'a>,
     /// Bytes from one of four vectors of words to the next, with its weights.
@@ -142,25 +32,63 @@ struct Tile<'a, V: Vectors> {
     /// Offsets of the first of four vectors of words, and how far the next are: 0 if there are none.
     offsets: *const u8,
     offsets_step: usize,
-    /// The outer words of the first line.
-    outer: *const u8,
+    words: W,
     y: *mut u8,
     /// Pixels that are written.
     width: usize,
 }
 
-impl<V: Vectors> Tile<'_, V> {
+impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
+    /// The tile of `span` that begins with output pixel `left` and is `width` wide; the first line is at `y`.
+    #[inline(always)]
+    pub fn new(
+        call: &'a Call<'a, V>,
+        span: &'a Span<'a>,
+        words: W,
+        y: *mut u8,
+        [left, width]: [usize; 2],
+    ) -> Self {
+        let (conv, windows) = (call.conv, call.windows);
+        let quarter = windows.quarter();
+        let (offsets, offsets_step) = if conv.offsets {
+            (span.block.quarters.as_ptr().wrapping_add(windows.offsets_at()), quarter)
+        } else {
+            ([0; 64].as_ptr(), 0)
+        };
+        let plain = !span.block.large && !conv.offsets;
+        let y = y.wrapping_add(left * conv.y_stride);
+        Tile { call, span, quarter, plain, offsets, offsets_step, words, y, width }
+    }
+
+    /// Computes line `l` of each piece, four pixels at a time.
+    ///
+    /// Safety: the processor has `V`'s instruction set; the words of `width` pixels are made (behind them any bytes do, and
+    /// are in scratch up to a multiple of four), and outputs are there.
+    #[inline(always)]
+    pub unsafe fn line<const S: usize>(&self, l: usize) {
+        for pixel in (0..self.width).step_by(4) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if self.width - pixel > 2 {
+                    self.pixels::<S, 4>(l, pixel);
+                } else {
+                    self.pixels::<S, 2>(l, pixel);
+                }
+            }
+        }
+    }
+
     /// Computes `P` pixels (or what there is of them) of line `l` of each piece. `pixel` is a multiple of 4.
     ///
     /// Safety: the processor has `V`'s instruction set; words and outputs are there.
     #[inline(always)]
-    unsafe fn pixels<const K: usize, const S: usize, const P: usize>(&self, l: usize, pixel: usize) {
+    unsafe fn pixels<const S: usize, const P: usize>(&self, l: usize, pixel: usize) {
         let conv = self.call.conv;
         let (line, y_stride) = (conv.shape.ow * conv.y_stride, conv.y_stride);
         // SAFETY: the caller's promise.
         unsafe {
-            let low = self.half::<K, S, P>(l, pixel, 0);
-            let high = self.half::<K, S, P>(l, pixel, 2);
+            let low = self.half::<S, P>(l, pixel, 0);
+            let high = self.half::<S, P>(l, pixel, 2);
             let mut results = low;
             for p in 0..P {
                 results[p] = V::whole(low[p], high[p], self.call.bounds);
@@ -194,16 +122,11 @@ impl<V: Vectors> Tile<'_, V> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn half<const K: usize, const S: usize, const P: usize>(
-        &self,
-        l: usize,
-        pixel: usize,
-        v: usize,
-    ) -> [V::Word; P] {
+    unsafe fn half<const S: usize, const P: usize>(&self, l: usize, pixel: usize, v: usize) -> [V::Word; P] {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut a = self.scaled::<K, S, P>(l, pixel, v);
-            let b = self.scaled::<K, S, P>(l, pixel, v + 1);
+            let mut a = self.scaled::<S, P>(l, pixel, v);
+            let b = self.scaled::<S, P>(l, pixel, v + 1);
             for p in 0..P {
                 a[p] = V::half(a[p], b[p], self.call.bounds);
             }
@@ -215,44 +138,20 @@ impl<V: Vectors> Tile<'_, V> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn scaled<const K: usize, const S: usize, const P: usize>(
+    unsafe fn scaled<const S: usize, const P: usize>(
         &self,
         l: usize,
         pixel: usize,
         v: usize,
     ) -> [V::Word; P] {
-        let words = Words::new(V::TAPS, K);
-        let quad = 4 * V::BYTES;
         // SAFETY: the caller's promise; a quarter of a block holds what is read here (see the head of the module above).
         unsafe {
             let packed = self.span.block.quarters.as_ptr().add(v * self.quarter);
-            let columns = self.call.words.add(pixel * S * words.groups * quad + v * V::BYTES);
-            let outer = self.outer.add(l * self.call.windows.outer_len + pixel * S / 4 * quad + v * V::BYTES);
-            let mut sums = [V::load(packed); P];
             let mut weights = packed.add(2 * V::BYTES);
+            let mut sums = [V::load(packed); P];
             for _ in 0..self.span.block.parts {
-                for group in 0..words.groups {
-                    for kx in 0..K {
-                        let w = V::load(weights.add(l * V::BYTES));
-                        for p in 0..P {
-                            let x = V::load(columns.add(((p * S + kx) * words.groups + group) * quad));
-                            sums[p] = V::dot(sums[p], x, w);
-                        }
-                        weights = weights.add(packed_lines(S) * V::BYTES);
-                    }
-                }
-                if words.outer {
-                    let turns = weights.add(l * phases(S) * 2 * V::BYTES);
-                    for p in 0..P {
-                        let (first, phase) = (p * S / 4, p * S % 4 / S);
-                        for half in 0..2 {
-                            let x = V::load(outer.add((first + half) * quad));
-                            let w = V::load(turns.add((phase * 2 + half) * V::BYTES));
-                            sums[p] = V::dot(sums[p], x, w);
-                        }
-                    }
-                    weights = weights.add(packed_lines(S) * phases(S) * 2 * V::BYTES);
-                }
+                sums = self.words.add::<S, P>(sums, l, pixel, v, weights);
+                weights = weights.add(self.call.windows.part * V::BYTES);
             }
             let multiplier = V::load(packed.add(V::BYTES));
             if self.plain {

@@ -1,0 +1,160 @@
+//! Lines of one block of channels, tile by tile: words of columns into scratch, then products.
+
+#![allow(clippy::needless_range_loop)]
+
+use super::super::vectors::{Vectors, store_four};
+use super::lines::{Call, Span, rows};
+use super::tile::{Tile, Words};
+use super::{ColumnWords, PHASES, packed_lines};
+
+/// Computes the lines of `span`, whose first output is at `y`.
+///
+/// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
+/// has them.
+#[inline(always)]
+pub(super) unsafe fn columns<V: Vectors, const K: usize, const S: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    y: *mut u8,
+) {
+    let s = &call.conv.shape;
+    for left in (0..s.ow).step_by(call.windows.tile) {
+        let width = call.windows.tile.min(s.ow - left);
+        // SAFETY: the caller's promise; scratch has room for a tile's words.
+        unsafe {
+            match span.block.pieces {
+                1 => fill::<V, K, S, 1>(call, span, left, width),
+                2 => fill::<V, K, S, 2>(call, span, left, width),
+                _ => fill::<V, K, S, 4>(call, span, left, width),
+            }
+        }
+        let outer = call.words.wrapping_add(call.windows.words_len);
+        let columns = Columns::<K> { columns: call.words, outer, outer_len: call.windows.outer_len };
+        let tile = Tile::new(call, span, columns, y, [left, width]);
+        // Line by line, although a pair's weights meet the same words: sums of both would not fit the registers.
+        for l in 0..span.each {
+            // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
+            unsafe { tile.line::<S>(l) };
+        }
+    }
+}
+
+/// Makes the words that `width` output pixels from `left` on need.
+///
+/// Safety: as [`columns`]; `call.words` has room for them.
+#[inline(always)]
+unsafe fn fill<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    left: usize,
+    width: usize,
+) {
+    let s = &call.conv.shape;
+    let (pad, step) = (s.pad[1], s.c);
+    let rows = rows::<V, K, S, PIECES>(call, span);
+    let words = ColumnWords::new(V::TAPS, K);
+    // Columns are counted from the left edge of the padding.
+    let (first, count) = (left * S, (width - 1) * S + K);
+    let before = pad.clamp(first, first + count) - first;
+    let inside = (pad + s.w).clamp(first + before, first + count) - first - before;
+    let (quad, quads) = (4 * V::BYTES, (width - 1) / PHASES + 2);
+    debug_assert!(count * words.groups * quad <= call.windows.words_len);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let border = V::interleave([V::load(call.border); 4]);
+        for group in 0..words.groups {
+            let base = usize::from(words.outer) + group * V::TAPS;
+            let sources = [0, 1, 2, 3].map(|t| rows[base + t % V::TAPS]);
+            let mut to = call.words.add(group * quad);
+            for _ in 0..before {
+                store_four::<V>(border, to);
+                to = to.wrapping_add(words.groups * quad);
+            }
+            let mut offset = (first + before).wrapping_sub(pad).wrapping_mul(step);
+            for _ in 0..inside {
+                let mut bytes = [V::load(call.border); 4];
+                for t in 0..V::TAPS {
+                    bytes[t] = V::gather::<PIECES>(sources[t], offset);
+                }
+                store_four::<V>(V::interleave(bytes), to);
+                offset = offset.wrapping_add(step);
+                to = to.wrapping_add(words.groups * quad);
+            }
+            for _ in before + inside..count {
+                store_four::<V>(border, to);
+                to = to.wrapping_add(words.groups * quad);
+            }
+        }
+    }
+    if !words.outer {
+        return;
+    }
+    debug_assert!(quads * quad <= call.windows.outer_len);
+    for line in 0..span.each {
+        let source = rows[line * K];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let outer = call.words.add(call.windows.words_len + line * call.windows.outer_len);
+            for at in 0..quads {
+                let mut bytes = [V::load(call.border); 4];
+                for t in 0..4 {
+                    let ix = (first + 4 * at + t).wrapping_sub(pad);
+                    if ix < s.w {
+                        bytes[t] = V::gather::<PIECES>(source, ix * step);
+                    }
+                }
+                store_four::<V>(V::interleave(bytes), outer.add(at * quad));
+            }
+        }
+    }
+}
+
+/// A tile's words of columns, and the outer words of each line.
+struct Columns<const K: usize> {
+    columns: *const u8,
+    /// The outer words of the first line, and bytes from those of one line to the next.
+    outer: *const u8,
+    outer_len: usize,
+}
+
+impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
+    #[inline(always)]
+    unsafe fn add<const S: usize, const P: usize>(
+        &self,
+        mut sums: [V::Word; P],
+        l: usize,
+        pixel: usize,
+        v: usize,
+        mut weights: *const u8,
+    ) -> [V::Word; P] {
+        let words = ColumnWords::new(V::TAPS, K);
+        let quad = 4 * V::BYTES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let columns = self.columns.add(pixel * S * words.groups * quad + v * V::BYTES);
+            let outer = self.outer.wrapping_add(l * self.outer_len + pixel / PHASES * quad + v * V::BYTES);
+            for group in 0..words.groups {
+                for kx in 0..K {
+                    let w = V::load(weights.add(l * V::BYTES));
+                    for p in 0..P {
+                        let x = V::load(columns.add(((p * S + kx) * words.groups + group) * quad));
+                        sums[p] = V::dot(sums[p], x, w);
+                    }
+                    weights = weights.add(packed_lines(S) * V::BYTES);
+                }
+            }
+            if words.outer {
+                let turns = weights.add(l * PHASES * 2 * V::BYTES);
+                for p in 0..P {
+                    let (first, phase) = (p / PHASES, p % PHASES);
+                    for half in 0..2 {
+                        let x = V::load(outer.add((first + half) * quad));
+                        let w = V::load(turns.add((phase * 2 + half) * V::BYTES));
+                        sums[p] = V::dot(sums[p], x, w);
+                    }
+                }
+            }
+            sums
+        }
+    }
+}

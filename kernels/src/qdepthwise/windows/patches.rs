@@ -1,0 +1,167 @@
+//! Windows of 5x5 at stride 2 from words of patches, two columns wide: with two rows where words hold four bytes.
+//!
+//! A window starts where a patch starts, so a patch has one place in each window that it is part of, and its words are made
+//! once for all of them.
+
+#![allow(clippy::needless_range_loop)]
+
+use super::super::vectors::{Vectors, store_four};
+use super::lines::{Call, Span};
+use super::tile::{Tile, Words};
+use std::ops::Range;
+
+/// Patches side by side under a window.
+pub(super) const ACROSS: usize = 3;
+
+/// Most of them one above the other.
+const MOST_DOWN: usize = 5;
+
+/// Rows of a patch.
+#[inline(always)]
+pub(super) const fn patch_rows(taps: usize) -> usize {
+    taps / 2
+}
+
+/// Patches one above the other under a window.
+#[inline(always)]
+pub(super) const fn down(taps: usize) -> usize {
+    5usize.div_ceil(patch_rows(taps))
+}
+
+/// Computes the lines of `span`, whose first output is at `y`.
+///
+/// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
+/// has them.
+#[inline(always)]
+pub(super) unsafe fn patches<V: Vectors>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
+    let s = &call.conv.shape;
+    let down = down(V::TAPS);
+    let row_len = call.windows.words_len / down;
+    // Rows of patches take turns.
+    let place = |row: usize| call.words.wrapping_add(row % down * row_len);
+    for left in (0..s.ow).step_by(call.windows.tile) {
+        let width = call.windows.tile.min(s.ow - left);
+        let mut made = 0;
+        for l in 0..span.each {
+            let first = l * 2 / patch_rows(V::TAPS);
+            for row in made..first + down {
+                // SAFETY: the caller's promise; scratch has room for the words of so many rows.
+                unsafe {
+                    match span.block.pieces {
+                        1 => fill::<V, 1>(call, span, row, [left, width], place(row)),
+                        2 => fill::<V, 2>(call, span, row, [left, width], place(row)),
+                        _ => fill::<V, 4>(call, span, row, [left, width], place(row)),
+                    }
+                }
+            }
+            made = first + down;
+            let mut rows = [call.words.cast_const(); MOST_DOWN];
+            for d in 0..down {
+                rows[d] = place(first + d);
+            }
+            let tile = Tile::new(call, span, Patches(rows), y, [left, width]);
+            // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
+            unsafe { tile.line::<2>(l) };
+        }
+    }
+}
+
+/// Makes the words of row `row` of patches, counted from the first under the lines of each piece, that `width` output
+/// pixels from `left` on need.
+///
+/// Safety: as [`patches`]; `to` has room for them.
+#[inline(always)]
+unsafe fn fill<V: Vectors, const PIECES: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    row: usize,
+    [left, width]: [usize; 2],
+    to: *mut u8,
+) {
+    let s = &call.conv.shape;
+    let mut sources = [[call.border; PIECES]; 2];
+    for (r, source) in sources.iter_mut().enumerate().take(patch_rows(V::TAPS)) {
+        for (piece, source) in source.iter_mut().enumerate() {
+            let iy =
+                (2 * (span.oy + piece * span.each) + row * patch_rows(V::TAPS) + r).wrapping_sub(s.pad[0]);
+            if iy < s.h {
+                let start = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
+                *source = call.x.as_ptr().wrapping_add(start);
+            }
+        }
+    }
+    // Columns are counted from the left edge of the padding, patches from `left`.
+    let (first, count) = (2 * left, width + ACROSS - 1);
+    let begin = s.pad[1].saturating_sub(first).div_ceil(2).min(count);
+    let end = ((s.pad[1] + s.w).saturating_sub(first) / 2).clamp(begin, count);
+    // SAFETY: the caller's promise.
+    unsafe {
+        edges::<V, PIECES>(call, sources, first, 0..begin, to);
+        let mut offset = (first + 2 * begin).wrapping_sub(s.pad[1]).wrapping_mul(s.c);
+        for at in begin..end {
+            let mut bytes = [V::gather::<PIECES>(sources[0], offset); 4];
+            for t in 1..V::TAPS {
+                bytes[t] = V::gather::<PIECES>(sources[t / 2], offset + t % 2 * s.c);
+            }
+            store_four::<V>(V::interleave(bytes), to.add(at * 4 * V::BYTES));
+            offset = offset.wrapping_add(2 * s.c);
+        }
+        edges::<V, PIECES>(call, sources, first, end..count, to);
+    }
+}
+
+/// Makes the words of patches that lie beside the image, or half in it.
+///
+/// Safety: as [`fill`].
+#[inline(always)]
+unsafe fn edges<V: Vectors, const PIECES: usize>(
+    call: &Call<'_, V>,
+    sources: [[*const u8; PIECES]; 2],
+    first: usize,
+    patches: Range<usize>,
+    to: *mut u8,
+) {
+    let s = &call.conv.shape;
+    for at in patches {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut bytes = [V::load(call.border); 4];
+            for t in 0..V::TAPS {
+                let ix = (first + 2 * at + t % 2).wrapping_sub(s.pad[1]);
+                if ix < s.w {
+                    bytes[t] = V::gather::<PIECES>(sources[t / 2], ix * s.c);
+                }
+            }
+            store_four::<V>(V::interleave(bytes), to.add(at * 4 * V::BYTES));
+        }
+    }
+}
+
+/// The rows of patches under a line.
+struct Patches([*const u8; MOST_DOWN]);
+
+impl<V: Vectors> Words<V> for Patches {
+    #[inline(always)]
+    unsafe fn add<const S: usize, const P: usize>(
+        &self,
+        mut sums: [V::Word; P],
+        _: usize,
+        pixel: usize,
+        v: usize,
+        weights: *const u8,
+    ) -> [V::Word; P] {
+        for d in 0..down(V::TAPS) {
+            for across in 0..ACROSS {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let w = V::load(weights.add((d * ACROSS + across) * V::BYTES));
+                    let words = self.0[d].add((pixel + across) * 4 * V::BYTES + v * V::BYTES);
+                    for p in 0..P {
+                        sums[p] = V::dot(sums[p], V::load(words.add(p * 4 * V::BYTES)), w);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
