@@ -27,7 +27,7 @@ pub(super) struct Tile<'a, V: Vectors, W: Words<V>> {
     span: &'a Span<'a>,
     /// Bytes from one of four vectors of words to the next, with its weights.
     quarter: usize,
-    /// No large multiplier and no offsets.
+    /// One part of weights, no large multiplier and no offsets, as is usual.
     plain: bool,
     /// Offsets of the first of four vectors of words, and how far the next are: 0 if there are none.
     offsets: *const u8,
@@ -55,7 +55,7 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
         } else {
             ([0; 64].as_ptr(), 0)
         };
-        let plain = !span.block.large && !conv.offsets;
+        let plain = span.block.parts <= 1 && !span.block.large && !conv.offsets;
         let y = y.wrapping_add(left * conv.y_stride);
         Tile { call, span, quarter, plain, offsets, offsets_step, words, y, width }
     }
@@ -66,13 +66,28 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     /// are in scratch up to a multiple of four), and outputs are there.
     #[inline(always)]
     pub unsafe fn line<const S: usize>(&self, l: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.plain {
+                self.line_of::<S, true>(l);
+            } else {
+                self.line_of::<S, false>(l);
+            }
+        }
+    }
+
+    /// [`line`](Self::line), where `PLAIN` says what `plain` does.
+    ///
+    /// Safety: as there.
+    #[inline(always)]
+    unsafe fn line_of<const S: usize, const PLAIN: bool>(&self, l: usize) {
         for pixel in (0..self.width).step_by(4) {
             // SAFETY: the caller's promise.
             unsafe {
                 if self.width - pixel > 2 {
-                    self.pixels::<S, 4>(l, pixel);
+                    self.pixels::<S, 4, PLAIN>(l, pixel);
                 } else {
-                    self.pixels::<S, 2>(l, pixel);
+                    self.pixels::<S, 2, PLAIN>(l, pixel);
                 }
             }
         }
@@ -82,13 +97,13 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: the processor has `V`'s instruction set; words and outputs are there.
     #[inline(always)]
-    unsafe fn pixels<const S: usize, const P: usize>(&self, l: usize, pixel: usize) {
+    unsafe fn pixels<const S: usize, const P: usize, const PLAIN: bool>(&self, l: usize, pixel: usize) {
         let conv = self.call.conv;
         let (line, y_stride) = (conv.shape.ow * conv.y_stride, conv.y_stride);
         // SAFETY: the caller's promise.
         unsafe {
-            let low = self.half::<S, P>(l, pixel, 0);
-            let high = self.half::<S, P>(l, pixel, 2);
+            let low = self.half::<S, P, PLAIN>(l, pixel, 0);
+            let high = self.half::<S, P, PLAIN>(l, pixel, 2);
             let mut results = low;
             for p in 0..P {
                 results[p] = V::whole(low[p], high[p], self.call.bounds);
@@ -122,11 +137,16 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn half<const S: usize, const P: usize>(&self, l: usize, pixel: usize, v: usize) -> [V::Word; P] {
+    unsafe fn half<const S: usize, const P: usize, const PLAIN: bool>(
+        &self,
+        l: usize,
+        pixel: usize,
+        v: usize,
+    ) -> [V::Word; P] {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut a = self.scaled::<S, P>(l, pixel, v);
-            let b = self.scaled::<S, P>(l, pixel, v + 1);
+            let mut a = self.scaled::<S, P, PLAIN>(l, pixel, v);
+            let b = self.scaled::<S, P, PLAIN>(l, pixel, v + 1);
             for p in 0..P {
                 a[p] = V::half(a[p], b[p], self.call.bounds);
             }
@@ -138,7 +158,7 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn scaled<const S: usize, const P: usize>(
+    unsafe fn scaled<const S: usize, const P: usize, const PLAIN: bool>(
         &self,
         l: usize,
         pixel: usize,
@@ -149,12 +169,12 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
             let packed = self.span.block.quarters.as_ptr().add(v * self.quarter);
             let mut weights = packed.add(2 * V::BYTES);
             let mut sums = [V::load(packed); P];
-            for _ in 0..self.span.block.parts {
+            for _ in 0..if PLAIN { 1 } else { self.span.block.parts } {
                 sums = self.words.add::<S, P>(sums, l, pixel, v, weights);
                 weights = weights.add(self.call.windows.part * V::BYTES);
             }
             let multiplier = V::load(packed.add(V::BYTES));
-            if self.plain {
+            if PLAIN {
                 for p in 0..P {
                     sums[p] = V::scale(sums[p], multiplier, false, self.call.bounds);
                 }
