@@ -159,13 +159,13 @@ fn wide_rows_and_batches() {
     check(fit(shape(80, 27, 300, [5, 5]), [2, 2], [1, 1], [1, 2]), 0, 27);
 }
 
-/// Where windows of 5x5 start at stride 2: within patches, and outside of the image.
+/// Where windows start at stride 2: within patches of the image, at their middle, and outside of it.
 #[test]
 fn borders_of_patches() {
-    for c in [16, 40, 65] {
+    for (c, k) in [(16, 5), (40, 5), (65, 5), (16, 3), (40, 3), (65, 3)] {
         for pad in [[0, 0], [1, 1], [1, 2], [2, 1], [3, 4], [5, 3], [7, 8]] {
             for (h, w) in [(1, 1), (2, 3), (5, 8), (9, 14)] {
-                let s = fit(shape(c, h, w, [5, 5]), [2, 2], [1, 1], pad);
+                let s = fit(shape(c, h, w, [k, k]), [2, 2], [1, 1], pad);
                 if s.oh > 0 && s.ow > 0 {
                     check(s, 1, (h + w) as u64);
                 }

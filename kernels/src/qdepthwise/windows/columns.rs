@@ -1,31 +1,51 @@
-//! Lines of one block of channels, tile by tile: words of columns into scratch, then products.
+//! Windows at stride 1, tile by tile: words of columns into scratch, then products.
 
 #![allow(clippy::needless_range_loop)]
 
 use super::super::vectors::{Vectors, store_four};
 use super::lines::{Call, Span, rows};
+use super::packed_lines;
 use super::tile::{Tile, Words};
-use super::{ColumnWords, PHASES, packed_lines};
+
+/// Places within a word of four columns where windows start.
+pub(super) const PHASES: usize = 4;
+
+/// Lines whose weights are packed.
+const LINES: usize = packed_lines(1);
+
+/// How rows of a window become words of columns.
+#[derive(Clone, Copy)]
+pub(super) struct ColumnWords {
+    /// Words of a column.
+    pub groups: usize,
+    /// Each line has an outer row: its words hold four columns.
+    pub outer: bool,
+}
+
+impl ColumnWords {
+    /// For words of `taps` bytes and windows `k` high.
+    #[inline(always)]
+    pub const fn new(taps: usize, k: usize) -> ColumnWords {
+        let outer = taps == 4 && k == 5;
+        ColumnWords { groups: if outer { 1 } else { (k + 1).div_ceil(taps) }, outer }
+    }
+}
 
 /// Computes the lines of `span`, whose first output is at `y`.
 ///
 /// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
 /// has them.
 #[inline(always)]
-pub(super) unsafe fn columns<V: Vectors, const K: usize, const S: usize>(
-    call: &Call<'_, V>,
-    span: &Span<'_>,
-    y: *mut u8,
-) {
+pub(super) unsafe fn columns<V: Vectors, const K: usize>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
     let s = &call.conv.shape;
     for left in (0..s.ow).step_by(call.windows.tile) {
         let width = call.windows.tile.min(s.ow - left);
         // SAFETY: the caller's promise; scratch has room for a tile's words.
         unsafe {
             match span.block.pieces {
-                1 => fill::<V, K, S, 1>(call, span, left, width),
-                2 => fill::<V, K, S, 2>(call, span, left, width),
-                _ => fill::<V, K, S, 4>(call, span, left, width),
+                1 => fill::<V, K, 1>(call, span, left, width),
+                2 => fill::<V, K, 2>(call, span, left, width),
+                _ => fill::<V, K, 4>(call, span, left, width),
             }
         }
         let outer = call.words.wrapping_add(call.windows.words_len);
@@ -34,7 +54,7 @@ pub(super) unsafe fn columns<V: Vectors, const K: usize, const S: usize>(
         // Line by line, although a pair's weights meet the same words: sums of both would not fit the registers.
         for l in 0..span.each {
             // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
-            unsafe { tile.line::<S>(l) };
+            unsafe { tile.line(l) };
         }
     }
 }
@@ -43,7 +63,7 @@ pub(super) unsafe fn columns<V: Vectors, const K: usize, const S: usize>(
 ///
 /// Safety: as [`columns`]; `call.words` has room for them.
 #[inline(always)]
-unsafe fn fill<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
+unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     call: &Call<'_, V>,
     span: &Span<'_>,
     left: usize,
@@ -51,10 +71,10 @@ unsafe fn fill<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
 ) {
     let s = &call.conv.shape;
     let (pad, step) = (s.pad[1], s.c);
-    let rows = rows::<V, K, S, PIECES>(call, span);
+    let rows = rows::<V, K, 1, PIECES>(call, span);
     let words = ColumnWords::new(V::TAPS, K);
     // Columns are counted from the left edge of the padding.
-    let (first, count) = (left * S, (width - 1) * S + K);
+    let (first, count) = (left, width - 1 + K);
     let before = pad.clamp(first, first + count) - first;
     let inside = (pad + s.w).clamp(first + before, first + count) - first - before;
     let (quad, quads) = (4 * V::BYTES, (width - 1) / PHASES + 2);
@@ -119,7 +139,7 @@ struct Columns<const K: usize> {
 
 impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
     #[inline(always)]
-    unsafe fn add<const S: usize, const P: usize>(
+    unsafe fn add<const P: usize>(
         &self,
         mut sums: [V::Word; P],
         l: usize,
@@ -131,16 +151,16 @@ impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
         let quad = 4 * V::BYTES;
         // SAFETY: the caller's promise.
         unsafe {
-            let columns = self.columns.add(pixel * S * words.groups * quad + v * V::BYTES);
+            let columns = self.columns.add(pixel * words.groups * quad + v * V::BYTES);
             let outer = self.outer.wrapping_add(l * self.outer_len + pixel / PHASES * quad + v * V::BYTES);
             for group in 0..words.groups {
                 for kx in 0..K {
                     let w = V::load(weights.add(l * V::BYTES));
                     for p in 0..P {
-                        let x = V::load(columns.add(((p * S + kx) * words.groups + group) * quad));
+                        let x = V::load(columns.add(((p + kx) * words.groups + group) * quad));
                         sums[p] = V::dot(sums[p], x, w);
                     }
-                    weights = weights.add(packed_lines(S) * V::BYTES);
+                    weights = weights.add(LINES * V::BYTES);
                 }
             }
             if words.outer {

@@ -64,7 +64,7 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     };
     // Pairs of lines are faster with parts than one by one.
     let streams = V::STREAMS && K == 3 && (S == 2 || sums != PARTED);
-    let each = if in_patches(K, S) {
+    let each = if in_patches::<V>(K, S) {
         left.div_ceil(block.pieces)
     } else if S == 1 && !streams && left > block.pieces {
         2

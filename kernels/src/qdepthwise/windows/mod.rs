@@ -1,23 +1,24 @@
 //! Depthwise convolution with windows of 3x3 and 5x5, stride 1 or 2.
 //!
-//! Words of columns are made in scratch, tile by tile, for pairs of output lines (stride 1), so that words of four rows
+//! At stride 1 words of columns are made in scratch, tile by tile, for pairs of output lines, so that words of four rows
 //! serve both: for 3x3 the rows 0 to 3 under the pair, met by weights `(w0, w1, w2, 0)` for the upper line and
 //! `(0, w0, w1, w2)` for the lower; for 5x5 the rows 1 to 4, met by `(w1, w2, w3, w4)` and `(w0, w1, w2, w3)`. What 5x5
 //! then lacks is one outer row for each line (0 and 5). Its words hold four columns: a window's five columns lie in two
 //! of them, wherever it starts, and meet the weights of that phase. So 25 taps are seven words, where columns of rows
-//! alone would take ten. 3x3 at stride 2 goes line by line, with the words of the upper line. Words of two taps (AVX2)
-//! hold all rows of a pair.
+//! alone would take ten. Words of two taps (AVX2) hold all rows of a pair.
 //!
-//! 5x5 at stride 2 has words of patches of 2x2 instead (AVX2: of 1x2), of which nine lie under each window. No other
-//! words are made for an output than one quad, as each serves all windows that it is part of: those of the last rows are
-//! kept (`patches.rs`).
+//! At stride 2 words hold patches of 2x2 (AVX2: of 1x2), of which four or nine lie under a window. A patch has the same
+//! place in all windows that it is part of, left or right, on this line or the next, so that each is made only once, one
+//! for each output (`patches.rs`). Words of columns would be two or five for each, made of rows that are read again for
+//! the next line.
 //!
-//! Where there are registers for it, 3x3 goes line by line through a stream in registers instead (`stream.rs`).
+//! Where there are registers for it, 3x3 goes line by line through a stream of columns in registers instead
+//! (`stream.rs`), at stride 2 with the words of the upper line.
 //!
 //! The best mix for 64 outputs on AVX-512, in vector instructions besides loads and stores: to make words 8 for each
 //! quad of them (3x3: a quad for each column; 5x5 at stride 1: one of columns for two lines, and a fourth of one of an
-//! outer row; at stride 2: one patch), products 12, 28 or 36, to requantize 19. Of all these four can be done at a time, of products and
-//! multiplications by floats only two.
+//! outer row; at stride 2: a patch), products 12, 28 or 36, to requantize 19. Of all these four can be done at a time, of
+//! products and multiplications by floats only two.
 //!
 //! | window, stride | words | products | requantize | cycles | multiply-adds a cycle | of what whole words reach |
 //! |---|---|---|---|---|---|---|
@@ -33,14 +34,14 @@
 //! Each block's weights are asked for while the block before is computed: in a network they come from far caches.
 //!
 //! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many pairs of
-//! lines.
+//! lines, or parts of a band (stride 2).
 //!
 //! Lines go block by block of channels in bands of some hundred pixels, so that weights are read from the first cache.
 //!
 //! Packed, per block: 64 bytes of which the first is the number of its parts and the second says whether some multiplier
 //! is large; then for each of the four vectors of words its bias i32, multiplier f32, for each part the words for
 //! the columns `[group of rows][kernel column][line]` and for the outer rows `[line][phase][2]`, or those for patches
-//! `[row of patches][3]`, and its offset f32 if there are any.
+//! `[row of patches][patch]`, and its offset f32 if there are any.
 
 mod columns;
 mod lines;
@@ -55,7 +56,8 @@ use super::QDepthwise;
 use super::vectors::{Vectors, channel_of_word, part_of};
 use crate::prefetch::prefetch;
 use crate::{ConvShape, Filter};
-use patches::{ACROSS, down, patch_rows};
+use columns::{ColumnWords, PHASES};
+use patches::{across, down, patch_rows};
 use std::ops::Range;
 
 /// Bytes of words that are worked on at a time: well within a first-level cache.
@@ -81,26 +83,8 @@ const BLOCK_HEADER: usize = 64;
 
 /// Words hold patches instead of columns.
 #[inline(always)]
-const fn in_patches(k: usize, stride: usize) -> bool {
-    k == 5 && stride == 2
-}
-
-/// How rows of a window become words of columns.
-#[derive(Clone, Copy)]
-struct ColumnWords {
-    /// Words of a column.
-    groups: usize,
-    /// Each line has an outer row: its words hold four columns.
-    outer: bool,
-}
-
-impl ColumnWords {
-    /// For words of `taps` bytes and windows `k` high.
-    #[inline(always)]
-    const fn new(taps: usize, k: usize) -> ColumnWords {
-        let outer = taps == 4 && k == 5;
-        ColumnWords { groups: if outer { 1 } else { (k + 1).div_ceil(taps) }, outer }
-    }
+const fn in_patches<V: Vectors>(k: usize, stride: usize) -> bool {
+    stride == 2 && (k == 5 || !V::STREAMS)
 }
 
 /// Lines whose weights are packed.
@@ -108,9 +92,6 @@ impl ColumnWords {
 const fn packed_lines(stride: usize) -> usize {
     3 - stride
 }
-
-/// Places within a word of four columns where windows start.
-const PHASES: usize = 4;
 
 /// Sizes that follow from a shape.
 pub(super) struct Windows {
@@ -121,6 +102,8 @@ pub(super) struct Windows {
     /// Height and width of a window.
     k: usize,
     stride: usize,
+    /// Words hold patches instead of columns.
+    patches: bool,
     /// Bytes of a word that count.
     taps: usize,
     /// Bytes of a vector.
@@ -146,29 +129,28 @@ impl Windows {
         let ([k, kw], [stride, right]) = (s.kernel, s.strides);
         // One or two channels go further with neighbouring pixels in a vector.
         let few = s.c <= 2 && stride == 1;
-        // At stride 2 columns of two taps are the same for one line as for any window, and tiles of two pixels go further.
-        let plain = V::TAPS == 2 && k == 3 && stride == 2 && s.c > V::BYTES;
         if !(matches!(k, 3 | 5) && kw == k && matches!(stride, 1 | 2) && right == stride)
             || s.dilations != [1, 1]
             || few
-            || plain
         {
             return None;
         }
         let quad = 4 * V::BYTES;
         let (part, tile, words_len, outer_len);
-        if in_patches(k, stride) {
-            let row = (PATCH_BYTES / (quad * down(V::TAPS)) - (ACROSS - 1)) / 4 * 4;
-            part = down(V::TAPS) * ACROSS;
+        let patches = in_patches::<V>(k, stride);
+        if patches {
+            let (across, down) = (across(k), down(V::TAPS, k));
+            let row = (PATCH_BYTES / (quad * down) - (across - 1)) / 4 * 4;
+            part = down * across;
             tile = s.ow.max(1).next_multiple_of(4).min(row);
-            words_len = (tile + ACROSS - 1) * down(V::TAPS) * quad;
+            words_len = (tile + across - 1) * down * quad;
             outer_len = 0;
         } else {
             let words = ColumnWords::new(V::TAPS, k);
-            let outer = if words.outer { packed_lines(stride) * PHASES * 2 } else { 0 };
-            part = packed_lines(stride) * words.groups * k + outer;
-            tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * (words.groups * stride)) / 4 * 4);
-            words_len = ((tile - 1) * stride + k) * words.groups * quad;
+            let outer = if words.outer { PHASES * 2 } else { 0 };
+            part = packed_lines(stride) * (words.groups * k + outer);
+            tile = s.ow.max(1).next_multiple_of(4).min(TILE_BYTES / (quad * words.groups) / 4 * 4);
+            words_len = (tile - 1 + k) * words.groups * quad;
             outer_len = if words.outer { ((tile - 1) / PHASES + 2) * quad } else { 0 };
         }
         let parts = if V::WIDE_WEIGHTS { 1 } else { conv.parts };
@@ -177,6 +159,7 @@ impl Windows {
             border_len: (s.w * s.c + V::BYTES).next_multiple_of(64),
             k,
             stride,
+            patches,
             taps: V::TAPS,
             bytes: V::BYTES,
             parts,
@@ -190,7 +173,7 @@ impl Windows {
 
     /// Which of the packed layouts: the one for pairs of lines, for lines at stride 2, or for patches.
     pub fn form(&self) -> u32 {
-        if in_patches(self.k, self.stride) { 4 } else { 1 + self.stride as u32 }
+        if self.patches { 4 } else { 1 + self.stride as u32 }
     }
 
     /// Lines of the output that are computed together at most.
@@ -223,7 +206,7 @@ impl Windows {
 
     /// Lines of a band.
     fn band(&self, s: &ConvShape) -> usize {
-        if in_patches(self.k, self.stride) {
+        if self.patches {
             return 1 + PATCHES_BAND_BYTES / (self.stride * s.w * s.c).max(1);
         }
         let most = 1 + BAND_BYTES / (self.stride * s.w * s.c).max(1);
@@ -281,9 +264,9 @@ impl Windows {
     /// The taps of a window in weight word `at` of a part.
     fn taps(&self, at: usize) -> [Option<usize>; 4] {
         let (n, k, stride) = (self.taps, self.k, self.stride);
-        if in_patches(k, stride) {
+        if self.patches {
             return [0, 1, 2, 3].map(|t| {
-                let (ky, kx) = (at / ACROSS * patch_rows(n) + t / 2, at % ACROSS * 2 + t % 2);
+                let (ky, kx) = (at / across(k) * patch_rows(n) + t / 2, at % across(k) * 2 + t % 2);
                 (t < n && ky < k && kx < k).then_some(ky * k + kx)
             });
         }
@@ -336,7 +319,7 @@ pub(super) unsafe fn run<V: Vectors>(
     while row < rows.end {
         let (image, oy) = (row / s.oh, row % s.oh);
         let count = band.min(rows.end - row).min(s.oh - oy);
-        let at_once = if in_patches(windows.k, windows.stride) { count } else { windows.grain() };
+        let at_once = if windows.patches { count } else { windows.grain() };
         let share = (ahead * at_once).div_ceil(count).next_multiple_of(64);
         for (b, c0) in (0..s.c).step_by(V::BYTES).enumerate() {
             let (block, behind) = packed[b * block_bytes..].split_at(block_bytes);
@@ -385,10 +368,10 @@ pub(super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        if in_patches(K, S) {
-            patches::patches::<V>(call, span, y);
+        if in_patches::<V>(K, S) {
+            patches::patches::<V, K>(call, span, y);
         } else {
-            columns::columns::<V, K, S>(call, span, y);
+            columns::columns::<V, K>(call, span, y);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Windows of 5x5 at stride 2 from words of patches, two columns wide: with two rows where words hold four bytes.
+//! Windows at stride 2 from words of patches, two columns wide: with two rows where words hold four bytes.
 //!
 //! A window starts where a patch starts, so a patch has one place in each window that it is part of, and its words are made
 //! once for all of them.
@@ -11,7 +11,10 @@ use super::tile::{Tile, Words};
 use std::ops::Range;
 
 /// Patches side by side under a window.
-pub(super) const ACROSS: usize = 3;
+#[inline(always)]
+pub(super) const fn across(k: usize) -> usize {
+    k.div_ceil(2)
+}
 
 /// Most of them one above the other.
 const MOST_DOWN: usize = 5;
@@ -24,8 +27,8 @@ pub(super) const fn patch_rows(taps: usize) -> usize {
 
 /// Patches one above the other under a window.
 #[inline(always)]
-pub(super) const fn down(taps: usize) -> usize {
-    5usize.div_ceil(patch_rows(taps))
+pub(super) const fn down(taps: usize, k: usize) -> usize {
+    k.div_ceil(patch_rows(taps))
 }
 
 /// Computes the lines of `span`, whose first output is at `y`.
@@ -33,9 +36,9 @@ pub(super) const fn down(taps: usize) -> usize {
 /// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
 /// has them.
 #[inline(always)]
-pub(super) unsafe fn patches<V: Vectors>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
+pub(super) unsafe fn patches<V: Vectors, const K: usize>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
     let s = &call.conv.shape;
-    let down = down(V::TAPS);
+    let down = down(V::TAPS, K);
     let row_len = call.windows.words_len / down;
     // Rows of patches take turns.
     let place = |row: usize| call.words.wrapping_add(row % down * row_len);
@@ -48,9 +51,9 @@ pub(super) unsafe fn patches<V: Vectors>(call: &Call<'_, V>, span: &Span<'_>, y:
                 // SAFETY: the caller's promise; scratch has room for the words of so many rows.
                 unsafe {
                     match span.block.pieces {
-                        1 => fill::<V, 1>(call, span, row, [left, width], place(row)),
-                        2 => fill::<V, 2>(call, span, row, [left, width], place(row)),
-                        _ => fill::<V, 4>(call, span, row, [left, width], place(row)),
+                        1 => fill::<V, K, 1>(call, span, row, [left, width], place(row)),
+                        2 => fill::<V, K, 2>(call, span, row, [left, width], place(row)),
+                        _ => fill::<V, K, 4>(call, span, row, [left, width], place(row)),
                     }
                 }
             }
@@ -59,9 +62,9 @@ pub(super) unsafe fn patches<V: Vectors>(call: &Call<'_, V>, span: &Span<'_>, y:
             for d in 0..down {
                 rows[d] = place(first + d);
             }
-            let tile = Tile::new(call, span, Patches(rows), y, [left, width]);
+            let tile = Tile::new(call, span, Patches::<K>(rows), y, [left, width]);
             // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
-            unsafe { tile.line::<2>(l) };
+            unsafe { tile.line(l) };
         }
     }
 }
@@ -71,7 +74,7 @@ pub(super) unsafe fn patches<V: Vectors>(call: &Call<'_, V>, span: &Span<'_>, y:
 ///
 /// Safety: as [`patches`]; `to` has room for them.
 #[inline(always)]
-unsafe fn fill<V: Vectors, const PIECES: usize>(
+unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     call: &Call<'_, V>,
     span: &Span<'_>,
     row: usize,
@@ -91,7 +94,7 @@ unsafe fn fill<V: Vectors, const PIECES: usize>(
         }
     }
     // Columns are counted from the left edge of the padding, patches from `left`.
-    let (first, count) = (2 * left, width + ACROSS - 1);
+    let (first, count) = (2 * left, width + across(K) - 1);
     let begin = s.pad[1].saturating_sub(first).div_ceil(2).min(count);
     let end = ((s.pad[1] + s.w).saturating_sub(first) / 2).clamp(begin, count);
     // SAFETY: the caller's promise.
@@ -138,11 +141,11 @@ unsafe fn edges<V: Vectors, const PIECES: usize>(
 }
 
 /// The rows of patches under a line.
-struct Patches([*const u8; MOST_DOWN]);
+struct Patches<const K: usize>([*const u8; MOST_DOWN]);
 
-impl<V: Vectors> Words<V> for Patches {
+impl<V: Vectors, const K: usize> Words<V> for Patches<K> {
     #[inline(always)]
-    unsafe fn add<const S: usize, const P: usize>(
+    unsafe fn add<const P: usize>(
         &self,
         mut sums: [V::Word; P],
         _: usize,
@@ -150,12 +153,12 @@ impl<V: Vectors> Words<V> for Patches {
         v: usize,
         weights: *const u8,
     ) -> [V::Word; P] {
-        for d in 0..down(V::TAPS) {
-            for across in 0..ACROSS {
+        for d in 0..down(V::TAPS, K) {
+            for a in 0..across(K) {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let w = V::load(weights.add((d * ACROSS + across) * V::BYTES));
-                    let words = self.0[d].add((pixel + across) * 4 * V::BYTES + v * V::BYTES);
+                    let w = V::load(weights.add((d * across(K) + a) * V::BYTES));
+                    let words = self.0[d].add((pixel + a) * 4 * V::BYTES + v * V::BYTES);
                     for p in 0..P {
                         sums[p] = V::dot(sums[p], V::load(words.add(p * 4 * V::BYTES)), w);
                     }

@@ -11,7 +11,7 @@ pub(super) trait Words<V: Vectors> {
     /// of four of the words.
     ///
     /// Safety: the processor has `V`'s instruction set; the words of these pixels are made, and the weights are there.
-    unsafe fn add<const S: usize, const P: usize>(
+    unsafe fn add<const P: usize>(
         &self,
         sums: [V::Word; P],
         l: usize,
@@ -65,13 +65,13 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     /// Safety: the processor has `V`'s instruction set; the words of `width` pixels are made (behind them any bytes do, and
     /// are in scratch up to a multiple of four), and outputs are there.
     #[inline(always)]
-    pub unsafe fn line<const S: usize>(&self, l: usize) {
+    pub unsafe fn line(&self, l: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             if self.plain {
-                self.line_of::<S, true>(l);
+                self.line_of::<true>(l);
             } else {
-                self.line_of::<S, false>(l);
+                self.line_of::<false>(l);
             }
         }
     }
@@ -80,14 +80,14 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as there.
     #[inline(always)]
-    unsafe fn line_of<const S: usize, const PLAIN: bool>(&self, l: usize) {
+    unsafe fn line_of<const PLAIN: bool>(&self, l: usize) {
         for pixel in (0..self.width).step_by(4) {
             // SAFETY: the caller's promise.
             unsafe {
                 if self.width - pixel > 2 {
-                    self.pixels::<S, 4, PLAIN>(l, pixel);
+                    self.pixels::<4, PLAIN>(l, pixel);
                 } else {
-                    self.pixels::<S, 2, PLAIN>(l, pixel);
+                    self.pixels::<2, PLAIN>(l, pixel);
                 }
             }
         }
@@ -97,13 +97,13 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: the processor has `V`'s instruction set; words and outputs are there.
     #[inline(always)]
-    unsafe fn pixels<const S: usize, const P: usize, const PLAIN: bool>(&self, l: usize, pixel: usize) {
+    unsafe fn pixels<const P: usize, const PLAIN: bool>(&self, l: usize, pixel: usize) {
         let conv = self.call.conv;
         let (line, y_stride) = (conv.shape.ow * conv.y_stride, conv.y_stride);
         // SAFETY: the caller's promise.
         unsafe {
-            let low = self.half::<S, P, PLAIN>(l, pixel, 0);
-            let high = self.half::<S, P, PLAIN>(l, pixel, 2);
+            let low = self.half::<P, PLAIN>(l, pixel, 0);
+            let high = self.half::<P, PLAIN>(l, pixel, 2);
             let mut results = low;
             for p in 0..P {
                 results[p] = V::whole(low[p], high[p], self.call.bounds);
@@ -137,7 +137,7 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn half<const S: usize, const P: usize, const PLAIN: bool>(
+    unsafe fn half<const P: usize, const PLAIN: bool>(
         &self,
         l: usize,
         pixel: usize,
@@ -145,8 +145,8 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ) -> [V::Word; P] {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut a = self.scaled::<S, P, PLAIN>(l, pixel, v);
-            let b = self.scaled::<S, P, PLAIN>(l, pixel, v + 1);
+            let mut a = self.scaled::<P, PLAIN>(l, pixel, v);
+            let b = self.scaled::<P, PLAIN>(l, pixel, v + 1);
             for p in 0..P {
                 a[p] = V::half(a[p], b[p], self.call.bounds);
             }
@@ -158,7 +158,7 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn scaled<const S: usize, const P: usize, const PLAIN: bool>(
+    unsafe fn scaled<const P: usize, const PLAIN: bool>(
         &self,
         l: usize,
         pixel: usize,
@@ -170,7 +170,7 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
             let mut weights = packed.add(2 * V::BYTES);
             let mut sums = [V::load(packed); P];
             for _ in 0..if PLAIN { 1 } else { self.span.block.parts } {
-                sums = self.words.add::<S, P>(sums, l, pixel, v, weights);
+                sums = self.words.add::<P>(sums, l, pixel, v, weights);
                 weights = weights.add(self.call.windows.part * V::BYTES);
             }
             let multiplier = V::load(packed.add(V::BYTES));
