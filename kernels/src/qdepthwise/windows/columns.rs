@@ -2,10 +2,11 @@
 
 #![allow(clippy::needless_range_loop)]
 
-use super::super::vectors::{Vectors, store_four};
+use super::super::vectors::Vectors;
 use super::lines::{Call, Span, rows};
 use super::packed_lines;
 use super::tile::{Tile, Words};
+use super::words::make;
 
 /// Places within a word of four columns where windows start.
 pub(super) const PHASES: usize = 4;
@@ -69,63 +70,26 @@ unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     left: usize,
     width: usize,
 ) {
-    let s = &call.conv.shape;
-    let (pad, step) = (s.pad[1], s.c);
     let rows = rows::<V, K, 1, PIECES>(call, span);
     let words = ColumnWords::new(V::TAPS, K);
-    // Columns are counted from the left edge of the padding.
-    let (first, count) = (left, width - 1 + K);
-    let before = pad.clamp(first, first + count) - first;
-    let inside = (pad + s.w).clamp(first + before, first + count) - first - before;
-    let (quad, quads) = (4 * V::BYTES, (width - 1) / PHASES + 2);
+    let (quad, count) = (4 * V::BYTES, width - 1 + K);
     debug_assert!(count * words.groups * quad <= call.windows.words_len);
-    // SAFETY: the caller's promise.
-    unsafe {
-        let border = V::interleave([V::load(call.border); 4]);
-        for group in 0..words.groups {
-            let base = usize::from(words.outer) + group * V::TAPS;
-            let sources = [0, 1, 2, 3].map(|t| rows[base + t % V::TAPS]);
-            let mut to = call.words.add(group * quad);
-            for _ in 0..before {
-                store_four::<V>(border, to);
-                to = to.wrapping_add(words.groups * quad);
-            }
-            let mut offset = (first + before).wrapping_sub(pad).wrapping_mul(step);
-            for _ in 0..inside {
-                let mut bytes = [V::load(call.border); 4];
-                for t in 0..V::TAPS {
-                    bytes[t] = V::gather::<PIECES>(sources[t], offset);
-                }
-                store_four::<V>(V::interleave(bytes), to);
-                offset = offset.wrapping_add(step);
-                to = to.wrapping_add(words.groups * quad);
-            }
-            for _ in before + inside..count {
-                store_four::<V>(border, to);
-                to = to.wrapping_add(words.groups * quad);
-            }
-        }
+    for group in 0..words.groups {
+        let base = usize::from(words.outer) + group * V::TAPS;
+        let rows = [0, 1, 2, 3].map(|t| rows[base + t % V::TAPS]);
+        let to = call.words.wrapping_add(group * quad);
+        // SAFETY: the caller's promise.
+        unsafe { make::<V, PIECES, 1>(call, rows, [left, count], to, words.groups * quad) };
     }
     if !words.outer {
         return;
     }
-    debug_assert!(quads * quad <= call.windows.outer_len);
+    let count = (width - 1) / PHASES + 2;
+    debug_assert!(count * quad <= call.windows.outer_len);
     for line in 0..span.each {
-        let source = rows[line * K];
+        let to = call.words.wrapping_add(call.windows.words_len + line * call.windows.outer_len);
         // SAFETY: the caller's promise.
-        unsafe {
-            let outer = call.words.add(call.windows.words_len + line * call.windows.outer_len);
-            for at in 0..quads {
-                let mut bytes = [V::load(call.border); 4];
-                for t in 0..4 {
-                    let ix = (first + 4 * at + t).wrapping_sub(pad);
-                    if ix < s.w {
-                        bytes[t] = V::gather::<PIECES>(source, ix * step);
-                    }
-                }
-                store_four::<V>(V::interleave(bytes), outer.add(at * quad));
-            }
-        }
+        unsafe { make::<V, PIECES, PHASES>(call, [rows[line * K]; 4], [left, count], to, quad) };
     }
 }
 

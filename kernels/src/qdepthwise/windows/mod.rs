@@ -48,6 +48,7 @@ mod lines;
 mod patches;
 mod stream;
 mod tile;
+mod words;
 
 pub(super) use lines::{Call, Span};
 pub(super) use stream::stream;

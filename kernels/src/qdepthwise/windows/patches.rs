@@ -5,10 +5,10 @@
 
 #![allow(clippy::needless_range_loop)]
 
-use super::super::vectors::{Vectors, store_four};
+use super::super::vectors::Vectors;
 use super::lines::{Call, Span};
 use super::tile::{Tile, Words};
-use std::ops::Range;
+use super::words::make;
 
 /// Patches side by side under a window.
 #[inline(always)]
@@ -82,62 +82,20 @@ unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     to: *mut u8,
 ) {
     let s = &call.conv.shape;
-    let mut sources = [[call.border; PIECES]; 2];
-    for (r, source) in sources.iter_mut().enumerate().take(patch_rows(V::TAPS)) {
-        for (piece, source) in source.iter_mut().enumerate() {
+    let mut rows = [[call.border; PIECES]; 4];
+    for (r, starts) in rows.iter_mut().enumerate().take(patch_rows(V::TAPS)) {
+        for (piece, start) in starts.iter_mut().enumerate() {
             let iy =
                 (2 * (span.oy + piece * span.each) + row * patch_rows(V::TAPS) + r).wrapping_sub(s.pad[0]);
             if iy < s.h {
-                let start = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
-                *source = call.x.as_ptr().wrapping_add(start);
+                let at = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
+                *start = call.x.as_ptr().wrapping_add(at);
             }
         }
     }
-    // Columns are counted from the left edge of the padding, patches from `left`.
     let (first, count) = (2 * left, width + across(K) - 1);
-    let begin = s.pad[1].saturating_sub(first).div_ceil(2).min(count);
-    let end = ((s.pad[1] + s.w).saturating_sub(first) / 2).clamp(begin, count);
     // SAFETY: the caller's promise.
-    unsafe {
-        edges::<V, PIECES>(call, sources, first, 0..begin, to);
-        let mut offset = (first + 2 * begin).wrapping_sub(s.pad[1]).wrapping_mul(s.c);
-        for at in begin..end {
-            let mut bytes = [V::gather::<PIECES>(sources[0], offset); 4];
-            for t in 1..V::TAPS {
-                bytes[t] = V::gather::<PIECES>(sources[t / 2], offset + t % 2 * s.c);
-            }
-            store_four::<V>(V::interleave(bytes), to.add(at * 4 * V::BYTES));
-            offset = offset.wrapping_add(2 * s.c);
-        }
-        edges::<V, PIECES>(call, sources, first, end..count, to);
-    }
-}
-
-/// Makes the words of patches that lie beside the image, or half in it.
-///
-/// Safety: as [`fill`].
-#[inline(always)]
-unsafe fn edges<V: Vectors, const PIECES: usize>(
-    call: &Call<'_, V>,
-    sources: [[*const u8; PIECES]; 2],
-    first: usize,
-    patches: Range<usize>,
-    to: *mut u8,
-) {
-    let s = &call.conv.shape;
-    for at in patches {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut bytes = [V::load(call.border); 4];
-            for t in 0..V::TAPS {
-                let ix = (first + 2 * at + t % 2).wrapping_sub(s.pad[1]);
-                if ix < s.w {
-                    bytes[t] = V::gather::<PIECES>(sources[t / 2], ix * s.c);
-                }
-            }
-            store_four::<V>(V::interleave(bytes), to.add(at * 4 * V::BYTES));
-        }
-    }
+    unsafe { make::<V, PIECES, 2>(call, rows, [first, count], to, 4 * V::BYTES) };
 }
 
 /// The rows of patches under a line.
