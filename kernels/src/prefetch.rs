@@ -13,3 +13,16 @@ pub(crate) fn prefetch(byte: *const u8) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = byte;
 }
+
+/// As [`prefetch`], into the second cache only.
+#[inline(always)]
+pub(crate) fn prefetch_far(byte: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(byte.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = byte;
+}

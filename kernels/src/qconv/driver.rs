@@ -1,5 +1,6 @@
 //! The loops around the micro-kernels: groups, parts of the weights, tiles of output positions, panels.
 
+use super::defer::Left;
 use super::geometry::{Geometry, Parts, Span, Windows};
 use super::indirection::{self, Indirection, MAX_ROWS};
 use super::ladder::{Ladder, Operation, Rung, of as ladder};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 /// Weights of this many bytes are gone through for one tile of positions after the other, so that they are
 /// read from the second cache and not from memory.
 const CACHED_WEIGHTS: usize = 256 << 10;
+
+/// The same where tiles are [deferred](super::defer), which ask for the next part meanwhile.
+const DEFERRED_WEIGHTS: usize = 320 << 10;
 
 /// Inputs of this many bytes stay in the second cache while parts of the weights pass, one after the other.
 const CACHED_INPUTS: usize = 288 << 10;
@@ -43,6 +47,8 @@ pub(crate) struct Correlation {
     lines: bool,
     /// Tiles are finished while the next ones' products are made.
     streams: bool,
+    /// The same, of higher tiles and by way of memory.
+    defers: bool,
     /// Windows overlap so that [`slide`] finds them.
     slides: bool,
     /// The most tiles that are made at once.
@@ -95,6 +101,8 @@ impl Correlation {
         let line = if lines || windows.all_inside { geometry.out[1] } else { geometry.rows() };
         let streams = ladder.is_some_and(|ladder| streams(ladder, &geometry, &out, line));
         let band = if streams { 2 } else { ladder.map_or(1, |ladder| band(ladder, &geometry)) };
+        let bytes = matches!(out, Epilogue::Bytes(_));
+        let defers = bytes && !streams && band == 2 && ladder.is_some_and(|ladder| ladder.defer.is_some());
         let layout = Layout::new(&geometry, x_zero_point, band);
         let slides = lines
             && geometry.tap_columns() == slide::WIDTH
@@ -106,6 +114,7 @@ impl Correlation {
             windows,
             lines,
             streams,
+            defers,
             slides,
             tiles: MOST_TILES,
             by_bands: false,
@@ -154,9 +163,10 @@ impl Correlation {
 
     /// The micro-kernels of so many panels (0: of one).
     fn rung(&self, ladder: &Ladder, panels: usize) -> &'static Rung {
-        match (ladder.stream, ladder.slide) {
-            (Some(stream), _) if self.streams && panels == 2 => stream,
-            (_, Some(slide)) if self.slides && panels == 1 => slide,
+        match (ladder.stream, ladder.defer, ladder.slide) {
+            (Some(stream), ..) if self.streams && panels == 2 => stream,
+            (_, Some(defer), _) if self.defers && panels == 2 => defer,
+            (.., Some(slide)) if self.slides && panels == 1 => slide,
             _ => &ladder.rungs[panels.clamp(1, ladder.rungs.len()) - 1],
         }
     }
@@ -282,8 +292,9 @@ impl Correlation {
         };
         let rows = Rows { step: self.windows.step, offsets: self.windows.offsets.as_ptr() };
         let mut sums = packed.has_zeros.then_some([0; SUMMED_TILES * MAX_ROWS]);
-        // SAFETY: the row of `x` is there, with slack, and the outputs are.
-        unsafe { self.run_bands(ladder, packed, (&rows, &[place], 1, 0), target, (0, columns), &mut sums) };
+        let (at, left) = ((&rows, &[place][..], 1, 0), std::ptr::null_mut());
+        // SAFETY: the row of `x` is there, with slack, and the outputs are. Tiles of one row are not deferred.
+        unsafe { self.run_bands(ladder, packed, at, target, (0, columns), (&mut sums, left)) };
     }
 
     /// So many grains of positions in blocks, each of which all `parts` of the weights pass before the next is begun.
@@ -308,6 +319,7 @@ impl Correlation {
         let weights = columns.len() * self.layout.bands().longest() * self.layout.panel_len();
         let parts = match self.by_bands {
             true => columns.len(),
+            false if self.defers => weights.div_ceil(DEFERRED_WEIGHTS).min(columns.len()),
             false => weights.div_ceil(CACHED_WEIGHTS).min(columns.len()),
         };
         let parts = Parts::new(columns.len(), parts);
@@ -317,6 +329,7 @@ impl Correlation {
         let cut = Cut { rows: self.tallest(ladder), tiles };
         let grain = self.grain();
         let blocks = self.blocks(positions.len().div_ceil(grain), parts.count);
+        let mut left = Left::none();
         for group in 0..self.geometry.groups {
             let slice = Slice { group, oc, channels, output: self.out.size() };
             for i in 0..blocks.count * parts.count {
@@ -324,6 +337,17 @@ impl Correlation {
                 let part = columns.start + part.start..columns.start + part.end;
                 let block = positions.start + block.start * grain..positions.start + block.end * grain;
                 let block = block.start..block.end.min(positions.end);
+                if self.defers {
+                    // Behind the last part lie the next group, the weights of the next layer, or nothing that matters.
+                    let next = match i + 1 < blocks.count * parts.count {
+                        true => columns.start + parts.range((i + 1) % parts.count).start,
+                        false => self.layout.bands().count,
+                    };
+                    let next = packed.panels.as_ptr().wrapping_add(self.layout.start(group, next));
+                    let tiles = block.len().div_ceil(cut.rows) * part.len();
+                    let bytes = part.len() * self.layout.bands().longest() * self.layout.panel_len();
+                    left.ask(next, bytes, tiles * self.layout.taps, self.layout.quads());
+                }
                 let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, block, cut);
                 let mut ahead = AHEAD;
                 while walk.next(source) {
@@ -331,17 +355,34 @@ impl Correlation {
                     // SAFETY: `walk` is at tiles of `mr` rows, at most as many as there is room for sums: for every tap
                     // there are bytes inside of `x` (3 more are slack), the border or a copy, and there are the outputs
                     // of the group.
-                    unsafe { self.run_bands(ladder, packed, at, target, (group, part.clone()), &mut sums) };
-                    // Several tiles at once are made over weights that then stay in the first cache.
-                    ahead = if self.tiles > 1 { 0 } else { AHEAD };
+                    unsafe {
+                        self.run_bands(
+                            ladder,
+                            packed,
+                            at,
+                            target,
+                            (group, part.clone()),
+                            (&mut sums, &raw mut left),
+                        )
+                    };
+                    // Several tiles at once are made over weights that then stay in the first cache; those of a single
+                    // part stay in the second, which high tiles do not wait for.
+                    let near = self.tiles > 1 || self.defers && parts.count == 1;
+                    ahead = if near { 0 } else { AHEAD };
                 }
             }
         }
+        if self.defers {
+            // SAFETY: `isa` proves the instruction set; nothing that tiles lead to is gone.
+            unsafe { (ladder.finish)(&mut left, &self.out) };
+        }
     }
 
-    /// Computes tiles, of a group the bands `columns`; `sums` where weights have zero points.
+    /// Computes tiles, of a group the bands `columns`; `sums` where weights have zero points. `left`: where tiles are
+    /// deferred.
     ///
     /// # Safety
+    /// What `left` leads to is there for tiles of more than one row, and nothing else leads there.
     /// At every place there are as many rows (not 0), with the bytes under all taps, and the outputs of the group. Each
     /// band's outputs are a part of these.
     #[inline(always)]
@@ -352,7 +393,7 @@ impl Correlation {
         (rows, places, mr, ahead): (&Rows, &[Place], usize, usize),
         target: &Target<'_>,
         (group, columns): (usize, Range<usize>),
-        sums: &mut Option<[i32; SUMMED_TILES * MAX_ROWS]>,
+        (sums, left): (&mut Option<[i32; SUMMED_TILES * MAX_ROWS]>, *mut Left),
     ) {
         let (layout, bands) = (&self.layout, self.layout.bands());
         let ([group_oc, _], output) = (self.windows.group, self.out.size());
@@ -390,6 +431,7 @@ impl Correlation {
             columns: 0,
             out: &self.out,
             ahead,
+            left,
         };
         for band in columns.map(|i| bands.range(i)) {
             let headers = panels.wrapping_add(band.start * layout.panel_len());

@@ -1,5 +1,6 @@
 //! The micro-kernels of an instruction set, by panels and rows.
 
+use super::defer::FinishFn;
 use super::row_sums::RowSumsFn;
 use super::tile::TileFn;
 use crate::qrow::bands::RowFn;
@@ -50,6 +51,11 @@ pub(crate) struct Ladder {
     /// Two panels wide, for outputs that are bytes and weights that stay in the first cache: these finish one tile while
     /// they multiply for the next ([`stream`](super::stream)).
     pub stream: Option<&'static Rung>,
+    /// Two panels wide, for outputs that are bytes and many products: these leave a tile to be finished while the next ones'
+    /// products are made ([`defer`](super::defer)), the last one by [`finish`](Self::finish).
+    pub defer: Option<&'static Rung>,
+    /// Finishes what is left.
+    pub finish: FinishFn,
     /// One panel wide, for windows that overlap ([`slide`](super::slide)).
     pub slide: Option<&'static Rung>,
     /// Sums of rows, for weights with zero points.
@@ -90,6 +96,8 @@ macro_rules! ladder {
      $([$nv:literal: $most:literal x $columns:literal = $($mr:literal)+])+
      $(stream $stream:ident $s_most:literal x $s_columns:literal
         = $($plain:literal)+ streamed $($streamed:literal)+)?
+     $(defer $defer:ident $d_most:literal x $d_columns:literal
+        = $($whole:literal)+ deferred $($deferred:literal)+)?
      $(slide $slide:ident $w_most:literal x $w_columns:literal = $($slid:literal)+)?) => {
         /// # Safety
         /// As for `TileFn`.
@@ -125,6 +133,24 @@ macro_rules! ladder {
             unsafe { $crate::qconv::stream::stream::<$simd, MR>(t) }
         }
         )?
+
+        $(
+        /// # Safety
+        /// As for `TileFn`.
+        #[target_feature(enable = $features)]
+        unsafe fn $defer<const MR: usize>(t: &$crate::qconv::tile::Tiles<'_>) {
+            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
+            unsafe { $crate::qconv::defer::defer::<$simd, MR>(t) }
+        }
+        )?
+
+        /// # Safety
+        /// As for `FinishFn`.
+        #[target_feature(enable = $features)]
+        unsafe fn finish(left: &mut $crate::qconv::defer::Left, out: &$crate::qconv::requantize::Epilogue) {
+            // SAFETY: the caller's promise, and this function is compiled for the instruction set.
+            unsafe { $crate::qconv::defer::finish::<$simd>(left, out) }
+        }
 
         $(
         /// # Safety
@@ -178,6 +204,14 @@ macro_rules! ladder {
                 ],
                 names: $crate::qconv::ladder::names!($s_most, $s_columns, $isa),
             })?]),
+            defer: $crate::qconv::ladder::first(&[$($crate::qconv::ladder::Rung {
+                tiles: &[
+                    $(tiles::<$whole, 2, { $crate::qconv::ladder::chains($chains, $whole, 2) }>,)+
+                    $($defer::<$deferred>),+
+                ],
+                names: $crate::qconv::ladder::names!($d_most, $d_columns, $isa),
+            })?]),
+            finish,
             slide: $crate::qconv::ladder::first(&[$($crate::qconv::ladder::Rung {
                 tiles: &[$($slide::<$slid>),+],
                 names: $crate::qconv::ladder::names!($w_most, $w_columns, $isa),

@@ -145,6 +145,11 @@ impl Layout {
         PANEL_HEADER + self.taps * self.quads() * LINE
     }
 
+    /// Where in the panels a band of a group starts; behind its last one, the next group.
+    pub fn start(&self, group: usize, band: usize) -> usize {
+        (group * self.panels() + self.bands.range(band).start) * self.panel_len()
+    }
+
     /// Bytes of header, panels and offsets.
     pub fn packed_len(&self) -> usize {
         self.panels_end() + if self.offsets { self.groups * self.panels() * ROW } else { 0 }

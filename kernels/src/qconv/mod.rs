@@ -4,6 +4,7 @@
 //! weights lie in panels (`layout`); a micro-kernel (`tile`, or `stream` and `slide` where they are faster) computes
 //! it, written once and compiled for each instruction set (`ladder`). `scalar` says what the result is.
 
+pub(crate) mod defer;
 mod driver;
 pub(crate) mod dynamic;
 pub(crate) mod geometry;

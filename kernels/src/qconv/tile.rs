@@ -1,5 +1,6 @@
 //! The micro-kernel: a tile of output positions by panels of 16 channels, generic over the instruction set.
 
+use super::defer::Left;
 use super::dynamic::Dynamic;
 use super::layout::{LINE, MULTIPLIERS, PANEL_HEADER, QUAD, SUMS, ZEROS};
 use super::requantize::{Bounds, Epilogue, Requantize};
@@ -37,6 +38,8 @@ pub(crate) struct Tiles<'a> {
     /// From the lines that the first tile multiplies to those that it asks for meanwhile, in bytes: they come from memory
     /// or the third cache where another layer ran in between, and what the processor fetches by itself is a few lines.
     pub ahead: usize,
+    /// Where [`defer`](super::defer) leaves tiles; null where none is deferred.
+    pub left: *mut Left,
 }
 
 /// Where a tile starts.

@@ -223,5 +223,6 @@ ladder!(Avx512Vnni, "avx512vnni", "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni
     [3: "8" x "48" = 1 2 3 4 5 6 7 8]
     [4: "6" x "64" = 1 2 3 4 5 6]
     stream stream "6" x "32" = 1 2 3 streamed 4 5 6
+    defer defer "12" x "32" = 1 2 3 deferred 4 5 6 7 8 9 10 11 12
     slide slide "16" x "16" = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 );

@@ -102,6 +102,36 @@ fn weights_larger_than_a_cache() {
     check(&mut random, shape([1, 5, 5, 70], 500, [3, 3], [1, 1], [1, 1], [1, 1]).unwrap());
 }
 
+/// High tiles over many products are finished while others are multiplied for: of other heights, other panels, another
+/// group, and the last one by itself.
+#[test]
+fn tiles_of_many_products_are_finished_later() {
+    let mut random = Random::new(14);
+    for (m, k, n) in [
+        (12, 641, 32),
+        (13, 700, 64),
+        (25, 644, 48),
+        (59, 660, 33),
+        (97, 655, 112),
+        (23, 1400, 96),
+        (14, 5000, 70),
+    ] {
+        check(&mut random, ConvShape::linear(m, k, n));
+    }
+    let windows = [
+        ([1, 7, 7, 80], 64, [3, 3], [1, 1], 1),
+        ([2, 5, 9, 130], 40, [2, 3], [2, 1], 1),
+        ([1, 6, 13, 36], 48, [5, 4], [1, 1], 1),
+        ([1, 4, 17, 8], 32, [9, 9], [1, 1], 1),
+        ([1, 5, 5, 164], 104, [3, 3], [1, 1], 2),
+    ];
+    for (x, oc, kernel, strides, groups) in windows {
+        let pad = kernel.map(|k| k / 2);
+        let s = shape(x, oc, kernel, strides, [1, 1], pad).unwrap();
+        check(&mut random, ConvShape { groups, ..s });
+    }
+}
+
 #[test]
 fn kernels_strides_dilations_and_padding() {
     let mut random = Random::new(4);
