@@ -66,6 +66,22 @@ fn so_do_all_families_of_operators() {
 }
 
 #[test]
+fn a_product_behind_a_relu_reads_no_weights_of_zeros() {
+    let Some(isa) = Isa::new(Level::Avx512Vnni) else { return };
+    let (_, graph) = parts().into_iter().find(|(name, _)| *name == "products of one row").unwrap();
+    let model = Model::from_graph(graph).unwrap();
+    let mut session = model.session(&SessionOptions { isa, ..Default::default() }).unwrap();
+    let kernels: Vec<String> = session.steps().iter().map(|step| step.kernel.clone()).collect();
+    let row = ["gemv 1x64 avx512vnni", "gemv sparse 1x128 avx512vnni"];
+    assert_eq!(kernels[1..], [row[0], row[1], row[1], row[0]], "the last one's inputs may be less than zero");
+    session.input_mut::<f32>(0).unwrap().fill(0.3);
+    session.run().unwrap();
+    let zeros =
+        |i: usize, s: &ottava::Session| s.output_bytes(i).unwrap().iter().filter(|&&b| b == 0).count();
+    assert!(zeros(0, &session) > 20, "some of {} are zero", zeros(0, &session));
+}
+
+#[test]
 #[cfg(target_arch = "x86_64")]
 fn no_instruction_set_of_this_machine_is_skipped() {
     let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

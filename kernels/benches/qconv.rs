@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ottava_kernels::isa::Level;
 use ottava_kernels::limit::Limit;
 use ottava_kernels::qconv::QConv;
-use ottava_kernels::{ConvShape, DynamicQConv, Filter, Isa, Output, SLACK, Source};
+use ottava_kernels::{ConvShape, DynamicQConv, Filter, Isa, Output, QRow, SLACK, Source};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -66,9 +66,15 @@ fn weights(shape: &ConvShape) -> Vec<i8> {
     (0..shape.oc * shape.k()).map(|i| ((i * 7919 % 255) as u8 as i8).max(-127)).collect()
 }
 
-/// A convolution to bytes with all that a call takes.
+/// What networks run for a shape.
+enum Kernel {
+    Conv(QConv),
+    Row(QRow),
+}
+
+/// A convolution or product to bytes with all that a call takes.
 struct Case {
-    conv: QConv,
+    kernel: Kernel,
     packed: &'static [u8],
     x: &'static [u8],
     y: &'static mut [u8],
@@ -78,18 +84,40 @@ struct Case {
 
 impl Case {
     fn new(isa: Isa, shape: ConvShape) -> Case {
-        let conv = QConv::new(isa, shape, 3, Output { zero_point: 3, min: 0, max: 255 }, shape.oc);
-        let packed = aligned(conv.packed_len(), 0);
+        let out = Output { zero_point: 3, min: 0, max: 255 };
         let multiplier = vec![1e-3; shape.oc];
         let filter = Filter { weights: &weights(&shape), multiplier: &multiplier, ..Filter::default() };
-        conv.pack(&filter, packed);
+        let (kernel, packed, rows, scratch) = if shape.rows() == 1 && shape.is_pointwise() {
+            let row = QRow::new(isa, shape.c, shape.oc, 3, out);
+            let packed = aligned(row.packed_len(), 0);
+            row.pack(&filter, packed);
+            let (units, scratch) = (row.units(), row.scratch_len());
+            (Kernel::Row(row), packed, units, scratch)
+        } else {
+            let conv = QConv::new(isa, shape, 3, out, shape.oc);
+            let packed = aligned(conv.packed_len(), 0);
+            conv.pack(&filter, packed);
+            let scratch = conv.scratch_len();
+            (Kernel::Conv(conv), packed, shape.rows(), scratch)
+        };
         let (x, y) = (aligned(shape.x_len() + SLACK, 77), aligned(shape.y_len(), 0));
-        Case { packed, x, y, rows: shape.rows(), scratch: vec![0; conv.scratch_len()], conv }
+        Case { kernel, packed, x, y, rows, scratch: vec![0; scratch] }
+    }
+
+    fn name(&self) -> &'static str {
+        match &self.kernel {
+            Kernel::Conv(conv) => conv.kernel(),
+            Kernel::Row(row) => row.kernel(),
+        }
     }
 
     fn run(&mut self) {
-        let Case { conv, packed, x, y, rows, scratch } = self;
-        conv.run(packed, x, black_box(&mut **y), 0..*rows, scratch);
+        let Case { kernel, packed, x, y, rows, scratch } = self;
+        let y = black_box(&mut **y);
+        match kernel {
+            Kernel::Conv(conv) => conv.run(packed, x, y, 0..*rows, scratch),
+            Kernel::Row(row) => row.run(packed, x, y, 0..*rows, scratch),
+        }
     }
 }
 
@@ -99,7 +127,7 @@ fn convolution(c: &mut Criterion) {
         group.throughput(Throughput::Elements(shape.macs()));
         for isa in Isa::available().into_iter().filter(|isa| isa.level() != Level::Scalar) {
             let mut case = Case::new(isa, shape);
-            group.bench_function(BenchmarkId::from_parameter(case.conv.kernel()), |b| b.iter(|| case.run()));
+            group.bench_function(BenchmarkId::from_parameter(case.name()), |b| b.iter(|| case.run()));
         }
         group.finish();
     }
@@ -148,7 +176,7 @@ fn shares(_: &mut Criterion) {
             rates.sort_by(f64::total_cmp);
             let share = |rate: f64| 100.0 * rate / limit;
             let (best, median) = (share(rates[TURNS - 1]), share(rates[TURNS / 2]));
-            let kernel = case.conv.kernel();
+            let kernel = case.name();
             println!(
                 "{name:33} {kernel:24} best {best:5.1} %  median {median:5.1} %  of {:.0} GMAC/s",
                 limit / 1e9

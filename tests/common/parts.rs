@@ -76,6 +76,7 @@ pub fn parts() -> Vec<(&'static str, Graph)> {
         ("samples between samples", samples()),
         ("bytes moved", moved()),
         ("products of bytes quantized as they come", dynamic()),
+        ("products of one row", stack()),
         ("recurrent layers over bytes", recurrent()),
         ("a layer with 16-bit states", integer_lstm()),
     ]
@@ -110,6 +111,24 @@ fn tables() -> Graph {
     }
     p.give_bytes("requantize", Requantize {}, &[q], 0.033, 100);
     p.give("dequantize", Dequantize {}, &[q]);
+    p.done()
+}
+
+/// Products one behind the other, more weights than a first cache holds: what is below zero becomes zero in the first.
+fn stack() -> Graph {
+    let mut p = Part::new(&[1, 300]);
+    let layer = |p: &mut Part, x: TensorId, name: &str, [k, n]: [usize; 2], out: Tensor| {
+        let scales = p.scales(n);
+        let w = p.weights(&format!("{name}_w"), &[n, k], &scales);
+        let y = p.b.node_as(name, Linear { clamp: Clamp::NONE }, &[x, w], out).unwrap();
+        p.outputs.push(y);
+        y
+    };
+    let x = p.quantized("q", 0.02, 117);
+    let a = layer(&mut p, x, "first", [300, 200], bytes("first_q", 0.1, 0));
+    let b = layer(&mut p, a, "second", [200, 150], bytes("second_q", 0.5, 0));
+    let c = layer(&mut p, b, "third", [150, 130], bytes("third_q", 2.0, 90));
+    layer(&mut p, c, "last", [130, 10], Tensor::value("last_r", DType::F32, Shape::default()));
     p.done()
 }
 
