@@ -1,6 +1,6 @@
 //! What depthwise kernels need of an instruction set.
 
-use super::windows::{Call, Span};
+use super::windows::{Ahead, Call, Span};
 use crate::Output;
 
 /// The vectors of one instruction set.
@@ -43,7 +43,12 @@ pub(crate) trait Vectors: Sized {
         y: *mut u8,
     );
     /// [`tiles`](super::windows::tiles), a function for itself.
-    unsafe fn tiles<const K: usize, const S: usize>(call: &Call<'_, Self>, span: &Span<'_>, y: *mut u8);
+    unsafe fn tiles<const K: usize, const S: usize>(
+        call: &Call<'_, Self>,
+        span: &Span<'_>,
+        ahead: &mut Ahead<'_>,
+        y: *mut u8,
+    );
     /// Accumulators times multipliers, rounded to integers. `large`: some multiplier is 1 or more (or -1 or less), so
     /// that products may be beyond what converts.
     unsafe fn scale(sum: Self::Word, multiplier: Self::Word, large: bool, bounds: Self::Bounds)
@@ -83,10 +88,11 @@ macro_rules! window_functions {
         unsafe fn tiles<const K: usize, const S: usize>(
             call: &$crate::qdepthwise::windows::Call<'_, Self>,
             span: &$crate::qdepthwise::windows::Span<'_>,
+            ahead: &mut $crate::qdepthwise::windows::Ahead<'_>,
             y: *mut u8,
         ) {
             // SAFETY: the trait's contract.
-            unsafe { $crate::qdepthwise::windows::tiles::<Self, K, S>(call, span, y) }
+            unsafe { $crate::qdepthwise::windows::tiles::<Self, K, S>(call, span, ahead, y) }
         }
     };
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::vectors::Vectors;
-use super::lines::{Call, Span, rows};
+use super::lines::{Ahead, Call, Span, rows};
 use super::packed_lines;
 use super::tile::{Tile, Words};
 use super::words::make;
@@ -37,40 +37,49 @@ impl ColumnWords {
 /// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
 /// has them.
 #[inline(always)]
-pub(super) unsafe fn columns<V: Vectors, const K: usize>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
+pub(super) unsafe fn columns<V: Vectors, const K: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    ahead: &mut Ahead<'_>,
+    y: *mut u8,
+) {
     let s = &call.conv.shape;
-    for left in (0..s.ow).step_by(call.windows.tile) {
-        let width = call.windows.tile.min(s.ow - left);
-        // SAFETY: the caller's promise; scratch has room for a tile's words.
-        unsafe {
-            match span.block.pieces {
-                1 => fill::<V, K, 1>(call, span, left, width),
-                2 => fill::<V, K, 2>(call, span, left, width),
-                _ => fill::<V, K, 4>(call, span, left, width),
+    for first in (0..span.each).step_by(LINES) {
+        let lines = LINES.min(span.each - first);
+        ahead.ask(lines * span.block.pieces);
+        for left in (0..s.ow).step_by(call.windows.tile) {
+            let width = call.windows.tile.min(s.ow - left);
+            // SAFETY: the caller's promise; scratch has room for a tile's words.
+            unsafe {
+                match span.block.pieces {
+                    1 => fill::<V, K, 1>(call, span, [first, lines], [left, width]),
+                    2 => fill::<V, K, 2>(call, span, [first, lines], [left, width]),
+                    _ => fill::<V, K, 4>(call, span, [first, lines], [left, width]),
+                }
             }
-        }
-        let outer = call.words.wrapping_add(call.windows.words_len);
-        let columns = Columns::<K> { columns: call.words, outer, outer_len: call.windows.outer_len };
-        let tile = Tile::new(call, span, columns, y, [left, width]);
-        // Line by line, although a pair's weights meet the same words: sums of both would not fit the registers.
-        for l in 0..span.each {
-            // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
-            unsafe { tile.line(l) };
+            // Line by line, although a pair's weights meet the same words: sums of both would not fit the registers.
+            for line in 0..lines {
+                let outer = call.words.wrapping_add(call.windows.words_len + line * call.windows.outer_len);
+                let columns = Columns::<K> { columns: call.words, outer, line };
+                let tile = Tile::new(call, span, columns, y, [left, width]);
+                // SAFETY: the words have just been made, `y` has the lines, and the caller has the instruction set.
+                unsafe { tile.line(first + line) };
+            }
         }
     }
 }
 
-/// Makes the words that `width` output pixels from `left` on need.
+/// Makes the words that `width` output pixels from `left` on need, of some lines from the first on.
 ///
 /// Safety: as [`columns`]; `call.words` has room for them.
 #[inline(always)]
 unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     call: &Call<'_, V>,
     span: &Span<'_>,
-    left: usize,
-    width: usize,
+    [first, lines]: [usize; 2],
+    [left, width]: [usize; 2],
 ) {
-    let rows = rows::<V, K, 1, PIECES>(call, span);
+    let rows = rows::<V, K, 1, PIECES>(call, span, first, lines);
     let words = ColumnWords::new(V::TAPS, K);
     let (quad, count) = (4 * V::BYTES, width - 1 + K);
     debug_assert!(count * words.groups * quad <= call.windows.words_len);
@@ -86,19 +95,18 @@ unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     }
     let count = (width - 1) / PHASES + 2;
     debug_assert!(count * quad <= call.windows.outer_len);
-    for line in 0..span.each {
+    for line in 0..lines {
         let to = call.words.wrapping_add(call.windows.words_len + line * call.windows.outer_len);
         // SAFETY: the caller's promise.
         unsafe { make::<V, PIECES, PHASES>(call, [rows[line * K]; 4], [left, count], to, quad) };
     }
 }
 
-/// A tile's words of columns, and the outer words of each line.
+/// A tile's words of columns, and the outer words of one line of a pair.
 struct Columns<const K: usize> {
     columns: *const u8,
-    /// The outer words of the first line, and bytes from those of one line to the next.
     outer: *const u8,
-    outer_len: usize,
+    line: usize,
 }
 
 impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
@@ -106,7 +114,6 @@ impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
     unsafe fn add<const P: usize>(
         &self,
         mut sums: [V::Word; P],
-        l: usize,
         pixel: usize,
         v: usize,
         mut weights: *const u8,
@@ -116,10 +123,10 @@ impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
         // SAFETY: the caller's promise.
         unsafe {
             let columns = self.columns.add(pixel * words.groups * quad + v * V::BYTES);
-            let outer = self.outer.wrapping_add(l * self.outer_len + pixel / PHASES * quad + v * V::BYTES);
+            let outer = self.outer.wrapping_add(pixel / PHASES * quad + v * V::BYTES);
             for group in 0..words.groups {
                 for kx in 0..K {
-                    let w = V::load(weights.add(l * V::BYTES));
+                    let w = V::load(weights.add(self.line * V::BYTES));
                     for p in 0..P {
                         let x = V::load(columns.add(((p + kx) * words.groups + group) * quad));
                         sums[p] = V::dot(sums[p], x, w);
@@ -128,7 +135,7 @@ impl<V: Vectors, const K: usize> Words<V> for Columns<K> {
                 }
             }
             if words.outer {
-                let turns = weights.add(l * PHASES * 2 * V::BYTES);
+                let turns = weights.add(self.line * PHASES * 2 * V::BYTES);
                 for p in 0..P {
                     let (first, phase) = (p / PHASES, p % PHASES);
                     for half in 0..2 {

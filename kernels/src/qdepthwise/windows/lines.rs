@@ -2,8 +2,8 @@
 
 use super::super::QDepthwise;
 use super::super::vectors::Vectors;
+use super::Windows;
 use super::stream::{PARTED, PLAIN, SHIFTED};
-use super::{Windows, in_patches};
 
 /// Most rows of the image under the lines of one piece.
 pub(super) const ROWS: usize = 6;
@@ -34,15 +34,35 @@ pub(crate) struct Block<'a> {
     pub quarters: &'a [u8],
 }
 
+/// Weights of the next block, which are asked for while lines are computed.
+pub(crate) struct Ahead<'a> {
+    /// Those that are not yet asked for.
+    pub bytes: &'a [u8],
+    /// Bytes for each line.
+    pub share: usize,
+}
+
+impl Ahead<'_> {
+    /// Asks for the share of some lines.
+    #[inline(always)]
+    pub fn ask(&mut self, lines: usize) {
+        let (now, later) = self.bytes.split_at(self.bytes.len().min(lines * self.share));
+        super::ask(now);
+        self.bytes = later;
+    }
+}
+
 /// Lines of the output that are computed together.
 pub(crate) struct Span<'a> {
     pub block: &'a Block<'a>,
     pub image: usize,
     /// The first.
     pub oy: usize,
-    /// Lines of each piece, and all of them.
+    /// Lines of each piece, one behind the other, and all of them.
     pub each: usize,
     pub count: usize,
+    /// What sums need.
+    pub sums: u8,
 }
 
 /// Computes some of the lines from `oy` of an image on, where there are `left`, and returns how many; `y` starts with the
@@ -54,6 +74,7 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     call: &Call<'_, V>,
     block: &Block<'_>,
     [image, oy, left]: [usize; 3],
+    ahead: &mut Ahead<'_>,
     y: &mut [u8],
 ) -> usize {
     let (conv, s) = (call.conv, &call.conv.shape);
@@ -64,28 +85,23 @@ pub(super) unsafe fn compute<V: Vectors, const K: usize, const S: usize>(
     };
     // Pairs of lines are faster with parts than one by one.
     let streams = V::STREAMS && K == 3 && (S == 2 || sums != PARTED);
-    let each = if in_patches::<V>(K, S) {
-        left.div_ceil(block.pieces)
-    } else if S == 1 && !streams && left > block.pieces {
-        2
-    } else {
-        1
-    };
+    let each = if streams { 1 } else { left.div_ceil(block.pieces) };
     let count = left.min(each * block.pieces);
     assert!(y.len() >= ((count * s.ow) - 1) * conv.y_stride + block.channels);
     assert!(block.quarters.len() >= 4 * call.windows.quarter() && block.channels <= V::BYTES / block.pieces);
-    let span = Span { block, image, oy, each, count };
+    let span = Span { block, image, oy, each, count, sums };
     let y = y.as_mut_ptr();
     // SAFETY: the caller's promise; the block's weights are there, and `count` lines of the output.
     unsafe {
         if streams {
+            ahead.ask(count);
             match sums {
                 PLAIN => stream::<V, S, PLAIN>(call, &span, y),
                 SHIFTED => stream::<V, S, SHIFTED>(call, &span, y),
                 _ => stream::<V, S, PARTED>(call, &span, y),
             }
         } else {
-            V::tiles::<K, S>(call, &span, y);
+            V::tiles::<K, S>(call, &span, ahead, y);
         }
     }
     count
@@ -108,19 +124,21 @@ unsafe fn stream<V: Vectors, const S: usize, const SUMS: u8>(
     }
 }
 
-/// Where the rows under the lines of each piece are.
+/// Where the rows are that lie under `lines` lines of each piece, from line `l` of it on.
 #[inline(always)]
 pub(super) fn rows<V: Vectors, const K: usize, const S: usize, const PIECES: usize>(
     call: &Call<'_, V>,
     span: &Span<'_>,
+    l: usize,
+    lines: usize,
 ) -> [[*const u8; PIECES]; ROWS] {
     let s = &call.conv.shape;
     let mut rows = [[call.border; PIECES]; ROWS];
     for piece in 0..PIECES {
-        // Pieces behind the last line compute that again, and rows behind the last have weights of 0.
-        let first = (span.oy + (piece * span.each).min(span.count - 1)) * S;
+        // Pieces behind the last line have any rows, and so have weights of 0.
+        let first = (span.oy + piece * span.each + l) * S;
         for (r, row) in rows.iter_mut().enumerate().take(K + 1) {
-            let iy = (first + r.min(K + span.each - 2)).wrapping_sub(s.pad[0]);
+            let iy = (first + r.min(K + lines - 2)).wrapping_sub(s.pad[0]);
             if iy < s.h {
                 let start = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
                 row[piece] = call.x.as_ptr().wrapping_add(start);

@@ -33,8 +33,8 @@
 //!
 //! Each block's weights are asked for while the block before is computed: in a network they come from far caches.
 //!
-//! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many pairs of
-//! lines, or parts of a band (stride 2).
+//! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many parts of a
+//! band, or as many lines (streams).
 //!
 //! Lines go block by block of channels in bands of some hundred pixels, so that weights are read from the first cache.
 //!
@@ -50,7 +50,7 @@ mod stream;
 mod tile;
 mod words;
 
-pub(super) use lines::{Call, Span};
+pub(super) use lines::{Ahead, Call, Span};
 pub(super) use stream::stream;
 
 use super::QDepthwise;
@@ -320,11 +320,10 @@ pub(super) unsafe fn run<V: Vectors>(
     while row < rows.end {
         let (image, oy) = (row / s.oh, row % s.oh);
         let count = band.min(rows.end - row).min(s.oh - oy);
-        let at_once = if windows.patches { count } else { windows.grain() };
-        let share = (ahead * at_once).div_ceil(count).next_multiple_of(64);
+        let share = ahead.div_ceil(count).next_multiple_of(64);
         for (b, c0) in (0..s.c).step_by(V::BYTES).enumerate() {
             let (block, behind) = packed[b * block_bytes..].split_at(block_bytes);
-            let mut next = &behind[..ahead.min(behind.len())];
+            let mut next = Ahead { bytes: &behind[..ahead.min(behind.len())], share };
             let channels = (s.c - c0).min(V::BYTES);
             let (header, quarters) = block.split_at(BLOCK_HEADER);
             let block = lines::Block {
@@ -337,18 +336,15 @@ pub(super) unsafe fn run<V: Vectors>(
             };
             let mut done = 0;
             while done < count {
-                let (now, later) = next.split_at(share.min(next.len()));
-                ask(now);
-                next = later;
                 let y = &mut y[(row - first + done) * line + c0..];
                 let at = [image, oy + done, count - done];
                 // SAFETY: the caller's promise.
                 done += unsafe {
                     match (windows.k, windows.stride) {
-                        (3, 1) => lines::compute::<V, 3, 1>(&call, &block, at, y),
-                        (3, _) => lines::compute::<V, 3, 2>(&call, &block, at, y),
-                        (_, 1) => lines::compute::<V, 5, 1>(&call, &block, at, y),
-                        _ => lines::compute::<V, 5, 2>(&call, &block, at, y),
+                        (3, 1) => lines::compute::<V, 3, 1>(&call, &block, at, &mut next, y),
+                        (3, _) => lines::compute::<V, 3, 2>(&call, &block, at, &mut next, y),
+                        (_, 1) => lines::compute::<V, 5, 1>(&call, &block, at, &mut next, y),
+                        _ => lines::compute::<V, 5, 2>(&call, &block, at, &mut next, y),
                     }
                 };
             }
@@ -365,14 +361,15 @@ pub(super) unsafe fn run<V: Vectors>(
 pub(super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>(
     call: &Call<'_, V>,
     span: &Span<'_>,
+    ahead: &mut Ahead<'_>,
     y: *mut u8,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         if in_patches::<V>(K, S) {
-            patches::patches::<V, K>(call, span, y);
+            patches::patches::<V, K>(call, span, ahead, y);
         } else {
-            columns::columns::<V, K>(call, span, y);
+            columns::columns::<V, K>(call, span, ahead, y);
         }
     }
 }

@@ -6,7 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::super::vectors::Vectors;
-use super::lines::{Call, Span};
+use super::lines::{Ahead, Call, Span};
 use super::tile::{Tile, Words};
 use super::words::make;
 
@@ -36,7 +36,12 @@ pub(super) const fn down(taps: usize, k: usize) -> usize {
 /// Safety: the processor has `V`'s instruction set; the lines are those of a convolution whose input is `call.x`, and `y`
 /// has them.
 #[inline(always)]
-pub(super) unsafe fn patches<V: Vectors, const K: usize>(call: &Call<'_, V>, span: &Span<'_>, y: *mut u8) {
+pub(super) unsafe fn patches<V: Vectors, const K: usize>(
+    call: &Call<'_, V>,
+    span: &Span<'_>,
+    ahead: &mut Ahead<'_>,
+    y: *mut u8,
+) {
     let s = &call.conv.shape;
     let down = down(V::TAPS, K);
     let row_len = call.windows.words_len / down;
@@ -46,6 +51,9 @@ pub(super) unsafe fn patches<V: Vectors, const K: usize>(call: &Call<'_, V>, spa
         let width = call.windows.tile.min(s.ow - left);
         let mut made = 0;
         for l in 0..span.each {
+            if left == 0 {
+                ahead.ask(span.block.pieces);
+            }
             let first = l * 2 / patch_rows(V::TAPS);
             for row in made..first + down {
                 // SAFETY: the caller's promise; scratch has room for the words of so many rows.
@@ -106,7 +114,6 @@ impl<V: Vectors, const K: usize> Words<V> for Patches<K> {
     unsafe fn add<const P: usize>(
         &self,
         mut sums: [V::Word; P],
-        _: usize,
         pixel: usize,
         v: usize,
         weights: *const u8,

@@ -69,7 +69,7 @@ pub(in super::super) unsafe fn stream<V: Vectors, const S: usize, const PIECES: 
     y: *mut u8,
 ) {
     let (conv, s) = (call.conv, &call.conv.shape);
-    let [a, b, c, ..] = rows::<V, COLUMNS, S, PIECES>(call, span);
+    let [a, b, c, ..] = rows::<V, COLUMNS, S, PIECES>(call, span, 0, 1);
     let (packed, quarter) = (span.block.quarters.as_ptr(), call.windows.quarter());
     // SAFETY: the caller's promise: a block holds bias, multipliers and the weights of three columns for each vector of
     // words; the border is a vector at least.

@@ -4,17 +4,16 @@
 
 use super::super::vectors::Vectors;
 use super::lines::{Call, Span};
+use super::stream::{PARTED, PLAIN, SHIFTED};
 
 /// Words of the input that windows read, in scratch.
 pub(super) trait Words<V: Vectors> {
-    /// Adds the products of line `l`'s windows from `pixel` on, whose first part of weights is at `weights`, in vector `v`
-    /// of four of the words.
+    /// Adds the products of the windows from `pixel` on with the weights of one part, in vector `v` of four of the words.
     ///
     /// Safety: the processor has `V`'s instruction set; the words of these pixels are made, and the weights are there.
     unsafe fn add<const P: usize>(
         &self,
         sums: [V::Word; P],
-        l: usize,
         pixel: usize,
         v: usize,
         weights: *const u8,
@@ -27,8 +26,6 @@ pub(super) struct Tile<'a, V: Vectors, W: Words<V>> {
     span: &'a Span<'a>,
     /// Bytes from one of four vectors of words to the next, with its weights.
     quarter: usize,
-    /// One part of weights, no large multiplier and no offsets, as is usual.
-    plain: bool,
     /// Offsets of the first of four vectors of words, and how far the next are: 0 if there are none.
     offsets: *const u8,
     offsets_step: usize,
@@ -55,9 +52,8 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
         } else {
             ([0; 64].as_ptr(), 0)
         };
-        let plain = span.block.parts <= 1 && !span.block.large && !conv.offsets;
         let y = y.wrapping_add(left * conv.y_stride);
-        Tile { call, span, quarter, plain, offsets, offsets_step, words, y, width }
+        Tile { call, span, quarter, offsets, offsets_step, words, y, width }
     }
 
     /// Computes line `l` of each piece, four pixels at a time.
@@ -68,26 +64,26 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     pub unsafe fn line(&self, l: usize) {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.plain {
-                self.line_of::<true>(l);
-            } else {
-                self.line_of::<false>(l);
+            match self.span.sums {
+                PLAIN => self.line_of::<PLAIN>(l),
+                SHIFTED => self.line_of::<SHIFTED>(l),
+                _ => self.line_of::<PARTED>(l),
             }
         }
     }
 
-    /// [`line`](Self::line), where `PLAIN` says what `plain` does.
+    /// [`line`](Self::line), where the sums need no more than `SUMS`.
     ///
     /// Safety: as there.
     #[inline(always)]
-    unsafe fn line_of<const PLAIN: bool>(&self, l: usize) {
+    unsafe fn line_of<const SUMS: u8>(&self, l: usize) {
         for pixel in (0..self.width).step_by(4) {
             // SAFETY: the caller's promise.
             unsafe {
                 if self.width - pixel > 2 {
-                    self.pixels::<4, PLAIN>(l, pixel);
+                    self.pixels::<4, SUMS>(l, pixel);
                 } else {
-                    self.pixels::<2, PLAIN>(l, pixel);
+                    self.pixels::<2, SUMS>(l, pixel);
                 }
             }
         }
@@ -97,13 +93,13 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: the processor has `V`'s instruction set; words and outputs are there.
     #[inline(always)]
-    unsafe fn pixels<const P: usize, const PLAIN: bool>(&self, l: usize, pixel: usize) {
+    unsafe fn pixels<const P: usize, const SUMS: u8>(&self, l: usize, pixel: usize) {
         let conv = self.call.conv;
         let (line, y_stride) = (conv.shape.ow * conv.y_stride, conv.y_stride);
         // SAFETY: the caller's promise.
         unsafe {
-            let low = self.half::<P, PLAIN>(l, pixel, 0);
-            let high = self.half::<P, PLAIN>(l, pixel, 2);
+            let low = self.half::<P, SUMS>(pixel, 0);
+            let high = self.half::<P, SUMS>(pixel, 2);
             let mut results = low;
             for p in 0..P {
                 results[p] = V::whole(low[p], high[p], self.call.bounds);
@@ -137,16 +133,11 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn half<const P: usize, const PLAIN: bool>(
-        &self,
-        l: usize,
-        pixel: usize,
-        v: usize,
-    ) -> [V::Word; P] {
+    unsafe fn half<const P: usize, const SUMS: u8>(&self, pixel: usize, v: usize) -> [V::Word; P] {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut a = self.scaled::<P, PLAIN>(l, pixel, v);
-            let b = self.scaled::<P, PLAIN>(l, pixel, v + 1);
+            let mut a = self.scaled::<P, SUMS>(pixel, v);
+            let b = self.scaled::<P, SUMS>(pixel, v + 1);
             for p in 0..P {
                 a[p] = V::half(a[p], b[p], self.call.bounds);
             }
@@ -158,23 +149,18 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
     ///
     /// Safety: as [`pixels`](Self::pixels).
     #[inline(always)]
-    unsafe fn scaled<const P: usize, const PLAIN: bool>(
-        &self,
-        l: usize,
-        pixel: usize,
-        v: usize,
-    ) -> [V::Word; P] {
+    unsafe fn scaled<const P: usize, const SUMS: u8>(&self, pixel: usize, v: usize) -> [V::Word; P] {
         // SAFETY: the caller's promise; a quarter of a block holds what is read here (see the head of the module above).
         unsafe {
             let packed = self.span.block.quarters.as_ptr().add(v * self.quarter);
             let mut weights = packed.add(2 * V::BYTES);
             let mut sums = [V::load(packed); P];
-            for _ in 0..if PLAIN { 1 } else { self.span.block.parts } {
-                sums = self.words.add::<P>(sums, l, pixel, v, weights);
+            for _ in 0..if SUMS == PARTED { self.span.block.parts } else { 1 } {
+                sums = self.words.add::<P>(sums, pixel, v, weights);
                 weights = weights.add(self.call.windows.part * V::BYTES);
             }
             let multiplier = V::load(packed.add(V::BYTES));
-            if PLAIN {
+            if SUMS == PLAIN {
                 for p in 0..P {
                     sums[p] = V::scale(sums[p], multiplier, false, self.call.bounds);
                 }
