@@ -45,7 +45,7 @@ fn pieces(taps: usize, quads: usize) -> [Piece; PAIRS] {
 /// The micro-kernel of `MR` rows, at most 6, and 2 panels. Panics if outputs are not bytes.
 ///
 /// # Safety
-/// As for [`TileFn`](super::tile::TileFn), and there is at least one tap.
+/// As for [`TileFn`](super::tile::TileFn), there is at least one tap, and the panels are a band.
 #[inline(always)]
 pub(crate) unsafe fn stream<S: Columns16, const MR: usize>(t: &Tiles<'_>) {
     const { assert!(MR <= PAIRS * PAIR) };
@@ -130,20 +130,18 @@ unsafe fn products<S: Columns16, const MR: usize, const ASK: bool>(
     unsafe {
         while quad + 2 <= end {
             if ASK {
-                let ahead = line.wrapping_add(t.ahead);
-                let next = ahead.wrapping_add(t.line_step);
-                for line in [ahead, ahead.wrapping_add(LINE), next, next.wrapping_add(LINE)] {
-                    prefetch(line);
+                for i in 0..2 * NV {
+                    prefetch(line.wrapping_add(t.ahead + i * LINE));
                 }
             }
             step::<S, MR, NV>(sums, rows, quad, line);
-            step::<S, MR, NV>(sums, rows, quad + 1, line.add(t.line_step));
+            step::<S, MR, NV>(sums, rows, quad + 1, line.add(NV * LINE));
             quad += 2;
-            line = line.add(2 * t.line_step);
+            line = line.add(2 * NV * LINE);
         }
         if quad < end {
             step::<S, MR, NV>(sums, rows, quad, line);
-            line = line.add(t.line_step);
+            line = line.add(NV * LINE);
         }
         line
     }
