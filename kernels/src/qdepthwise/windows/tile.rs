@@ -80,10 +80,10 @@ impl<'a, V: Vectors, W: Words<V>> Tile<'a, V, W> {
         for pixel in (0..self.width).step_by(4) {
             // SAFETY: the caller's promise.
             unsafe {
-                if self.width - pixel > 2 {
-                    self.pixels::<4, SUMS>(l, pixel);
-                } else {
-                    self.pixels::<2, SUMS>(l, pixel);
+                match self.width - pixel {
+                    1..=2 => self.pixels::<2, SUMS>(l, pixel),
+                    3 => self.pixels::<3, SUMS>(l, pixel),
+                    _ => self.pixels::<4, SUMS>(l, pixel),
                 }
             }
         }
