@@ -31,6 +31,18 @@ impl Limit {
     }
 }
 
+/// Multiply-adds per second of the int8 loop over a whole `time`, whatever comes between: what to hold a kernel against
+/// that is timed so. `None` as [`Limit::measure`].
+pub fn sustained(isa: Isa, time: Duration) -> Option<f64> {
+    let [int8, _] = loops(isa)?;
+    let (start, mut done) = (Instant::now(), 0f64);
+    while start.elapsed() < time {
+        // SAFETY: this is a loop of `isa`, and one is made only where the processor has its features.
+        done += unsafe { int8() };
+    }
+    Some(done / start.elapsed().as_secs_f64())
+}
+
 /// Bytes per second that one core reads out of `bytes` (not empty) over and over: with few bytes those of a cache.
 /// Measures for about `time`.
 pub fn read_bandwidth(isa: Isa, bytes: &[u64], time: Duration) -> f64 {
