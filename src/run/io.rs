@@ -208,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn one_input_and_one_output_lie_either_way() {
+        let mut arena: Vec<u8> = (0..64).collect();
+        for (input, output) in [(8..16, 20..30), (40..50, 8..40), (0..8, 8..64)] {
+            let operands = Operands {
+                inputs: vec![Place::Arena(input.clone())],
+                outputs: vec![output.clone()],
+                scratch: 0..0,
+            };
+            let mut io = Io { arena: &mut arena, constants: &[], operands: &operands };
+            let v = io.one::<1>();
+            assert_eq!(v.inputs[0], &input.map(|i| i as u8).collect::<Vec<_>>()[..]);
+            assert_eq!((v.outputs[0][0], v.outputs[0].len()), (output.start as u8, output.len()));
+        }
+    }
+
+    #[test]
     fn an_empty_scratch_is_empty() {
         let mut arena = vec![0u8; 64];
         let (inputs, outputs) = (vec![Place::Arena(0..8)], vec![8..16, 16..24]);
@@ -215,5 +231,7 @@ mod tests {
         let mut io = Io { arena: &mut arena, constants: &[], operands: &operands };
         let v = io.one::<1>();
         assert_eq!((v.inputs[0].len(), v.outputs[0].len(), v.scratch.len()), (8, 8, 0));
+        let numbers: &mut [f32] = bytemuck::cast_slice_mut(v.scratch);
+        assert!(numbers.is_empty(), "kernels see floats in it");
     }
 }
