@@ -50,7 +50,8 @@ impl Verify {
         let unchecked = model.check_packed(&options)?;
         if unchecked > 0 && !self.json {
             say(format!(
-                "{unchecked} packed sections are for instruction sets that this machine has not got"
+                "{unchecked} packed sections are in layouts that no kernel here reads, those of other instruction sets, \
+                 shapes or versions: `ottava convert --pack` makes them anew"
             ))?;
         }
         Ok(())

@@ -223,6 +223,29 @@ pub(crate) struct Planner<'a> {
     pub packed: &'a PackedStore,
     pub shared: &'a Shared,
     pub pool: &'a Pool,
+    /// By tensor: the node that makes it.
+    producers: Vec<Option<usize>>,
+    /// Bytes of all constants.
+    constants: usize,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(
+        graph: &'a Graph,
+        isa: Isa,
+        packed: &'a PackedStore,
+        shared: &'a Shared,
+        pool: &'a Pool,
+    ) -> Planner<'a> {
+        let constants = graph.tensors.iter().filter_map(|t| t.data.as_ref());
+        let constants = constants.fold(0usize, |sum, data| sum.saturating_add(data.bytes().len()));
+        Planner { graph, isa, packed, shared, pool, producers: graph.producers(), constants }
+    }
+
+    /// The operator that makes a tensor.
+    fn producer(&self, id: TensorId) -> Option<&'a Op> {
+        self.producers[id.index()].map(|node| &self.graph.nodes[node].op)
+    }
 }
 
 /// Lays out the planner's graph, whose dimensions are all bound: those of a pass.

@@ -69,7 +69,7 @@ impl Bound {
         let (planned, passes) =
             piece.as_ref().map_or((&graph, Passes::ONE), |(piece, passes)| (piece, *passes));
         let (packed, shared) = (&*model.packed, &*model.shared);
-        let planner = Planner { graph: planned, isa: how.isa, packed, shared, pool };
+        let planner = Planner::new(planned, how.isa, packed, shared, pool);
         let plan = plan::build(&planner, limits, passes)?;
         let inputs = ports(&graph, &plan, graph.caller_inputs())?;
         let outputs = ports(&graph, &plan, graph.caller_outputs())?;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// The outputs of a graph without inputs, whose shapes are all known.
 fn evaluate(graph: &Graph, limits: &Limits) -> Result<Vec<Data>> {
     let (packed, shared) = (PackedStore::new(), Shared::default());
-    let planner = Planner { graph, isa: Isa::best(), packed: &packed, shared: &shared, pool: &Pool::SERIAL };
+    let planner = Planner::new(graph, Isa::best(), &packed, &shared, &Pool::SERIAL);
     let plan = plan::build(&planner, limits, Passes::ONE)?;
     let mut arena = AlignedBytes::zeroed(plan.arena_len);
     for step in &plan.steps {

@@ -338,14 +338,16 @@ impl Correlation {
                 let block = positions.start + block.start * grain..positions.start + block.end * grain;
                 let block = block.start..block.end.min(positions.end);
                 if self.defers {
-                    // Behind the last part lie the next group, the weights of the next layer, or nothing that matters.
-                    let next = match i + 1 < blocks.count * parts.count {
-                        true => columns.start + parts.range((i + 1) % parts.count).start,
-                        false => self.layout.bands().count,
+                    // Of what lies behind the last part nothing is known, not even that it is the next layer's.
+                    let last = i + 1 == blocks.count * parts.count;
+                    let (group, next) = match last {
+                        false => (group, columns.start + parts.range((i + 1) % parts.count).start),
+                        true => (group + 1, columns.start),
                     };
+                    let bands = if group < self.geometry.groups { part.len() } else { 0 };
+                    let bytes = bands * self.layout.bands().longest() * self.layout.panel_len();
                     let next = packed.panels.as_ptr().wrapping_add(self.layout.start(group, next));
                     let tiles = block.len().div_ceil(cut.rows) * part.len();
-                    let bytes = part.len() * self.layout.bands().longest() * self.layout.panel_len();
                     left.ask(next, bytes, tiles * self.layout.taps, self.layout.quads());
                 }
                 let mut walk = Walk::new(&self.geometry, &self.windows, target, slice, block, cut);

@@ -32,8 +32,8 @@ pub(crate) struct Bands<'a> {
 ///
 /// # Safety
 /// The processor has the instruction set it was compiled for; `x` can be read for `k` bytes rounded up to a multiple of
-/// 4, panels as the [layout](super::layout) has them, with sums if it needs them, and as many outputs as `columns` can be written, for
-/// which there are panels; before the last band are no others but of [`BAND`] panels and of two.
+/// 4, and panels as the [layout](super::layout) has them, with sums if it needs them; there are panels for all outputs,
+/// which can be written, and the last of these is either of the last panel or the last one of a band.
 pub(crate) type RowFn = unsafe fn(&Bands<'_>);
 
 /// All bands. `WIDE` of four panels at a time are gone through (1, 2 or 4), of narrower bands 2 or 1; successive lines go to

@@ -1,8 +1,8 @@
 //! What packed weights of one row start with.
 
-use crate::qconv::layout::{HEADER, MAGIC};
+use crate::qconv::layout::HEADER;
 
-/// 64 bytes: magic "8vaK4N16" | layout id u32 | flags u32 | k u32 | n u32 | x zero point u32 | zeros.
+/// 64 bytes: magic | layout id u32 | flags u32 | k u32 | n u32 | x zero point u32 | zeros.
 #[derive(Clone, Debug)]
 pub(super) struct Header([u64; HEADER / 8]);
 
@@ -11,9 +11,9 @@ const FLAGS: usize = 1;
 
 impl Header {
     /// With flags 0.
-    pub fn new(id: u32, [k, n]: [usize; 2], x_zero_point: u8) -> Header {
+    pub fn new(magic: [u8; 8], id: u32, [k, n]: [usize; 2], x_zero_point: u8) -> Header {
         let mut bytes = [0; HEADER];
-        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[..8].copy_from_slice(&magic);
         let numbers = [id, 0, k as u32, n as u32, x_zero_point.into()];
         for (to, number) in bytes[8..].chunks_exact_mut(4).zip(numbers) {
             to.copy_from_slice(&number.to_le_bytes());

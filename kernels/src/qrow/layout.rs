@@ -19,7 +19,7 @@
 
 use super::header::Header;
 use crate::Filter;
-use crate::qconv::layout::{COLUMNS, FLAG_HAS_MIN, HEADER, LINE, QUAD};
+use crate::qconv::layout::{COLUMNS, FLAG_HAS_MIN, HEADER, LINE, MAGIC, QUAD};
 
 /// The most panels of a band.
 pub(crate) const BAND: usize = 4;
@@ -86,7 +86,7 @@ impl Layout {
         };
         let Numbers { offsets, zeros, sums } = numbers;
         let id = 0x300 + u32::from(offsets) + 2 * u32::from(zeros) + 4 * u32::from(sums);
-        let header = Header::new(id, [k, n], x_zero_point);
+        let header = Header::new(MAGIC, id, [k, n], x_zero_point);
         Layout { id, header, k, n, x_zero_point, numbers, panel_len, packed_len }
     }
 

@@ -142,11 +142,11 @@ impl QRow {
         };
         // SAFETY: `isa` proves the instruction set. The row has slack behind it, which is more than a quad; the packed
         // bytes are as long as the layout, whose bands from a unit on follow each other; `y` has room for `columns`
-        // outputs, which are those of the panels from there on or fewer.
+        // outputs, those of all panels from there on or of so many units, which are whole bands.
         unsafe { kernel(&bands) };
     }
 
-    /// Plain loops, which define the result: products wrap in i32.
+    /// Where there are no micro-kernels: what `scalar::qconv` says of a convolution, over these packed weights.
     fn plain(&self, packed: &[u8], x: &[u8], y: &mut [u8], channels: Range<usize>) {
         let numbers = self.layout.numbers;
         let word = |at: usize| -> [u8; 4] { std::array::from_fn(|i| packed[at + i]) };

@@ -25,7 +25,7 @@ use std::ops::Range;
 /// Output channels of a block: a line of weights.
 pub(crate) const BLOCK: usize = 64;
 /// Bytes of a number for each output channel of a block.
-pub(crate) const NUMBERS: usize = 4 * BLOCK;
+pub(crate) const BLOCK_NUMBERS: usize = 4 * BLOCK;
 
 /// Output channels that threads share out at once: two blocks, which take their inputs together.
 const UNIT: usize = 2 * BLOCK;
@@ -61,13 +61,13 @@ pub struct QSparseRow {
 impl QSparseRow {
     /// Panics if the output's range is empty or weights of this size cannot be.
     pub fn new(isa: Isa, k: usize, n: usize, out: Output) -> QSparseRow {
-        let block_len = k.checked_mul(BLOCK).and_then(|lines| lines.checked_add(2 * NUMBERS));
+        let block_len = k.checked_mul(BLOCK).and_then(|lines| lines.checked_add(2 * BLOCK_NUMBERS));
         let packed_len = block_len.and_then(|len| n.div_ceil(BLOCK).checked_mul(len)?.checked_add(HEADER));
         let fits = |len: &usize| isize::try_from(*len).is_ok() && u32::try_from(k * BLOCK).is_ok();
         let (Some(block_len), Some(packed_len)) = (block_len, packed_len.filter(fits)) else {
             panic!("weights too large: {n} x {k}");
         };
-        let header = Header::new(LAYOUT, [k, n], 0);
+        let header = Header::new(*b"8vaK1N64", LAYOUT, [k, n], 0);
         QSparseRow { isa, header, out: Requantize::new(out), k, n, block_len, packed_len }
     }
 
@@ -119,9 +119,9 @@ impl QSparseRow {
             let (start, column) = (self.block(channel), channel % BLOCK);
             let bias = bias.get(channel).copied().unwrap_or(0);
             put(packed, start + 4 * place(column), bias.to_le_bytes());
-            put(packed, start + NUMBERS + k * BLOCK + 4 * place(column), multiplier.to_le_bytes());
+            put(packed, start + BLOCK_NUMBERS + k * BLOCK + 4 * place(column), multiplier.to_le_bytes());
             for (i, &w) in weights.iter().enumerate() {
-                packed[start + NUMBERS + i * BLOCK + column] = w as u8;
+                packed[start + BLOCK_NUMBERS + i * BLOCK + column] = w as u8;
             }
         }
     }
@@ -168,12 +168,12 @@ impl QSparseRow {
         self.plain(packed, &x[..self.k + SLACK], y, first);
     }
 
-    /// Plain loops, which define the result: products wrap in i32.
+    /// Where there are no micro-kernels: what `scalar::qconv` says of a convolution, over these packed weights.
     fn plain(&self, packed: &[u8], x: &[u8], y: &mut [u8], first: usize) {
         let word = |at: usize| -> [u8; 4] { std::array::from_fn(|i| packed[at + i]) };
         for (channel, y) in (first..).zip(y) {
             let (start, column) = (self.block(channel), channel % BLOCK);
-            let (lines, at) = (start + NUMBERS, 4 * place(column));
+            let (lines, at) = (start + BLOCK_NUMBERS, 4 * place(column));
             let mut acc = i32::from_le_bytes(word(start + at));
             for (i, &a) in x[..self.k].iter().enumerate() {
                 let w = packed[lines + i * BLOCK + column] as i8;

@@ -184,15 +184,25 @@ impl Columns16 for Avx512Vnni {
 /// The processor has AVX-512.
 #[inline(always)]
 unsafe fn narrow(q: [__m512i; 4], out: &Requantize) -> __m512i {
+    // SAFETY: the caller's promise. Packing works within 128-bit lanes, quads of bytes come out as `[lane][panel]`.
+    unsafe {
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_permutexvar_epi32(order, pack(q, out))
+    }
+}
+
+/// The same in the order in which packing leaves them: four of each, lane by lane.
+///
+/// # Safety
+/// The processor has AVX-512.
+#[inline(always)]
+pub(super) unsafe fn pack(q: [__m512i; 4], out: &Requantize) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
         let zero_point = _mm512_set1_epi16(out.zero_point.into());
         let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero_point);
         let high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero_point);
-        let bytes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8));
-        // Packing works within 128-bit lanes, quads of bytes come out as `[lane][panel]`.
-        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_permutexvar_epi32(order, bytes)
+        _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8))
     }
 }
 

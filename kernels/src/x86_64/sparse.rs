@@ -3,9 +3,11 @@
 //! A tile is 1x128, two blocks. Four inputs take 8 loads, 16 shuffles and 8 products: with two shuffles a cycle a line takes
 //! a cycle, as long as it takes to come from the second cache; a tile of 1x64 finds its lines as often for half as many.
 
+use super::avx512vnni::{Avx512Vnni, pack};
 use crate::SLACK;
 use crate::qconv::requantize::Requantize;
-use crate::qrow::sparse::{BLOCK, Blocks, NUMBERS, PIECE};
+use crate::qconv::tile::Columns16;
+use crate::qrow::sparse::{BLOCK, BLOCK_NUMBERS, Blocks, PIECE};
 use std::arch::x86_64::*;
 
 /// The inputs that are not 0, filled up with zeros to fours.
@@ -20,21 +22,22 @@ struct Found {
 /// Computes all outputs.
 ///
 /// # Safety
-/// The processor has AVX-512 VNNI; there are blocks for all outputs.
+/// The processor has AVX-512 VNNI; there are blocks for all outputs, of as many lines as `x` has inputs in front of its
+/// slack.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) unsafe fn blocks(b: Blocks<'_>) {
-    // SAFETY: the caller's promise; blocks are as long as the inputs are many.
+    // SAFETY: the caller's promise: where more outputs are wanted there is a block, with a line for each input.
     unsafe {
         let found = find(b.x, b.scratch);
         let mut weights = b.weights;
         let lines = b.x.len() - SLACK;
-        let mut two = b.y.chunks_mut(2 * BLOCK);
-        for y in &mut two {
+        for y in b.y.chunks_mut(2 * BLOCK) {
             match y.len() > BLOCK {
                 true => tile::<2>(&found, weights, [b.block_len, lines], y, &b.out),
                 false => tile::<1>(&found, weights, [b.block_len, lines], y, &b.out),
             }
-            weights = weights.add(2 * b.block_len);
+            // Behind a single block there may be nothing.
+            weights = weights.wrapping_add(2 * b.block_len);
         }
     }
 }
@@ -51,8 +54,8 @@ unsafe fn find(x: &[u8], scratch: &mut [u8]) -> Found {
     // SAFETY: what is read lies in the row and its slack; of both parts of the scratch no more than `k` and a piece are
     // written, at a place that is at most that of the input itself.
     unsafe {
-        let lines = scratch.as_mut_ptr().cast::<u32>();
-        let values = scratch.as_mut_ptr().add(4 * (k.next_multiple_of(PIECE) + PIECE));
+        let start = scratch.as_mut_ptr();
+        let (lines, values) = (start.cast::<u32>(), start.add(4 * (k.next_multiple_of(PIECE) + PIECE)));
         let mut count = 0;
         let first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         let mut line = _mm512_slli_epi32::<6>(first);
@@ -94,7 +97,7 @@ unsafe fn tile<const NB: usize>(
                 *acc = _mm512_loadu_si512(weights.add(b * block_len + 64 * j).cast());
             }
         }
-        let first = weights.add(NUMBERS);
+        let first = weights.add(BLOCK_NUMBERS);
         for four in 0..found.fours {
             let quad = _mm512_set1_epi32(found.values.add(4 * four).cast::<i32>().read_unaligned());
             let mut rows = [first; 4];
@@ -112,8 +115,13 @@ unsafe fn tile<const NB: usize>(
             }
         }
         for (b, acc) in acc.iter().enumerate() {
-            let multipliers = first.add(b * block_len + lines * BLOCK).cast::<f32>();
-            let bytes = requantize(acc, multipliers, out);
+            let multipliers = first.add(b * block_len + lines * BLOCK);
+            let mut scaled = [_mm512_setzero_si512(); 4];
+            for (j, (scaled, &acc)) in scaled.iter_mut().zip(acc).enumerate() {
+                *scaled = Avx512Vnni::scale(acc, (multipliers.add(64 * j), std::ptr::null()), out);
+            }
+            // In the order of the columns: packing puts side by side what interleaving has taken apart.
+            let bytes = pack(scaled, out);
             let columns = (y.len() - b * BLOCK).min(BLOCK);
             let y = y.as_mut_ptr().add(b * BLOCK);
             match columns {
@@ -121,26 +129,5 @@ unsafe fn tile<const NB: usize>(
                 _ => _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (BLOCK - columns), bytes),
             }
         }
-    }
-}
-
-/// 64 sums as bytes, in the order of the columns.
-///
-/// # Safety
-/// The processor has AVX-512; 64 multipliers can be read.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn requantize(acc: &[__m512i; 4], multipliers: *const f32, out: &Requantize) -> __m512i {
-    // SAFETY: the caller's promise. What is not a number becomes the bound, by the order of the operands.
-    unsafe {
-        let mut q = [_mm512_setzero_si512(); 4];
-        for (j, (q, &acc)) in q.iter_mut().zip(acc).enumerate() {
-            let real = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(multipliers.add(16 * j)));
-            *q = _mm512_cvtps_epi32(_mm512_min_ps(real, _mm512_set1_ps(out.high)));
-        }
-        let zero_point = _mm512_set1_epi16(out.zero_point.into());
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero_point);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero_point);
-        _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.min as i8))
     }
 }

@@ -55,15 +55,11 @@ pub(super) fn cost(shape: &ConvShape, each: u64) -> u64 {
 }
 
 /// True if an input whose zero point is 0 may be zero for a good part, so that a row's weights need not all be read, and
-/// reading them takes time: a product has made it, whose negative sums became zero (what is a mean of some pixels seldom
+/// reading them takes time: a [`Linear`] has made it, whose negative sums became zero (what is a mean of some pixels seldom
 /// is), and the first cache does not hold the network's weights from run to run.
-fn mostly_zeros(v: NodeView<'_>) -> Result<bool, PlanError> {
+fn mostly_zeros(p: &Planner<'_>, v: NodeView<'_>) -> Result<bool, PlanError> {
     const FIRST_CACHE: usize = 48 << 10;
-    let x = v.input(0)?;
-    let maker = v.graph.nodes.iter().find(|node| node.outputs.contains(&x));
-    let weights: usize =
-        v.graph.tensors.iter().filter_map(|t| t.data.as_ref()).map(|data| data.bytes().len()).sum();
-    Ok(weights > FIRST_CACHE && maker.is_some_and(|node| matches!(node.op, Op::Linear(_))))
+    Ok(p.constants > FIRST_CACHE && matches!(p.producer(v.input(0)?), Some(Op::Linear(_))))
 }
 
 /// Threads take output pixels, which start so many elements apart.
@@ -108,7 +104,7 @@ fn plan_shape(
                 q.step(p, v, kernel, lines, QDepthwise::pack)
             } else if one_row {
                 let (k, n) = (shape.c, shape.oc);
-                if q.has_plain_weights() && QSparseRow::pays(p.isa, k, n) && mostly_zeros(v)? {
+                if q.has_plain_weights() && QSparseRow::pays(p.isa, k, n) && mostly_zeros(p, v)? {
                     let kernel = QSparseRow::new(p.isa, k, n, out);
                     let units = Split { rows: kernel.units(), stride: kernel.width(), ..pixels };
                     return q.step(p, v, kernel, units, QSparseRow::pack);

@@ -36,7 +36,8 @@
 //! Where a block has so few channels that they fill half or a quarter of a vector, its pieces hold as many parts of a
 //! band, or as many lines (streams).
 //!
-//! Lines go block by block of channels in bands of some hundred pixels, so that weights are read from the first cache.
+//! Lines go block by block of channels, in bands of some hundred pixels or more, so that weights are read from the first
+//! cache.
 //!
 //! Packed, per block: 64 bytes of which the first is the number of its parts and the second says whether some multiplier
 //! is large; then for each of the four vectors of words its bias i32, multiplier f32, for each part the words for
