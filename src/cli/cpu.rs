@@ -6,7 +6,7 @@ use super::show;
 use clap::Args;
 use comfy_table::CellAlignment;
 use ottava_kernels::limit::{Limit, read_bandwidth};
-use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise, QRow};
+use ottava_kernels::{ConvShape, Isa, Output, QConv, QDepthwise, QRow, QSparseRow};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -101,6 +101,9 @@ fn kernels(isa: Isa) -> Vec<(&'static str, &'static str)> {
     let mut kernels =
         layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec();
     kernels.insert(3, ("linear, one row", QRow::new(isa, 256, 64, 0, out).kernel()));
+    if QSparseRow::pays(isa, 256, 64) {
+        kernels.insert(4, ("the same, behind a ReLU", QSparseRow::new(isa, 256, 64, out).kernel()));
+    }
     let depthwise = ConvShape { groups: 64, ..square(64, 3, 28) };
     kernels.push(("depthwise 3x3", QDepthwise::new(isa, depthwise, 0, out, depthwise.oc).kernel()));
     kernels

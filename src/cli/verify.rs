@@ -51,7 +51,7 @@ impl Verify {
         if unchecked > 0 && !self.json {
             say(format!(
                 "{unchecked} packed sections are in layouts that no kernel here reads, those of other instruction sets, \
-                 shapes or versions: `ottava convert --pack` makes them anew"
+                 shapes or versions: `ottava convert --pack ISA` makes them anew"
             ))?;
         }
         Ok(())
