@@ -209,20 +209,9 @@ impl Layout {
     /// Packs weights `[oc][taps][tap bytes]`. Panics if a slice has another length (zero points and biases may be
     /// none).
     pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
-        let Filter { weights, zero_points, bias, multiplier, offset } = *filter;
+        let Filter { weights, zero_points, multiplier, offset, .. } = *filter;
         let (oc, k) = (self.groups * self.group_oc, self.taps * self.tap_len);
-        assert_eq!(weights.len(), oc * k, "weights are [oc][kh][kw][c/groups]");
-        assert!(
-            zero_points.is_empty() || zero_points.len() == oc,
-            "there is a zero point for every channel or none"
-        );
-        assert!(bias.is_empty() || bias.len() == oc, "there is a bias for every channel or none");
-        assert_eq!(multiplier.len(), oc, "there is a multiplier for every channel");
-        assert_eq!(
-            offset.len(),
-            if self.offsets { oc } else { 0 },
-            "there is an offset for every channel or none"
-        );
+        filter.check([oc, k], self.offsets);
         assert_eq!(packed.len(), self.packed_len(), "packed has room for the weights");
         packed.fill(0);
         let has_min = weights.contains(&i8::MIN);
@@ -237,11 +226,8 @@ impl Layout {
             }
             let panels = &mut packed[HEADER..];
             let weights = &weights[channel * k..][..k];
-            let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
             let zero = i32::from(filter.zero_point(channel));
-            let centred = sum.wrapping_sub(zero.wrapping_mul(k as i32));
-            let shift = i32::from(self.x_zero_point).wrapping_mul(centred);
-            let bias = bias.get(channel).copied().unwrap_or(0).wrapping_sub(shift);
+            let [sum, bias] = filter.sum_and_bias(channel, k, self.x_zero_point);
             panels[header..][..4].copy_from_slice(&bias.to_le_bytes());
             panels[MULTIPLIERS + header..][..4].copy_from_slice(&multiplier[channel].to_le_bytes());
             panels[SUMS + header..][..4].copy_from_slice(&sum.to_le_bytes());

@@ -106,34 +106,20 @@ impl Layout {
         (packed.len() >= self.packed_len).then_some(flags != 0)
     }
 
-    /// Packs weights `[n][k]`. Panics if a slice has another length (zero points and biases may be none).
+    /// Packs weights `[n][k]`. Panics if a slice has another length (zero points and biases may be none), or if there are
+    /// zero points and the layout has none.
     pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
-        let Filter { weights, zero_points, bias, multiplier, offset } = *filter;
+        let Filter { weights, zero_points, multiplier, offset, .. } = *filter;
         let Layout { k, n, .. } = *self;
-        assert_eq!(weights.len(), n * k, "weights are [n][k]");
-        assert_eq!(
-            zero_points.len(),
-            if self.numbers.zeros { n } else { 0 },
-            "a zero point for every channel or none"
-        );
-        assert!(bias.is_empty() || bias.len() == n, "a bias for every channel or none");
-        assert_eq!(multiplier.len(), n, "there is a multiplier for every channel");
-        assert_eq!(
-            offset.len(),
-            if self.numbers.offsets { n } else { 0 },
-            "an offset for every channel or none"
-        );
+        filter.check([n, k], self.numbers.offsets);
+        assert!(zero_points.is_empty() || self.numbers.zeros, "only layouts with zero points take any");
         assert_eq!(packed.len(), self.packed_len, "packed has room for the weights");
         packed.fill(0);
         self.header.write(u32::from(weights.contains(&i8::MIN)) * FLAG_HAS_MIN, packed);
         for channel in 0..n {
             let place = self.place(channel);
             let weights = &weights[channel * k..][..k];
-            let sum: i32 = weights.iter().fold(0, |sum: i32, &w| sum.wrapping_add(i32::from(w)));
-            let zero = i32::from(filter.zero_point(channel));
-            let centred = sum.wrapping_sub(zero.wrapping_mul(k as i32));
-            let shift = i32::from(self.x_zero_point).wrapping_mul(centred);
-            let bias = bias.get(channel).copied().unwrap_or(0).wrapping_sub(shift);
+            let [sum, bias] = filter.sum_and_bias(channel, k, self.x_zero_point);
             put(packed, place.bias, bias.to_le_bytes());
             put(packed, place.multiplier, multiplier[channel].to_le_bytes());
             if let Some(offset) = offset.get(channel) {
@@ -143,7 +129,7 @@ impl Layout {
                 put(packed, place.sum, sum.to_le_bytes());
             }
             if self.numbers.zeros {
-                put(packed, place.zero, (-zero).to_le_bytes());
+                put(packed, place.zero, (-i32::from(filter.zero_point(channel))).to_le_bytes());
             }
             for (quad, weights) in weights.chunks(QUAD).enumerate() {
                 let line = &mut packed[place.lines + quad * place.line_step..];

@@ -105,12 +105,10 @@ impl QSparseRow {
     ///
     /// Panics if a slice has another length, or if there are zero points or offsets.
     pub fn pack(&self, filter: &Filter<'_>, packed: &mut [u8]) {
-        let Filter { weights, zero_points, bias, multiplier, offset } = *filter;
+        let Filter { weights, zero_points, bias, multiplier, .. } = *filter;
         let (k, n) = (self.k, self.n);
-        assert_eq!(weights.len(), n * k, "weights are [n][k]");
-        assert!(zero_points.is_empty() && offset.is_empty(), "there are no zero points and no offsets");
-        assert!(bias.is_empty() || bias.len() == n, "a bias for every channel or none");
-        assert_eq!(multiplier.len(), n, "there is a multiplier for every channel");
+        filter.check([n, k], false);
+        assert!(zero_points.is_empty(), "weights are what they are");
         assert_eq!(packed.len(), self.packed_len, "packed has room for the weights");
         packed.fill(0);
         self.header.write(0, packed);
