@@ -8,6 +8,8 @@ import onnxruntime as ort
 
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
+if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    sys.exit(__doc__)
 for path in sys.argv[1:]:
     times = []
     for _ in range(11):
