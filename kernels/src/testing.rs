@@ -1,7 +1,7 @@
 //! What the tests of kernels share.
 
-use crate::Isa;
 use crate::isa::Level;
+use crate::{Filter, Isa};
 
 /// A small deterministic generator: the same cases in every run and on every machine.
 pub(crate) struct Random(u64);
@@ -29,6 +29,29 @@ impl Random {
 
     pub(crate) fn floats(&mut self, n: usize, size: f32) -> Vec<f32> {
         (0..n).map(|_| self.float() * size).collect()
+    }
+}
+
+/// What an integer convolution or product computes with.
+pub(crate) struct Operands {
+    pub weights: Vec<i8>,
+    pub zero_points: Vec<i16>,
+    pub bias: Vec<i32>,
+    pub multiplier: Vec<f32>,
+    pub offset: Vec<f32>,
+    /// The input, slack behind it.
+    pub x: Vec<u8>,
+}
+
+impl Operands {
+    pub(crate) fn filter(&self) -> Filter<'_> {
+        Filter {
+            weights: &self.weights,
+            zero_points: &self.zero_points,
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+            offset: &self.offset,
+        }
     }
 }
 

@@ -91,18 +91,17 @@ fn kernels(isa: Isa) -> Vec<(&'static str, &'static str)> {
         ow: size,
         groups: 1,
     };
-    let layers = [
-        ("convolution 3x3", square(64, 3, 28)),
-        ("convolution 1x1", square(64, 1, 28)),
-        ("first convolution", square(3, 3, 112)),
-        ("linear, many rows", ConvShape::linear(128, 256, 64)),
-    ];
     let out = Output { zero_point: 0, min: 0, max: 255 };
-    let mut kernels =
-        layers.map(|(name, shape)| (name, QConv::new(isa, shape, 0, out, shape.oc).kernel())).to_vec();
-    kernels.insert(3, ("linear, one row", QRow::new(isa, 256, 64, 0, out).kernel()));
+    let conv = |shape: ConvShape| QConv::new(isa, shape, 0, out, shape.oc).kernel();
+    let mut kernels = vec![
+        ("convolution 3x3", conv(square(64, 3, 28))),
+        ("convolution 1x1", conv(square(64, 1, 28))),
+        ("first convolution", conv(square(3, 3, 112))),
+        ("linear, many rows", conv(ConvShape::linear(128, 256, 64))),
+        ("linear, one row", QRow::new(isa, 256, 64, 0, out).kernel()),
+    ];
     if QSparseRow::pays(isa, 256, 64) {
-        kernels.insert(4, ("the same, behind a ReLU", QSparseRow::new(isa, 256, 64, out).kernel()));
+        kernels.push(("the same, behind a ReLU", QSparseRow::new(isa, 256, 64, out).kernel()));
     }
     let depthwise = ConvShape { groups: 64, ..square(64, 3, 28) };
     kernels.push(("depthwise 3x3", QDepthwise::new(isa, depthwise, 0, out, depthwise.oc).kernel()));

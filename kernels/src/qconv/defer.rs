@@ -9,10 +9,10 @@
 //! The loop over lines needs nearly all registers for the addresses of its rows. So four lines go in a round, which lie a
 //! known number of bytes apart (a tile's panels are a whole band), and whatever else is done happens between rounds.
 
-use super::layout::{COLUMNS, LINE, MULTIPLIERS, PANEL_HEADER};
+use super::layout::{COLUMNS, LINE};
 use super::requantize::{Epilogue, Requantize};
-use super::tile::{Columns16, Place, Tiles, start, step};
-use crate::prefetch::{prefetch, prefetch_far};
+use super::tile::{Columns16, Place, Tiles, leave_pair, start, step};
+use crate::prefetch::{Cache, prefetch};
 use std::mem::MaybeUninit;
 use std::ptr::null;
 
@@ -74,7 +74,7 @@ impl Left {
     fn ask_on(&mut self) {
         let end = self.next.wrapping_add(self.next_step);
         while self.next < end {
-            prefetch_far(self.next);
+            prefetch(self.next, Cache::Second);
             self.next = self.next.wrapping_add(LINE);
         }
         self.next = end;
@@ -132,18 +132,10 @@ impl Left {
         let row = pair * PAIR;
         // SAFETY: the caller's promise.
         unsafe {
-            let multipliers = self.headers.add(MULTIPLIERS);
-            let scales = [(multipliers, offsets[0]), (multipliers.add(PANEL_HEADER), offsets[1])];
-            let y = self.y.add(row * self.y_step);
             let sums = self.sums.0.as_ptr().cast::<[S::Acc; NV]>().add(row);
-            let [a, b] = sums.read();
-            let above = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
-            if row + 1 == self.rows {
-                return S::write(above, out, y, self.columns);
-            }
-            let [a, b] = sums.add(1).read();
-            let below = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
-            S::write_pair([above, below], out, y, self.y_step, self.columns);
+            let below = if row + 1 < self.rows { Some(sums.add(1).read()) } else { None };
+            let y = (self.y.add(row * self.y_step), self.y_step);
+            leave_pair::<S>(sums.read(), below, (self.headers, offsets), out, y, self.columns);
         }
     }
 }
@@ -218,7 +210,7 @@ unsafe fn one<S: Columns16, const MR: usize, const ASK: bool>(
                 while quad + ROUND <= end {
                     if ASK {
                         for i in 0..ROUND * NV {
-                            prefetch(line.wrapping_add(t.ahead + i * LINE));
+                            prefetch(line.wrapping_add(t.ahead + i * LINE), Cache::First);
                         }
                     }
                     for i in 0..ROUND {

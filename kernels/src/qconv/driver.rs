@@ -274,7 +274,8 @@ impl Correlation {
         }
     }
 
-    /// Computes one row of a product, of which the bands `columns`: what a walk would find out is known.
+    /// Computes one row of a product, of which the bands `columns`: what a walk would find out is known. Networks have it
+    /// where the input's quantization came with it; else they have [`QRow`](crate::QRow).
     fn run_row(
         &self,
         ladder: &Ladder,

@@ -1,8 +1,8 @@
 //! Integer convolution and matrix product: u8 activations, i8 weights, i32 accumulators, u8 out.
 //!
 //! Every convolution is a matrix product whose rows are found through pointers (`indirection`) and whose
-//! weights lie in panels (`layout`); a micro-kernel (`tile`, or `stream` and `slide` where they are faster) computes
-//! it, written once and compiled for each instruction set (`ladder`). `scalar` says what the result is.
+//! weights lie in panels (`layout`); a micro-kernel (`tile`, or `stream`, `defer` and `slide` where they are faster)
+//! computes it, written once and compiled for each instruction set (`ladder`). `scalar` says what the result is.
 
 pub(crate) mod defer;
 mod driver;

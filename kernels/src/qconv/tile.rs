@@ -5,7 +5,7 @@ use super::dynamic::Dynamic;
 use super::layout::{LINE, MULTIPLIERS, PANEL_HEADER, QUAD, SUMS, ZEROS};
 use super::requantize::{Bounds, Epilogue, Requantize};
 use super::row_sums::ByteSums;
-use crate::prefetch::prefetch;
+use crate::prefetch::{Cache, prefetch};
 
 /// What one call of a micro-kernel of `MR` rows and `NV` panels is given: tiles of as many rows over the same panels.
 pub(crate) struct Tiles<'a> {
@@ -222,7 +222,7 @@ pub(crate) unsafe fn tile<S: Columns16, const MR: usize, const NV: usize, const 
                     if asks {
                         for v in 0..NV {
                             // Behind the last one lie those of the next layer, or nothing that matters.
-                            prefetch(line.wrapping_add(t.ahead + v * LINE));
+                            prefetch(line.wrapping_add(t.ahead + v * LINE), Cache::First);
                         }
                     }
                     step::<S, MR, NV>(acc, &rows, quad + chain, line);
@@ -307,6 +307,34 @@ pub(crate) unsafe fn leave<S: Columns16, const MR: usize, const NV: usize>(
                 }
             }
         }
+    }
+}
+
+/// Makes bytes of the sums of a row of two panels, and of the row below if there is one, and writes `columns` of each (17
+/// to 32) to `y` and `y_step` bytes behind it.
+///
+/// # Safety
+/// As for [`TileFn`]: the panels' headers, their offsets unless null, and the outputs are there.
+#[inline(always)]
+pub(crate) unsafe fn leave_pair<S: Columns16>(
+    above: [S::Acc; 2],
+    below: Option<[S::Acc; 2]>,
+    (headers, offsets): (*const u8, [*const f32; 2]),
+    out: &Requantize,
+    (y, y_step): (*mut u8, usize),
+    columns: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let multipliers = headers.add(MULTIPLIERS);
+        let scales = [(multipliers, offsets[0]), (multipliers.add(PANEL_HEADER), offsets[1])];
+        let [a, b] = above;
+        let above = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
+        let Some([a, b]) = below else {
+            return S::write(above, out, y, columns);
+        };
+        let below = [S::scale(S::total(a), scales[0], out), S::scale(S::total(b), scales[1], out)];
+        S::write_pair([above, below], out, y, y_step, columns);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Random, on_every_isa};
+use crate::testing::{Operands, Random, on_every_isa};
 
 fn shape(c: usize, h: usize, w: usize, kernel: [usize; 2]) -> ConvShape {
     let mut shape = ConvShape::linear(1, c, c);
@@ -17,28 +17,7 @@ fn fit(mut s: ConvShape, strides: [usize; 2], dilations: [usize; 2], pad: [usize
     s
 }
 
-struct Data {
-    weights: Vec<i8>,
-    zero_points: Vec<i16>,
-    bias: Vec<i32>,
-    multiplier: Vec<f32>,
-    offset: Vec<f32>,
-    x: Vec<u8>,
-}
-
-impl Data {
-    fn filter(&self) -> Filter<'_> {
-        Filter {
-            weights: &self.weights,
-            zero_points: &self.zero_points,
-            bias: &self.bias,
-            multiplier: &self.multiplier,
-            offset: &self.offset,
-        }
-    }
-}
-
-fn data(s: &ConvShape, random: &mut Random) -> Data {
+fn data(s: &ConvShape, random: &mut Random) -> Operands {
     let taps = s.kernel[0] * s.kernel[1];
     let mut weights: Vec<i8> = random.bytes(s.c * taps).into_iter().map(|b| b as i8).collect();
     weights[0] = -128;
@@ -47,7 +26,7 @@ fn data(s: &ConvShape, random: &mut Random) -> Data {
         // Extremes are as likely as anything else.
         *v = [*v, 0, 255, *v][usize::from(*v) % 4];
     }
-    Data {
+    Operands {
         weights,
         zero_points: vec![],
         bias: (0..s.c).map(|_| (random.float() * 1e5) as i32).collect(),
@@ -58,7 +37,7 @@ fn data(s: &ConvShape, random: &mut Random) -> Data {
 }
 
 /// The output of all rows, computed in calls of `rows_at_once`, with untouched bytes between pixels.
-fn output(conv: &QDepthwise, d: &Data, rows_at_once: usize) -> Vec<u8> {
+fn output(conv: &QDepthwise, d: &Operands, rows_at_once: usize) -> Vec<u8> {
     let s = &conv.shape;
     let mut packed = vec![0xaa; conv.packed_len()];
     conv.pack(&d.filter(), &mut packed);
@@ -82,7 +61,7 @@ fn check(s: ConvShape, extra: usize, seed: u64) {
     check_data(s, extra, &d);
 }
 
-fn check_data(s: ConvShape, extra: usize, d: &Data) {
+fn check_data(s: ConvShape, extra: usize, d: &Operands) {
     for (zero_point, out) in [
         (0, Output { zero_point: 0, min: 0, max: 255 }),
         (255, Output { zero_point: 255, min: 3, max: 250 }),
@@ -210,7 +189,7 @@ fn zero_points_of_weights() {
 }
 
 /// Written without any of the kernels' ideas.
-fn direct(s: &ConvShape, d: &Data, x_zero_point: u8, out: Output) -> Vec<u8> {
+fn direct(s: &ConvShape, d: &Operands, x_zero_point: u8, out: Output) -> Vec<u8> {
     let [kh, kw] = s.kernel;
     let source = |o: usize, k: usize, i: usize, len: usize| {
         (o * s.strides[i] + k * s.dilations[i]).checked_sub(s.pad[i]).filter(|&at| at < len)
@@ -290,7 +269,7 @@ fn known_answer() {
     let mut x = vec![11, 9, 12, 8, 13, 7];
     x.resize(x.len() + SLACK, 77);
     let zero_points = vec![];
-    let d = Data {
+    let d = Operands {
         weights: vec![1, 2, 3, -1, -2, -3],
         zero_points,
         bias: vec![4, 0],

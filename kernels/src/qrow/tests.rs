@@ -1,6 +1,6 @@
 use super::sparse::QSparseRow;
 use super::*;
-use crate::testing::{Random, on_every_isa};
+use crate::testing::{Operands, Random, on_every_isa};
 use crate::{ConvShape, QConv};
 
 /// A product with all that its filter may have.
@@ -8,60 +8,31 @@ struct Case {
     k: usize,
     n: usize,
     x_zero_point: u8,
-    weights: Vec<i8>,
-    zero_points: Vec<i16>,
-    bias: Vec<i32>,
-    multiplier: Vec<f32>,
-    offset: Vec<f32>,
-    x: Vec<u8>,
+    operands: Operands,
 }
 
 impl Case {
     /// `kind`: bit 0: some weights are -128; bit 1: weights have zero points; bit 2: there are offsets.
     fn new([k, n]: [usize; 2], kind: u8, random: &mut Random) -> Case {
-        let extreme = |byte: u8, random: &mut Random| match random.bits() % 4 {
-            0 => byte,
-            1 => 0x80,
-            2 => 0x7f,
-            _ => 0xff,
-        };
+        // Extremes are as likely as anything else.
         let mut bytes = |len: usize| -> Vec<u8> {
-            (0..len)
-                .map(|_| random.bits() as u8)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|b| extreme(b, random))
-                .collect()
+            let one = |_| [random.bits() as u8, 0x80, 0x7f, 0xff][random.bits() as usize % 4];
+            (0..len).map(one).collect()
         };
         let lowest = if kind & 1 == 0 { -127 } else { -128 };
         let weights = bytes(n * k).into_iter().map(|b| (b as i8).max(lowest)).collect();
-        let mut x = bytes(k + SLACK);
-        let zero_points =
-            bytes(n).into_iter().map(|b| i16::from(b as i8)).filter(|_| kind & 2 != 0).collect();
         // What lies behind the row means nothing.
-        x[k..].iter_mut().for_each(|b| *b = !*b);
-        let floats = |size: f32, random: &mut Random| random.floats(n, size);
-        Case {
-            k,
-            n,
-            x_zero_point: [0, 1, 127, 128, 255][random.bits() as usize % 5],
+        let x = bytes(k + SLACK);
+        let zero_points = if kind & 2 != 0 { bytes(n) } else { vec![] };
+        let operands = Operands {
             weights,
-            zero_points,
+            zero_points: zero_points.into_iter().map(|b| i16::from(b as i8)).collect(),
             bias: (0..n).map(|_| random.bits() as i32 >> 8).collect(),
-            multiplier: floats(2e-4, random),
-            offset: if kind & 4 != 0 { floats(3.0, random) } else { vec![] },
+            multiplier: random.floats(n, 2e-4),
+            offset: if kind & 4 != 0 { random.floats(n, 3.0) } else { vec![] },
             x,
-        }
-    }
-
-    fn filter(&self) -> Filter<'_> {
-        Filter {
-            weights: &self.weights,
-            zero_points: &self.zero_points,
-            bias: &self.bias,
-            multiplier: &self.multiplier,
-            offset: &self.offset,
-        }
+        };
+        Case { k, n, x_zero_point: [0, 1, 127, 128, 255][random.bits() as usize % 5], operands }
     }
 
     /// What plain loops over a convolution's weights say.
@@ -71,11 +42,11 @@ impl Case {
             Some(out) => QConv::new(Isa::SCALAR, shape, self.x_zero_point, out, self.n),
             None => QConv::to_f32(Isa::SCALAR, shape, self.x_zero_point, CLAMP),
         };
-        let conv = if self.offset.is_empty() { conv } else { conv.with_offsets() };
+        let conv = if self.operands.offset.is_empty() { conv } else { conv.with_offsets() };
         let mut packed = vec![0; conv.packed_len()];
-        conv.pack(&self.filter(), &mut packed);
+        conv.pack(&self.operands.filter(), &mut packed);
         let mut y = vec![0; self.n * conv.output_size()];
-        conv.run(&packed, &self.x, &mut y, 0..1, &mut vec![0; conv.scratch_len()]);
+        conv.run(&packed, &self.operands.x, &mut y, 0..1, &mut vec![0; conv.scratch_len()]);
         y
     }
 
@@ -84,10 +55,10 @@ impl Case {
             Some(out) => QRow::new(isa, self.k, self.n, self.x_zero_point, out),
             None => QRow::to_f32(isa, self.k, self.n, self.x_zero_point, CLAMP),
         };
-        let row = if self.offset.is_empty() { row } else { row.with_offsets() };
-        let row = if self.zero_points.is_empty() { row } else { row.with_zero_points() };
+        let row = if self.operands.offset.is_empty() { row } else { row.with_offsets() };
+        let row = if self.operands.zero_points.is_empty() { row } else { row.with_zero_points() };
         let mut packed = vec![0xaa; row.packed_len()];
-        row.pack(&self.filter(), &mut packed);
+        row.pack(&self.operands.filter(), &mut packed);
         (row, packed)
     }
 }
@@ -109,7 +80,7 @@ fn rows_are_what_convolutions_are() {
                     on_every_isa(|isa| {
                         let (row, packed) = case.row(isa, out);
                         let mut y = vec![0x55; expected.len() + 3];
-                        row.run(&packed, &case.x, &mut y, 0..row.units(), &mut []);
+                        row.run(&packed, &case.operands.x, &mut y, 0..row.units(), &mut []);
                         assert!(y[..expected.len()] == expected, "{isa} {k} x {n}, kind {kind}, {out:?}");
                         assert_eq!(
                             y[expected.len()..],
@@ -137,7 +108,7 @@ fn units_can_be_computed_apart() {
                     for from in (0..row.units()).step_by(at_once) {
                         let to = row.units().min(from + at_once);
                         let start = from * row.width() * row.output_size();
-                        row.run(&packed, &case.x, &mut y[start..], from..to, &mut []);
+                        row.run(&packed, &case.operands.x, &mut y[start..], from..to, &mut []);
                     }
                     assert!(y == expected, "{isa} {n} columns, {at_once} units at once");
                 }
@@ -155,19 +126,25 @@ fn sparse_rows_are_what_convolutions_are() {
             for rare in 0..4 {
                 let mut case = Case::new([k, n], rare & 1, &mut random);
                 case.x_zero_point = 0;
-                for x in &mut case.x[..k] {
+                for x in &mut case.operands.x[..k] {
                     *x = if random.bits() % 3 < u32::from(rare) { 0 } else { *x };
                 }
                 let expected = case.expected(Some(OUT));
                 on_every_isa(|isa| {
                     let row = QSparseRow::new(isa, k, n, OUT);
                     let mut packed = vec![0xaa; row.packed_len()];
-                    row.pack(&case.filter(), &mut packed);
+                    row.pack(&case.operands.filter(), &mut packed);
                     for at_once in 1..=row.units().max(1) {
                         let (mut y, mut scratch) = (vec![0x55; n + 3], vec![0xaa; row.scratch_len()]);
                         for from in (0..row.units()).step_by(at_once) {
                             let to = row.units().min(from + at_once);
-                            row.run(&packed, &case.x, &mut y[from * row.width()..], from..to, &mut scratch);
+                            row.run(
+                                &packed,
+                                &case.operands.x,
+                                &mut y[from * row.width()..],
+                                from..to,
+                                &mut scratch,
+                            );
                         }
                         assert!(y[..n] == expected, "{isa} {k} x {n}, {at_once} units at once");
                         assert_eq!(y[n..], [0x55; 3], "{isa}: nothing behind the outputs is written");
@@ -184,7 +161,7 @@ fn packed_sparse_weights_fit_no_other_product() {
     on_every_isa(|isa| {
         let row = QSparseRow::new(isa, 10, 70, OUT);
         let mut packed = vec![0; row.packed_len()];
-        row.pack(&case.filter(), &mut packed);
+        row.pack(&case.operands.filter(), &mut packed);
         assert!(row.accepts(&packed) && !row.accepts(&packed[..packed.len() - 1]), "{isa}");
         assert!(!QSparseRow::new(isa, 11, 70, OUT).accepts(&packed), "{isa}");
         assert!(!QSparseRow::new(isa, 10, 71, OUT).accepts(&packed), "{isa}");

@@ -20,6 +20,19 @@ pub(crate) struct Call<'a, V: Vectors> {
     pub words: *mut u8,
 }
 
+impl<V: Vectors> Call<'_, V> {
+    /// Where the channels of `span` start in row `iy` of its image, counted from the upper edge of the padding.
+    #[inline(always)]
+    pub fn row(&self, span: &Span<'_>, iy: usize) -> *const u8 {
+        let s = &self.conv.shape;
+        let iy = iy.wrapping_sub(s.pad[0]);
+        match iy < s.h {
+            true => self.x.as_ptr().wrapping_add((span.image * s.h + iy) * s.w * s.c + span.block.c0),
+            false => self.border,
+        }
+    }
+}
+
 /// Channels that are computed together.
 pub(crate) struct Block<'a> {
     /// The first.
@@ -132,17 +145,12 @@ pub(super) fn rows<V: Vectors, const K: usize, const S: usize, const PIECES: usi
     l: usize,
     lines: usize,
 ) -> [[*const u8; PIECES]; ROWS] {
-    let s = &call.conv.shape;
     let mut rows = [[call.border; PIECES]; ROWS];
     for piece in 0..PIECES {
         // Pieces behind the last line have any rows, and so have weights of 0.
         let first = (span.oy + piece * span.each + l) * S;
         for (r, row) in rows.iter_mut().enumerate().take(K + 1) {
-            let iy = (first + r.min(K + lines - 2)).wrapping_sub(s.pad[0]);
-            if iy < s.h {
-                let start = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
-                row[piece] = call.x.as_ptr().wrapping_add(start);
-            }
+            row[piece] = call.row(span, first + r.min(K + lines - 2));
         }
     }
     rows

@@ -56,7 +56,7 @@ pub(super) use stream::stream;
 
 use super::QDepthwise;
 use super::vectors::{Vectors, channel_of_word, part_of};
-use crate::prefetch::prefetch;
+use crate::prefetch::{Cache, prefetch};
 use crate::{ConvShape, Filter};
 use columns::{ColumnWords, PHASES};
 use patches::{across, down, patch_rows};
@@ -377,5 +377,5 @@ pub(super) unsafe fn tiles<V: Vectors, const K: usize, const S: usize>(
 
 /// Asks for bytes that will be read soon.
 fn ask(bytes: &[u8]) {
-    bytes.chunks(64).for_each(|line| prefetch(line.as_ptr()));
+    bytes.chunks(64).for_each(|line| prefetch(line.as_ptr(), Cache::First));
 }

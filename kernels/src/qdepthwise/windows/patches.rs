@@ -89,16 +89,11 @@ unsafe fn fill<V: Vectors, const K: usize, const PIECES: usize>(
     [left, width]: [usize; 2],
     to: *mut u8,
 ) {
-    let s = &call.conv.shape;
     let mut rows = [[call.border; PIECES]; 4];
     for (r, starts) in rows.iter_mut().enumerate().take(patch_rows(V::TAPS)) {
         for (piece, start) in starts.iter_mut().enumerate() {
-            let iy =
-                (2 * (span.oy + piece * span.each) + row * patch_rows(V::TAPS) + r).wrapping_sub(s.pad[0]);
-            if iy < s.h {
-                let at = (span.image * s.h + iy) * s.w * s.c + span.block.c0;
-                *start = call.x.as_ptr().wrapping_add(at);
-            }
+            let first = 2 * (span.oy + piece * span.each);
+            *start = call.row(span, first + row * patch_rows(V::TAPS) + r);
         }
     }
     let (first, count) = (2 * left, width + across(K) - 1);
